@@ -1,0 +1,127 @@
+//! SQL destinations behind one trait: PostgreSQL, MySQL/MariaDB and SQLite.
+//!
+//! A sink knows tables, columns and rows ([`crate::tables`]), and nothing of Dialfire. It reports each error
+//! with the kind that decides what follows: [`ErrorKind::Transient`] (connection lost, deadlock, lock time-out,
+//! server shutting down: the writer reopens the sink and repeats the batch), [`ErrorKind::Data`] (a value or row
+//! refused: the writer splits the batch) or [`ErrorKind::Setup`] (log-in, privileges, unknown database).
+//!
+//! [`ErrorKind::Transient`]: crate::error::ErrorKind::Transient
+//! [`ErrorKind::Data`]: crate::error::ErrorKind::Data
+//! [`ErrorKind::Setup`]: crate::error::ErrorKind::Setup
+
+pub mod dialect;
+pub mod mysql;
+pub mod postgres;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+pub mod tls;
+pub mod url;
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::tables::batch::Batch;
+use crate::tables::schema::{Schema, Table};
+use dialect::Naming;
+
+/// A contact as the database holds it, for the comparison with the API's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredContact {
+    /// `$id`
+    pub id: String,
+    /// `$md5`; `None` where the contact is incomplete.
+    pub md5: Option<String>,
+    /// `$changed`: when the row was written.
+    pub changed: Option<String>,
+}
+
+/// A column that could not be added, and why. The program goes on without it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingColumn {
+    /// The table it was meant for.
+    pub table: Table,
+    /// Its name.
+    pub column: String,
+    /// The database's reason.
+    pub reason: String,
+}
+
+/// One line of the table that `--a check` prints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckLine {
+    /// What was looked at, such as `privilege CREATE`.
+    pub subject: String,
+    /// What was found, or what is wrong and how to mend it.
+    pub outcome: std::result::Result<String, String>,
+}
+
+/// A database that rows are written to. One connection; not shared between threads.
+pub trait Sink {
+    /// Creates missing tables, columns and indexes, and reads the real types of the columns.
+    ///
+    /// Called after opening, and again with more columns while running. Columns that can't be added are
+    /// returned, and left out of later writes by the sink. Idempotent.
+    fn prepare(&mut self, schema: &Schema) -> Result<Vec<MissingColumn>>;
+
+    /// What is stored of these contacts; unknown ids are absent from the answer.
+    fn stored(&mut self, ids: &[&str]) -> Result<Vec<StoredContact>>;
+
+    /// Sets `$md5` to NULL where `$changed` is later than `stamp` or NULL; returns the number of rows.
+    fn distrust_after(&mut self, stamp: &str) -> Result<u64>;
+
+    /// Writes a batch in one database transaction: first deletes the placeholders, then inserts or replaces the rows.
+    ///
+    /// Each column that the schema has is written. Values too long for an existing column widen the column first.
+    /// The batch holds no key twice in one table.
+    fn write(&mut self, batch: &Batch) -> Result<()>;
+
+    /// Looks at privileges and tables without changing anything.
+    fn check(&mut self, schema: &Schema) -> Result<Vec<CheckLine>>;
+}
+
+/// Where and how to connect, read from a database URL once at start.
+#[derive(Clone)]
+pub struct Target {
+    address: url::DatabaseUrl,
+    tls: tls::Roots,
+}
+
+impl Target {
+    /// Reads a database URL; `ca_file` holds the root certificates to trust instead of the compiled-in ones.
+    ///
+    /// # Errors
+    /// [`Usage`](crate::error::ErrorKind::Usage) with a sentence that names what is wrong in the address.
+    pub fn new(url: &str, ca_file: Option<&Path>) -> Result<Self> {
+        Ok(Target { address: url::DatabaseUrl::parse(url)?, tls: tls::Roots::load(ca_file)? })
+    }
+
+    /// The address without user and password, such as `postgres://db.example:5432/reports`:
+    /// for messages, and as the identity of this target.
+    pub fn display(&self) -> String {
+        self.address.display()
+    }
+
+    /// How the database compares and limits column names.
+    pub fn naming(&self) -> Naming {
+        match &self.address {
+            url::DatabaseUrl::Postgres(_) => dialect::POSTGRES.naming,
+            url::DatabaseUrl::Mysql(_) => dialect::MYSQL.naming,
+            #[cfg(feature = "sqlite")]
+            url::DatabaseUrl::Sqlite(_) => dialect::SQLITE.naming,
+        }
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`Setup`](crate::error::ErrorKind::Setup) where the admin has to mend something (password, database name),
+    /// [`Transient`](crate::error::ErrorKind::Transient) where the server can't be reached now.
+    pub fn open(&self) -> Result<Box<dyn Sink>> {
+        match &self.address {
+            url::DatabaseUrl::Postgres(address) => Ok(Box::new(postgres::PostgresSink::open(address, &self.tls)?)),
+            url::DatabaseUrl::Mysql(address) => Ok(Box::new(mysql::MysqlSink::open(address, &self.tls)?)),
+            #[cfg(feature = "sqlite")]
+            url::DatabaseUrl::Sqlite(path) => Ok(Box::new(sqlite::SqliteSink::open(path)?)),
+        }
+    }
+}
