@@ -1,26 +1,7 @@
 //! What differs between the databases as data: quoting, types, limits of names.
 
+use crate::tables::fields::{NameUnit, Naming};
 use crate::tables::schema::ColumnKind;
-
-/// How a database compares and limits the names of columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Naming {
-    /// The longest name, in `unit`s.
-    pub longest: usize,
-    /// What `longest` counts.
-    pub unit: NameUnit,
-    /// Whether names that differ only in case are the same column.
-    pub ignores_case: bool,
-}
-
-/// What the length of a name is counted in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NameUnit {
-    /// UTF-8 bytes.
-    Bytes,
-    /// Characters of the Basic Multilingual Plane; others can't stand in a name there.
-    BmpCharacters,
-}
 
 /// One database's SQL, as far as it differs from the others'.
 #[derive(Debug, Clone, Copy)]

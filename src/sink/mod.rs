@@ -21,8 +21,8 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::tables::batch::Batch;
+use crate::tables::fields::Naming;
 use crate::tables::schema::{Schema, Table};
-use dialect::Naming;
 
 /// A contact as the database holds it, for the comparison with the API's list.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,3 @@
+//! The source: Dialfire's REST API, read only.
+
+pub mod json;
