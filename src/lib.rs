@@ -3,4 +3,5 @@
 pub mod cli;
 pub mod dialfire;
 pub mod error;
+pub mod state;
 pub mod tables;
