@@ -2,4 +2,6 @@
 
 pub mod cli;
 pub mod error;
+#[cfg(test)]
+mod scratch;
 pub mod tables;
