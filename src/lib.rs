@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod error;
+pub mod logging;
 #[cfg(test)]
 mod scratch;
 pub mod tables;
