@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod error;
 pub mod logging;
+pub mod progress;
 #[cfg(test)]
 mod scratch;
 pub mod tables;
