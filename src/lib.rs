@@ -6,4 +6,5 @@ pub mod logging;
 pub mod progress;
 #[cfg(test)]
 mod scratch;
+pub mod shutdown;
 pub mod tables;
