@@ -7,4 +7,5 @@ pub mod progress;
 #[cfg(test)]
 mod scratch;
 pub mod shutdown;
+pub mod status;
 pub mod tables;
