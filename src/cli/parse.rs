@@ -200,9 +200,8 @@ fn token(values: &Values) -> Result<Secret> {
     let (value, text) = secret(values, "ct", "token-file", "the token of the campaign")?;
     // It travels in an HTTP header, where blanks and control characters would end it or worse.
     match text.chars().position(|c| !c.is_ascii_graphic()) {
-        Some(position) => Err(Error::usage(format!(
-            "{}: character {} of the token can't be part of one",
-            value.name(),
+        Some(position) => Err(value.wrong(&format!(
+            "character {} of the token can't be part of one",
             position + 1
         ))),
         None => Ok(Secret::new(text)),
@@ -218,10 +217,7 @@ fn database_url(values: &Values) -> Result<Secret> {
     };
     match text.split_once(':') {
         Some((scheme, _)) if known(scheme) => Ok(Secret::new(text)),
-        _ => Err(Error::usage(format!(
-            "{}: {DATABASE_SCHEMES}",
-            value.name()
-        ))),
+        _ => Err(value.wrong(DATABASE_SCHEMES)),
     }
 }
 

@@ -350,6 +350,15 @@ fn secrets_from_files() {
         ),
         format!("--token-file {empty:?}: the first line of this file is empty")
     );
+    let wrong = file("wrong", "SECRET");
+    let line = [&without("--url")[..], &["--url-file", &wrong]].concat();
+    assert_eq!(
+        error_in(&line, &[]),
+        format!(
+            "--url-file {wrong:?}: an address that begins with mysql://, postgres://, postgresql:// or sqlite:// is \
+             expected"
+        )
+    );
     let missing = scratch.path().join("missing");
     let missing = missing.to_str().unwrap();
     let text = error_in(
