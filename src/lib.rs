@@ -3,5 +3,11 @@
 pub mod cli;
 pub mod dialfire;
 pub mod error;
+pub mod logging;
+pub mod progress;
+#[cfg(test)]
+mod scratch;
+pub mod shutdown;
+pub mod status;
 pub mod state;
 pub mod tables;
