@@ -1,6 +1,7 @@
 //! dbsync2 copies the contact updates of one Dialfire campaign into an SQL database.
 
 pub mod cli;
+pub mod dialfire;
 pub mod error;
 pub mod tables;
 pub mod tls;
