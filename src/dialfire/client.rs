@@ -36,7 +36,7 @@ pub struct Options {
     pub token: Secret,
     /// Whom to trust.
     pub roots: Roots,
-    /// The way out, see [`proxy_from_environment`](super::http::proxy_from_environment).
+    /// The way out, see [`proxy::from_environment`](super::proxy::from_environment).
     pub proxy: Option<ureq::Proxy>,
     /// What one request may take.
     pub limits: Limits,

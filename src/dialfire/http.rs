@@ -282,18 +282,6 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The proxy that the environment names (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY` in this order, either case), with the
-/// exceptions of `NO_PROXY`. One proxy serves both schemes, always by CONNECT, so that it never sees the token.
-pub fn proxy_from_environment() -> Option<Proxy> {
-    let proxy = Proxy::try_from_env()?;
-    log::info!(
-        "Dialfire is reached through the proxy {}:{}",
-        proxy.host(),
-        proxy.port()
-    );
-    Some(proxy)
-}
-
 /// What is wrong with a JSON text, without quoting from it: serde's own messages hold values.
 pub fn json_problem(error: &serde_json::Error) -> String {
     let what = match error.classify() {

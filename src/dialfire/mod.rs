@@ -10,8 +10,11 @@ pub mod exchange;
 pub mod fields;
 pub mod http;
 pub mod pages;
+pub mod proxy;
 pub mod query;
 pub mod retry;
 
+#[cfg(test)]
+mod scripted;
 #[cfg(test)]
 mod tests;
