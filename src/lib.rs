@@ -11,3 +11,4 @@ pub mod shutdown;
 pub mod status;
 pub mod state;
 pub mod tables;
+pub mod tls;
