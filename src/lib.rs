@@ -8,7 +8,9 @@ pub mod progress;
 #[cfg(test)]
 mod scratch;
 pub mod shutdown;
-pub mod status;
+pub mod sink;
 pub mod state;
+pub mod status;
+pub mod sync;
 pub mod tables;
 pub mod tls;

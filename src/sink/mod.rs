@@ -22,7 +22,7 @@ use std::path::Path;
 use crate::error::Result;
 use crate::tables::batch::Batch;
 use crate::tables::fields::Naming;
-use crate::tables::schema::{Schema, Table};
+use crate::tables::schema::{Schema, Table, TableSchema};
 
 /// A contact as the database holds it, for the comparison with the API's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,9 @@ pub struct CheckLine {
 
 /// A database that rows are written to. One connection; not shared between threads.
 pub trait Sink {
+    /// The columns that this table has in the database, spelt as there; none if there is no such table.
+    fn columns(&mut self, table: &TableSchema) -> Result<Vec<String>>;
+
     /// Creates missing tables, columns and indexes, and reads the real types of the columns.
     ///
     /// Called after opening, and again with more columns while running. Columns that can't be added are
