@@ -12,6 +12,7 @@ pub mod http;
 pub mod pages;
 pub mod proxy;
 pub mod query;
+pub mod resolver;
 pub mod retry;
 
 #[cfg(test)]
