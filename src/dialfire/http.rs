@@ -8,8 +8,10 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use ureq::http::{HeaderMap, HeaderValue, Uri, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Proxy};
 
+use super::resolver::RememberingResolver;
 use super::{clock, retry};
 use crate::cli::settings::Secret;
 use crate::error::{Error, Result};
@@ -119,7 +121,7 @@ impl Http {
             .root_certs(root_certs)
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .build();
-        let agent = Agent::config_builder()
+        let config = Agent::config_builder()
             .tls_config(tls)
             .proxy(proxy)
             .user_agent(concat!("dbsync2/", env!("CARGO_PKG_VERSION")))
@@ -137,8 +139,12 @@ impl Http {
             .input_buffer_size(32 << 10)
             .output_buffer_size(16 << 10)
             .max_response_header_size(24 << 10)
-            .build()
-            .new_agent();
+            .build();
+        let agent = Agent::with_parts(
+            config,
+            DefaultConnector::default(),
+            RememberingResolver::of_the_system(),
+        );
         Ok(Http {
             agent,
             base: base.trim_end_matches('/').to_owned(),

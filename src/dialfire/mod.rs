@@ -13,6 +13,7 @@ pub mod json;
 pub mod pages;
 pub mod proxy;
 pub mod query;
+pub mod resolver;
 pub mod retry;
 
 #[cfg(test)]

@@ -105,7 +105,9 @@ const ONE: &str = r#"{"count":1,"results":[{"id":"C1","md5":"m1"}]}"#;
 #[test]
 fn a_request_carries_the_token_and_says_who_asks() {
     let server = Server::start(vec![ok(ONE)]);
-    assert_eq!(ids(&client(&server)), ["C1"]);
+    // By name, so that the look-up takes part.
+    let client = setup(&format!("http://localhost:{}", server.port())).client();
+    assert_eq!(ids(&client), ["C1"]);
     let request = server.requests()[0].to_ascii_lowercase();
     assert!(
         request.starts_with(&format!(
