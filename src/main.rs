@@ -28,7 +28,9 @@ fn run(settings: cli::Settings) -> Result<(), Error> {
     let log = logging::init(&settings, OffsetDateTime::now_utc())?;
     std::panic::set_hook(Box::new(|panic| {
         // The place only: a panic message may hold values.
-        let place = panic.location().map_or_else(String::new, |place| format!(" at {place}"));
+        let place = panic
+            .location()
+            .map_or_else(String::new, |place| format!(" at {place}"));
         log::error!("internal error{place}; please report it");
     }));
     sync::run(settings, &log, shutdown)

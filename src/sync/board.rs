@@ -23,7 +23,10 @@ impl Board {
 
     /// Takes note of an error and writes the file.
     pub fn trouble(&mut self, error: &Error) {
-        self.status.last_error = Some(LastError { time: OffsetDateTime::now_utc(), message: error.to_string() });
+        self.status.last_error = Some(LastError {
+            time: OffsetDateTime::now_utc(),
+            message: error.to_string(),
+        });
         self.publish();
     }
 

@@ -14,10 +14,18 @@ use crate::tables::fields::Layout;
 ///
 /// # Errors
 /// [`ErrorKind::Refused`] where Dialfire refuses the token, [`ErrorKind::Setup`] where anything else is wrong.
-pub fn run(settings: &Settings, target: &Target, places: &[PathBuf], log: &LogFile, pause: &Pause) -> Result<()> {
+pub fn run(
+    settings: &Settings,
+    target: &Target,
+    places: &[PathBuf],
+    log: &LogFile,
+    pause: &Pause,
+) -> Result<()> {
     let mut lines = Vec::new();
     let api = super::client(settings, 2, pause.clone()).and_then(|client| client.fields());
-    let refused = api.as_ref().is_err_and(|error| error.kind() == ErrorKind::Refused);
+    let refused = api
+        .as_ref()
+        .is_err_and(|error| error.kind() == ErrorKind::Refused);
     let naming = target.naming();
     let mut layout = Layout::new(&settings.table_prefix, naming, settings.fields, &[]);
     if let Ok(fields) = &api {
@@ -26,28 +34,54 @@ pub fn run(settings: &Settings, target: &Target, places: &[PathBuf], log: &LogFi
     lines.push(CheckLine {
         subject: format!("Dialfire at {}", settings.api_url),
         outcome: api
-            .map(|fields| format!("token accepted, campaign {} has {} fields", settings.campaign, fields.len()))
+            .map(|fields| {
+                format!(
+                    "token accepted, campaign {} has {} fields",
+                    settings.campaign,
+                    fields.len()
+                )
+            })
             .map_err(|error| error.to_string()),
     });
-    match target.open().and_then(|mut sink| sink.check(layout.schema())) {
+    match target
+        .open()
+        .and_then(|mut sink| sink.check(layout.schema()))
+    {
         Ok(more) => lines.extend(more),
-        Err(error) => lines.push(CheckLine { subject: target.display(), outcome: Err(error.to_string()) }),
+        Err(error) => lines.push(CheckLine {
+            subject: target.display(),
+            outcome: Err(error.to_string()),
+        }),
     }
-    let wanted = settings.state_dir.as_ref().map_or_else(|| places.to_vec(), |wanted| vec![wanted.clone()]);
-    lines.push(CheckLine { subject: "state directory".to_owned(), outcome: state_directory(&wanted) });
+    let wanted = settings
+        .state_dir
+        .as_ref()
+        .map_or_else(|| places.to_vec(), |wanted| vec![wanted.clone()]);
+    lines.push(CheckLine {
+        subject: "state directory".to_owned(),
+        outcome: state_directory(&wanted),
+    });
     lines.push(CheckLine {
         subject: "log directory".to_owned(),
         outcome: match log.path.as_deref().and_then(Path::parent) {
             Some(directory) => Ok(format!("{} can be written to", directory.display())),
-            None => Err("no directory can be written to, the log goes to standard output (see --log-dir)".to_owned()),
+            None => Err(
+                "no directory can be written to, the log goes to standard output (see --log-dir)"
+                    .to_owned(),
+            ),
         },
     });
     let _ = write!(std::io::stdout(), "{}", table(&lines));
     let wrong = lines.iter().filter(|line| line.outcome.is_err()).count();
     match wrong {
         0 => Ok(()),
-        _ if refused => Err(Error::new(ErrorKind::Refused, format!("{wrong} checks failed: Dialfire refuses the token"))),
-        _ => Err(Error::setup(format!("{wrong} checks failed: see the table"))),
+        _ if refused => Err(Error::new(
+            ErrorKind::Refused,
+            format!("{wrong} checks failed: Dialfire refuses the token"),
+        )),
+        _ => Err(Error::setup(format!(
+            "{wrong} checks failed: see the table"
+        ))),
     }
 }
 
@@ -55,10 +89,15 @@ pub fn run(settings: &Settings, target: &Target, places: &[PathBuf], log: &LogFi
 fn state_directory(places: &[PathBuf]) -> std::result::Result<String, String> {
     let mut reasons = Vec::new();
     for place in places {
-        let existing = place.ancestors().find(|path| path.exists()).unwrap_or(place);
+        let existing = place
+            .ancestors()
+            .find(|path| path.exists())
+            .unwrap_or(place);
         let probe = existing.join(format!(".dbsync2-check-{}", std::process::id()));
         match std::fs::File::create_new(&probe).and_then(|_| std::fs::remove_file(&probe)) {
-            Ok(()) if existing == place => return Ok(format!("{} can be written to", place.display())),
+            Ok(()) if existing == place => {
+                return Ok(format!("{} can be written to", place.display()));
+            }
             Ok(()) => return Ok(format!("{} can be made", place.display())),
             Err(error) => reasons.push(format!("{}: {error}", existing.display())),
         }
@@ -67,7 +106,11 @@ fn state_directory(places: &[PathBuf]) -> std::result::Result<String, String> {
 }
 
 fn table(lines: &[CheckLine]) -> String {
-    let width = lines.iter().map(|line| line.subject.chars().count()).max().unwrap_or(0);
+    let width = lines
+        .iter()
+        .map(|line| line.subject.chars().count())
+        .max()
+        .unwrap_or(0);
     lines
         .iter()
         .map(|line| {

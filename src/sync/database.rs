@@ -23,7 +23,11 @@ const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// The waits between failed rounds, and between attempts to reach the database: doubling from `first` to five minutes.
 pub fn backoff(first: std::time::Duration, attempts: u32) -> RetryPolicy {
-    RetryPolicy { attempts, first_wait: first, longest_wait: LONGEST_WAIT }
+    RetryPolicy {
+        attempts,
+        first_wait: first,
+        longest_wait: LONGEST_WAIT,
+    }
 }
 
 /// Copies until done (db_init, db_update, `--once`), or until told to stop.
@@ -41,9 +45,12 @@ pub fn run(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()
 /// db_init and db_update: everything, or everything changed since a day, then the end.
 fn copy(engine: &mut Engine) -> Result<()> {
     let since = match engine.settings().mode {
-        Mode::DbUpdate => {
-            Some(engine.settings().start.unwrap_or_else(|| engine.client().clock().now() - UPDATE_SPAN))
-        }
+        Mode::DbUpdate => Some(
+            engine
+                .settings()
+                .start
+                .unwrap_or_else(|| engine.client().clock().now() - UPDATE_SPAN),
+        ),
         _ => engine.settings().start,
     };
     let mut failures = 0;
@@ -76,16 +83,26 @@ fn follow(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()>
         engine.checkpoint.poll = Some(old_client.unwrap_or(now));
         engine.checkpoint.since = start.or(old_client.is_none().then_some(now));
         match (start, old_client) {
-            (Some(start), _) => log::info!("first start: contacts changed since {start} are copied"),
-            (None, Some(old)) => log::info!("first start: going on at {old}, where the old client stopped"),
-            (None, None) => log::info!("first start: changes from now on are copied (for the past run db_init, or give --start)"),
+            (Some(start), _) => {
+                log::info!("first start: contacts changed since {start} are copied")
+            }
+            (None, Some(old)) => {
+                log::info!("first start: going on at {old}, where the old client stopped")
+            }
+            (None, None) => log::info!(
+                "first start: changes from now on are copied (for the past run db_init, or give --start)"
+            ),
         }
     } else if let (Some(start), Some(lowest)) = (start, engine.checkpoint.since) {
         engine.checkpoint.since = Some(start.min(lowest));
     }
     let nets = Nets::new(engine.settings().overlap, engine.settings().reconcile);
     // Each start begins with a reconcile; with --once, where every minute may be a start, only if it is due.
-    let mut begin_with = if engine.settings().once { start } else { Some(start.unwrap_or_else(|| last_answer(engine))) };
+    let mut begin_with = if engine.settings().once {
+        start
+    } else {
+        Some(start.unwrap_or_else(|| last_answer(engine)))
+    };
     let (mut failures, mut fields_are_fresh) = (0, true);
     loop {
         let begin = Instant::now();
@@ -98,7 +115,9 @@ fn follow(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()>
                 begin_with = None;
                 after_round(&mut engine.checkpoint, &due, tally.answered.unwrap_or(poll));
                 if let Err(error) = engine.save() {
-                    log::error!("{error}; the copy goes on, and would begin at {poll} after a restart");
+                    log::error!(
+                        "{error}; the copy goes on, and would begin at {poll} after a restart"
+                    );
                     engine.board.borrow_mut().trouble(&error);
                 }
                 engine.wait_for_ever();
@@ -131,7 +150,11 @@ fn round(engine: &mut Engine, due: &Due, fields_are_fresh: bool) -> Result<Tally
         updates_only: filter.mode != FilterMode::All,
         tasks: filter.task_prefixes.clone(),
     };
-    engine.pass(Scope { events: Some(events), calls: Some(Some(due.from)), contacts: due.listing.map(Some) })
+    engine.pass(Scope {
+        events: Some(events),
+        calls: Some(Some(due.from)),
+        contacts: due.listing.map(Some),
+    })
 }
 
 fn last_answer(engine: &Engine) -> OffsetDateTime {
@@ -141,9 +164,16 @@ fn last_answer(engine: &Engine) -> OffsetDateTime {
 
 /// Logs and publishes a complete round.
 fn ended(engine: &Engine, tally: &Tally, begin: Instant) {
-    let lag = engine.checkpoint.poll.map(|poll| (engine.client().clock().now() - poll).whole_seconds().max(0));
-    let rows: Vec<String> =
-        Table::ALL.iter().zip(tally.rows).map(|(table, rows)| format!("{} {rows}", table.suffix())).collect();
+    let lag = engine.checkpoint.poll.map(|poll| {
+        (engine.client().clock().now() - poll)
+            .whole_seconds()
+            .max(0)
+    });
+    let rows: Vec<String> = Table::ALL
+        .iter()
+        .zip(tally.rows)
+        .map(|(table, rows)| format!("{} {rows}", table.suffix()))
+        .collect();
     log::info!(
         "{}: {} entries looked at, {} contacts fetched; rows written: {}; {} rejected, {} unanswered; {:.1} s, {} s behind",
         engine.settings().mode.name(),
@@ -184,11 +214,18 @@ fn failed(engine: &mut Engine, error: Error, failures: u32) -> Result<()> {
         return Err(error);
     }
     let wait = backoff(engine.settings().retry_wait, u32::MAX).wait(failures, None, random());
-    log::error!("this round is not complete, what is missing is read again: {error}; next try in {:.1} s", wait.as_secs_f64());
+    log::error!(
+        "this round is not complete, what is missing is read again: {error}; next try in {:.1} s",
+        wait.as_secs_f64()
+    );
     {
         let mut board = engine.board.borrow_mut();
         board.status.failed_rounds += 1;
         board.trouble(&error);
     }
-    if engine.sleep(wait) { Err(Error::stopped()) } else { Ok(()) }
+    if engine.sleep(wait) {
+        Err(Error::stopped())
+    } else {
+        Ok(())
+    }
 }

@@ -81,16 +81,32 @@ impl Engine {
     /// # Errors
     /// Whatever the admin has to mend.
     pub fn start(parts: Parts) -> Result<Self> {
-        let Parts { settings, client, mut writer, naming, files, checkpoint, board, profile, shutdown } = parts;
+        let Parts {
+            settings,
+            client,
+            mut writer,
+            naming,
+            files,
+            checkpoint,
+            board,
+            profile,
+            shutdown,
+        } = parts;
         let fields = client.fields()?;
-        let filter =
-            Arc::new(Filter { mode: settings.filter, task_prefixes: settings.task_prefixes.clone() });
+        let filter = Arc::new(Filter {
+            mode: settings.filter,
+            task_prefixes: settings.task_prefixes.clone(),
+        });
         let plain = Layout::new(&settings.table_prefix, naming, settings.fields, &[]);
         let existing = writer.columns(plain.schema().table(Table::Contacts))?;
         let mut layout = Layout::new(&settings.table_prefix, naming, settings.fields, &existing);
         layout.add_fields(&custom_fields(&fields), &existing);
         writer.prepare(layout.schema())?;
-        let reader = Reader { client: client.clone(), filter: Arc::clone(&filter), profile: profile.clone() };
+        let reader = Reader {
+            client: client.clone(),
+            filter: Arc::clone(&filter),
+            profile: profile.clone(),
+        };
         let mut engine = Engine {
             fetchers: Fetchers::start(settings.workers, &reader)?,
             settings,
@@ -117,7 +133,11 @@ impl Engine {
     /// # Errors
     /// Whatever kept the pass from being complete.
     pub fn pass(&mut self, scope: Scope) -> Result<Tally> {
-        let again = if scope.contacts.is_some() { std::mem::take(&mut self.checkpoint.retry) } else { Vec::new() };
+        let again = if scope.contacts.is_some() {
+            std::mem::take(&mut self.checkpoint.retry)
+        } else {
+            Vec::new()
+        };
         let mut retry = Vec::new();
         let result = Pass::run(self, scope, again.clone(), &mut retry);
         if result.is_err() {
@@ -128,7 +148,9 @@ impl Engine {
         self.checkpoint.retry.sort_unstable();
         self.checkpoint.retry.dedup();
         if self.checkpoint.retry.len() > MOST_RETRIES {
-            log::error!("more than {MOST_RETRIES} contacts wait for another try: the rest is forgotten (run db_init)");
+            log::error!(
+                "more than {MOST_RETRIES} contacts wait for another try: the rest is forgotten (run db_init)"
+            );
             self.checkpoint.retry.truncate(MOST_RETRIES);
         }
         self.progress.clear();
@@ -178,8 +200,10 @@ impl Engine {
     pub fn learn(&mut self, keys: &[String]) -> Result<()> {
         let mut layout = Layout::clone(&self.layout);
         let mut grown = false;
-        let (system, custom): (Vec<_>, Vec<_>) =
-            keys.iter().filter(|key| self.layout.slot(key).is_none()).partition(|key| key.starts_with('$'));
+        let (system, custom): (Vec<_>, Vec<_>) = keys
+            .iter()
+            .filter(|key| self.layout.slot(key).is_none())
+            .partition(|key| key.starts_with('$'));
         for key in system {
             grown |= layout.add_system_key(key);
         }
@@ -189,7 +213,9 @@ impl Engine {
         }
         for key in custom {
             if layout.slot(key).is_none() {
-                log::info!("contacts hold \"{key}\", which is no field of the campaign: not stored");
+                log::info!(
+                    "contacts hold \"{key}\", which is no field of the campaign: not stored"
+                );
                 layout.ignore(key);
             }
         }
@@ -221,9 +247,13 @@ impl Engine {
         let text = rfc3339(boundary);
         let rows = self.writer.distrust_after(&text)?;
         if rows > 0 {
-            log::info!("{rows} contacts bear a time of writing that lies in the future: they count as not up to date");
+            log::info!(
+                "{rows} contacts bear a time of writing that lies in the future: they count as not up to date"
+            );
         }
-        log::info!("filter, fields or target are new: contacts stored before {text} count as not up to date");
+        log::info!(
+            "filter, fields or target are new: contacts stored before {text} count as not up to date"
+        );
         self.seen.clear();
         self.checkpoint.shape = shape;
         self.checkpoint.trusted_after = Some(text);
@@ -235,17 +265,31 @@ impl Engine {
         md5.update(format!("{:?}", self.filter.mode));
         let mut prefixes = self.filter.task_prefixes.clone();
         prefixes.sort_unstable();
-        for text in prefixes.iter().map(String::as_str).chain(["fields"]).chain(self.layout.custom_keys()) {
+        for text in prefixes
+            .iter()
+            .map(String::as_str)
+            .chain(["fields"])
+            .chain(self.layout.custom_keys())
+        {
             md5.update([0]);
             md5.update(text);
         }
-        md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        md5.finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// Dialfire's time, but always later than the boundary of trust.
     fn time_of_writing(&self) -> OffsetDateTime {
-        let boundary = self.checkpoint.trusted_after.as_deref().and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
-        let earliest = boundary.map_or(OffsetDateTime::UNIX_EPOCH, |boundary| boundary + Duration::SECOND);
+        let boundary = self
+            .checkpoint
+            .trusted_after
+            .as_deref()
+            .and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
+        let earliest = boundary.map_or(OffsetDateTime::UNIX_EPOCH, |boundary| {
+            boundary + Duration::SECOND
+        });
         self.client.clock().now().max(earliest)
     }
 
@@ -294,7 +338,11 @@ impl Engine {
             match (*count).cmp(&ODDITIES_LOGGED) {
                 std::cmp::Ordering::Less => log::warn!("{}: {}", oddity.id, oddity.what),
                 std::cmp::Ordering::Equal => {
-                    log::warn!("{}: {} (further ones are only counted)", oddity.id, oddity.what);
+                    log::warn!(
+                        "{}: {} (further ones are only counted)",
+                        oddity.id,
+                        oddity.what
+                    );
                 }
                 std::cmp::Ordering::Greater => log::debug!("{}: {}", oddity.id, oddity.what),
             }
@@ -304,7 +352,14 @@ impl Engine {
     /// Shows how far a pass is, on a terminal.
     pub fn show_progress(&mut self, tally: &Tally) {
         let done = u64::try_from(tally.fetched).unwrap_or(u64::MAX);
-        self.progress.update(Step { unit: "contacts", done, total: None }, Instant::now());
+        self.progress.update(
+            Step {
+                unit: "contacts",
+                done,
+                total: None,
+            },
+            Instant::now(),
+        );
     }
 
     /// Whether some key was never seen.
@@ -375,10 +430,19 @@ impl Engine {
 
 /// The campaign's fields as far as their columns are concerned.
 pub fn custom_fields(fields: &[crate::dialfire::fields::Field]) -> Vec<CustomField> {
-    fields.iter().map(|field| CustomField { key: field.name.clone(), is_number: field.is_number() }).collect()
+    fields
+        .iter()
+        .map(|field| CustomField {
+            key: field.name.clone(),
+            is_number: field.is_number(),
+        })
+        .collect()
 }
 
 fn rfc3339(time: OffsetDateTime) -> String {
-    let whole = time.to_offset(time::UtcOffset::UTC).replace_nanosecond(0).unwrap_or(time);
+    let whole = time
+        .to_offset(time::UtcOffset::UTC)
+        .replace_nanosecond(0)
+        .unwrap_or(time);
     whole.format(&Rfc3339).unwrap_or_default()
 }

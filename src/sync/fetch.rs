@@ -72,9 +72,14 @@ impl Fetchers {
         let inbox = Arc::new(Mutex::new(inbox));
         for number in 0..count {
             let (reader, inbox) = (reader.clone(), Arc::clone(&inbox));
-            thread::Builder::new().name(format!("fetch-{number}")).spawn(move || work(&reader, &inbox)).map_err(
-                |error| Error::setup(format!("cannot start {count} threads: {error} (choose a smaller --workers)")),
-            )?;
+            thread::Builder::new()
+                .name(format!("fetch-{number}"))
+                .spawn(move || work(&reader, &inbox))
+                .map_err(|error| {
+                    Error::setup(format!(
+                        "cannot start {count} threads: {error} (choose a smaller --workers)"
+                    ))
+                })?;
         }
         Ok(Fetchers { jobs })
     }
@@ -105,14 +110,20 @@ impl Reader {
     /// # Errors
     /// As [`Client::contacts`]: trouble with the API as a whole.
     pub fn fetch(&self, job: &Job) -> Result<Answer> {
-        let mut answer = Answer { batch: Batch::for_schema(job.layout.schema()), ..Answer::default() };
+        let mut answer = Answer {
+            batch: Batch::for_schema(job.layout.schema()),
+            ..Answer::default()
+        };
         let mut parts: Vec<&[String]> = vec![&job.ids];
         while let Some(ids) = parts.pop() {
             match self.fetch_part(ids, job)? {
                 Fetched::Read(part) => {
                     answer.batch.append(&part.batch);
                     answer.unanswered.extend(part.unanswered);
-                    answer.remarks.unknown_keys.extend(part.remarks.unknown_keys);
+                    answer
+                        .remarks
+                        .unknown_keys
+                        .extend(part.remarks.unknown_keys);
                     answer.remarks.oddities.extend(part.remarks.oddities);
                 }
                 Fetched::RefusedBatch { status, reason } => {
@@ -149,10 +160,12 @@ impl Reader {
         let begin = Instant::now();
         let before = self.profile.time(Activity::Parsing);
         let fetched = self.client.contacts(ids, |text| {
-            self.profile.measure(Activity::Parsing, || self.read(text, ids, job))
+            self.profile
+                .measure(Activity::Parsing, || self.read(text, ids, job))
         });
         let parsing = self.profile.time(Activity::Parsing).saturating_sub(before);
-        self.profile.add(Activity::Fetching, begin.elapsed().saturating_sub(parsing));
+        self.profile
+            .add(Activity::Fetching, begin.elapsed().saturating_sub(parsing));
         fetched
     }
 
@@ -170,24 +183,42 @@ impl Reader {
             text
         };
         let documents = elements(text).map_err(|_| "no whole JSON array".to_owned())?;
-        let maker = RowMaker { layout: &job.layout, filter: &self.filter, stamp: &job.stamp };
-        let mut answer = Answer { batch: Batch::for_schema(job.layout.schema()), ..Answer::default() };
+        let maker = RowMaker {
+            layout: &job.layout,
+            filter: &self.filter,
+            stamp: &job.stamp,
+        };
+        let mut answer = Answer {
+            batch: Batch::for_schema(job.layout.schema()),
+            ..Answer::default()
+        };
         let mut missing: HashSet<&str> = ids.iter().map(String::as_str).collect();
         let mut last: HashMap<String, usize> = HashMap::new();
         for (position, document) in documents.iter().enumerate() {
-            if let Some(id) = Object::parse(document.get()).ok().and_then(|contact| contact.get("$id").to_text()) {
+            if let Some(id) = Object::parse(document.get())
+                .ok()
+                .and_then(|contact| contact.get("$id").to_text())
+            {
                 last.insert(id.into_owned(), position);
             }
         }
         for (position, document) in documents.into_iter().enumerate() {
-            let Ok(contact) = Object::parse(document.get()) else { continue };
-            let Some(id) = contact.get("$id").to_text() else { continue };
+            let Ok(contact) = Object::parse(document.get()) else {
+                continue;
+            };
+            let Some(id) = contact.get("$id").to_text() else {
+                continue;
+            };
             // A document twice in one answer: the last one counts.
             if last.get(id.as_ref()) == Some(&position) && missing.remove(id.as_ref()) {
                 maker.contact(&contact, &mut answer.batch, &mut answer.remarks);
             }
         }
-        answer.unanswered = ids.iter().filter(|id| missing.contains(id.as_str())).cloned().collect();
+        answer.unanswered = ids
+            .iter()
+            .filter(|id| missing.contains(id.as_str()))
+            .cloned()
+            .collect();
         Ok(answer)
     }
 }

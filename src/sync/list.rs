@@ -48,8 +48,20 @@ pub struct Scope {
 
 /// Lists everything in the scope. Each message waits for a credit from the main thread; the end of the main thread's
 /// interest (both channels closed) ends it.
-pub fn list(client: &Client, scope: &Scope, profile: &Profile, credits: &Receiver<()>, inbox: &SyncSender<Message>) {
-    let lister = Lister { client, profile, credits, inbox, may_send: Cell::new(false) };
+pub fn list(
+    client: &Client,
+    scope: &Scope,
+    profile: &Profile,
+    credits: &Receiver<()>,
+    inbox: &SyncSender<Message>,
+) {
+    let lister = Lister {
+        client,
+        profile,
+        credits,
+        inbox,
+        may_send: Cell::new(false),
+    };
     let last = match lister.all(scope) {
         Ok(()) => Message::AllListed,
         Err(error) => Message::Failed(error),
@@ -69,10 +81,12 @@ struct Lister<'a> {
 impl Lister<'_> {
     fn all(&self, scope: &Scope) -> Result<()> {
         let mut answered = false;
-        let mut tell_time = || {
+        let mut tell_time = || -> Result<()> {
             if !std::mem::replace(&mut answered, true) {
                 let clock = self.client.clock();
-                self.send(Message::Answered(clock.last_answer_time().unwrap_or_else(|| clock.now())))?;
+                self.send(Message::Answered(
+                    clock.last_answer_time().unwrap_or_else(|| clock.now()),
+                ))?;
             }
             Ok(())
         };
@@ -130,10 +144,14 @@ impl Lister<'_> {
     }
 
     fn next<T>(&self, pages: &mut Pages<T>, what: &str) -> Result<Option<Page<T>>> {
-        self.profile.measure(Activity::Listing, || pages.next_page()).map_err(|error| match error {
-            PageError::Expired(error) => Error::transient(format!("cannot go on listing {what}, beginning again: {error}")),
-            PageError::Failed(error) => error,
-        })
+        self.profile
+            .measure(Activity::Listing, || pages.next_page())
+            .map_err(|error| match error {
+                PageError::Expired(error) => Error::transient(format!(
+                    "cannot go on listing {what}, beginning again: {error}"
+                )),
+                PageError::Failed(error) => error,
+            })
     }
 
     fn send_page(&self, page: Message) -> Result<()> {

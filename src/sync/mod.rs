@@ -43,7 +43,12 @@ use writer::{ATTEMPTS_AT_START, Writer};
 /// # Errors
 /// What ended the program: [`Error::exit_code`] says with which code.
 pub fn run(settings: Settings, log: &LogFile, shutdown: Shutdown) -> Result<()> {
-    log::info!("dbsync2 {}, {} of campaign {}", env!("CARGO_PKG_VERSION"), settings.mode.name(), settings.campaign);
+    log::info!(
+        "dbsync2 {}, {} of campaign {}",
+        env!("CARGO_PKG_VERSION"),
+        settings.mode.name(),
+        settings.campaign
+    );
     for warning in &settings.warnings {
         log::warn!("{warning}");
     }
@@ -52,13 +57,25 @@ pub fn run(settings: Settings, log: &LogFile, shutdown: Shutdown) -> Result<()> 
     let identity = format!("{} {}", target.display(), settings.table_prefix);
     let wanted = settings.state_dir.as_deref();
     if settings.mode == Mode::Check {
-        return check::run(&settings, &target, &state_directories(), log, &pause(&shutdown));
+        return check::run(
+            &settings,
+            &target,
+            &state_directories(),
+            log,
+            &pause(&shutdown),
+        );
     }
     let files = StateFiles::locate(wanted, &state_directories(), &settings.campaign, &identity)?;
     let _lock = files.lock()?;
     let checkpoint = files.load()?;
-    let first_start = checkpoint.as_ref().is_none_or(|checkpoint| checkpoint.poll.is_none());
-    let old_client = if first_start { from_old_client(&settings.campaign) } else { None };
+    let first_start = checkpoint
+        .as_ref()
+        .is_none_or(|checkpoint| checkpoint.poll.is_none());
+    let old_client = if first_start {
+        from_old_client(&settings.campaign)
+    } else {
+        None
+    };
     // A wrong token or address is to be told within half a minute, not after the 17 minutes of a later outage.
     client(&settings, ATTEMPTS_AT_START, pause(&shutdown))?.fields()?;
     let board = Rc::new(RefCell::new(Board::new(
@@ -112,15 +129,28 @@ fn client(settings: &Settings, attempts: u32, pause: Pause) -> Result<Client> {
         token: settings.token.clone(),
         roots: Roots::load(settings.ca_file.as_deref())?,
         proxy: proxy::from_environment(&settings.api_url)?,
-        limits: Limits { connections: settings.workers + 1, ..Limits::default() },
-        retry: RetryPolicy { attempts, first_wait: settings.retry_wait, ..RetryPolicy::default() },
+        limits: Limits {
+            connections: settings.workers + 1,
+            ..Limits::default()
+        },
+        retry: RetryPolicy {
+            attempts,
+            first_wait: settings.retry_wait,
+            ..RetryPolicy::default()
+        },
         pause,
     })
 }
 
 fn pause(shutdown: &Shutdown) -> Pause {
     let shutdown = shutdown.clone();
-    Pause::new(move |time| if shutdown.sleep(time) { Err(Error::stopped()) } else { Ok(()) })
+    Pause::new(move |time| {
+        if shutdown.sleep(time) {
+            Err(Error::stopped())
+        } else {
+            Ok(())
+        }
+    })
 }
 
 fn from_old_client(campaign: &str) -> Option<OffsetDateTime> {
@@ -133,12 +163,24 @@ fn from_old_client(campaign: &str) -> Option<OffsetDateTime> {
 
 /// Where state is kept without `--state-dir`, best first.
 fn state_directories() -> Vec<PathBuf> {
-    let system = if cfg!(windows) { None } else { Some(PathBuf::from("/var/opt/dbsync")) };
+    let system = if cfg!(windows) {
+        None
+    } else {
+        Some(PathBuf::from("/var/opt/dbsync"))
+    };
     system.into_iter().chain(in_home(".dbsync")).collect()
 }
 
 fn in_home(name: &str) -> Option<PathBuf> {
-    let variable = if cfg!(windows) { "LOCALAPPDATA" } else { "HOME" };
+    let variable = if cfg!(windows) {
+        "LOCALAPPDATA"
+    } else {
+        "HOME"
+    };
     let home = std::env::var_os(variable).filter(|home| !home.is_empty())?;
-    Some(PathBuf::from(home).join(if cfg!(windows) { name.trim_start_matches('.') } else { name }))
+    Some(PathBuf::from(home).join(if cfg!(windows) {
+        name.trim_start_matches('.')
+    } else {
+        name
+    }))
 }

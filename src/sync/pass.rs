@@ -105,7 +105,11 @@ impl<'e> Pass<'e> {
         let workers = engine.workers();
         let (reply, inbox) = sync_channel(workers * 2);
         let (credits, credit_inbox) = sync_channel(1);
-        let (client, profile, to_main) = (engine.client().clone(), engine.profile().clone(), reply.clone());
+        let (client, profile, to_main) = (
+            engine.client().clone(),
+            engine.profile().clone(),
+            reply.clone(),
+        );
         thread::Builder::new()
             .name("list".to_owned())
             .spawn(move || list(&client, &scope, &profile, &credit_inbox, &to_main))
@@ -118,7 +122,13 @@ impl<'e> Pass<'e> {
             credits,
             listing: false,
             all_listed: false,
-            todo: again.into_iter().map(|id| Wanted { id, ..Wanted::default() }).collect(),
+            todo: again
+                .into_iter()
+                .map(|id| Wanted {
+                    id,
+                    ..Wanted::default()
+                })
+                .collect(),
             in_flight: HashMap::new(),
             deferred: Vec::new(),
             jobs: 0,
@@ -220,15 +230,21 @@ impl<'e> Pass<'e> {
             if self.engine.seen().contains(version) {
                 continue;
             }
-            let versions = by_contact.entry(event.contact_id.clone()).or_insert_with(|| {
-                order.push(event.contact_id);
-                Vec::new()
-            });
+            let versions = by_contact
+                .entry(event.contact_id.clone())
+                .or_insert_with(|| {
+                    order.push(event.contact_id);
+                    Vec::new()
+                });
             versions.push(version);
         }
         for id in order {
             let events = by_contact.remove(&id).unwrap_or_default();
-            self.todo.push_back(Wanted { id, events, listed: None });
+            self.todo.push_back(Wanted {
+                id,
+                events,
+                listed: None,
+            });
         }
     }
 
@@ -238,10 +254,17 @@ impl<'e> Pass<'e> {
         let ids: Vec<&str> = contacts.iter().map(|contact| contact.id.as_str()).collect();
         let stored = self.engine.trusted(&ids)?;
         for contact in contacts {
-            let version = Version::new(&["listed", &contact.id], contact.md5.as_deref().unwrap_or_default());
+            let version = Version::new(
+                &["listed", &contact.id],
+                contact.md5.as_deref().unwrap_or_default(),
+            );
             let known = contact.md5.is_some() && stored.get(&contact.id) == contact.md5.as_ref();
             if !known && !self.engine.seen().contains(version) {
-                self.todo.push_back(Wanted { id: contact.id, events: Vec::new(), listed: Some(version) });
+                self.todo.push_back(Wanted {
+                    id: contact.id,
+                    events: Vec::new(),
+                    listed: Some(version),
+                });
             }
         }
         self.engine.show_progress(&self.tally);
@@ -252,7 +275,11 @@ impl<'e> Pass<'e> {
         self.tally.listed += calls.len();
         let (layout, stamp) = (Arc::clone(self.engine.layout()), self.engine.stamp());
         let filter = Arc::clone(self.engine.filter());
-        let maker = RowMaker { layout: &layout, filter: &filter, stamp: &stamp };
+        let maker = RowMaker {
+            layout: &layout,
+            filter: &filter,
+            stamp: &stamp,
+        };
         let mut remarks = Remarks::default();
         for call in calls {
             let Ok(document) = Object::parse(call.get()) else {
@@ -281,15 +308,23 @@ impl<'e> Pass<'e> {
             self.engine.learn(&answer.remarks.unknown_keys)?;
             self.batch = Batch::for_schema(self.engine.layout().schema());
         }
-        if answer.remarks.unknown_keys.iter().any(|key| self.engine.has_column(key)) {
+        if answer
+            .remarks
+            .unknown_keys
+            .iter()
+            .any(|key| self.engine.has_column(key))
+        {
             // The rows were made without a column that exists by now.
-            self.todo.extend(answer.ids.iter().filter_map(|id| self.in_flight.remove(id)));
+            self.todo
+                .extend(answer.ids.iter().filter_map(|id| self.in_flight.remove(id)));
             return Ok(());
         }
         self.tally.fetched += answer.ids.len() - answer.unanswered.len() - answer.failing.len();
         self.tally.unanswered += answer.unanswered.len();
         for id in &answer.unanswered {
-            log::warn!("contact {id} was asked for and did not come: deleted, or of another campaign");
+            log::warn!(
+                "contact {id} was asked for and did not come: deleted, or of another campaign"
+            );
             if let Some(version) = self.in_flight.get(id).and_then(|wanted| wanted.listed) {
                 self.engine.seen().remember(version);
             }

@@ -46,18 +46,25 @@ impl Profile {
     /// Adds time.
     pub fn add(&self, activity: Activity, time: Duration) {
         if let Some(sum) = self.sum(activity) {
-            sum.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            sum.fetch_add(
+                u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
+                Ordering::Relaxed,
+            );
         }
     }
 
     /// The time of an activity since the last [`Profile::reset`].
     pub fn time(&self, activity: Activity) -> Duration {
-        self.sum(activity).map_or(Duration::ZERO, |sum| Duration::from_nanos(sum.load(Ordering::Relaxed)))
+        self.sum(activity).map_or(Duration::ZERO, |sum| {
+            Duration::from_nanos(sum.load(Ordering::Relaxed))
+        })
     }
 
     /// Sets all sums to zero.
     pub fn reset(&self) {
-        self.nanoseconds.iter().for_each(|sum| sum.store(0, Ordering::Relaxed));
+        self.nanoseconds
+            .iter()
+            .for_each(|sum| sum.store(0, Ordering::Relaxed));
     }
 
     fn sum(&self, activity: Activity) -> Option<&AtomicU64> {
@@ -70,7 +77,11 @@ impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (activity, name)) in ACTIVITIES.iter().enumerate() {
             let separator = if index == 0 { "" } else { ", " };
-            write!(f, "{separator}{name} {:.3} s", self.time(*activity).as_secs_f64())?;
+            write!(
+                f,
+                "{separator}{name} {:.3} s",
+                self.time(*activity).as_secs_f64()
+            )?;
         }
         Ok(())
     }
@@ -84,7 +95,9 @@ mod tests {
     fn times_add_up_per_activity() {
         let profile = Profile::default();
         profile.add(Activity::Fetching, Duration::from_millis(1500));
-        profile.clone().add(Activity::Fetching, Duration::from_millis(500));
+        profile
+            .clone()
+            .add(Activity::Fetching, Duration::from_millis(500));
         profile.add(Activity::Writing, Duration::from_millis(25));
         assert_eq!(
             profile.to_string(),

@@ -29,14 +29,24 @@ pub struct RejectFile {
 impl RejectFile {
     /// The reject file at `path`; made when the first row is refused.
     pub fn new(path: PathBuf) -> Self {
-        RejectFile { path, largest: LARGEST, known: HashSet::new() }
+        RejectFile {
+            path,
+            largest: LARGEST,
+            known: HashSet::new(),
+        }
     }
 
     /// Appends a row; the same row refused for the same reason is written once per run.
     ///
     /// # Errors
     /// [`Transient`](crate::error::ErrorKind::Transient) where the file can't be written.
-    pub fn append(&mut self, time: &str, table: &TableSchema, row: Row<'_>, reason: &str) -> Result<()> {
+    pub fn append(
+        &mut self,
+        time: &str,
+        table: &TableSchema,
+        row: Row<'_>,
+        reason: &str,
+    ) -> Result<()> {
         let known = (table.name.clone(), row.key().to_owned(), reason.to_owned());
         if self.known.contains(&known) {
             return Ok(());
@@ -49,7 +59,10 @@ impl RejectFile {
             .collect();
         let line = json!({"time": time, "table": table.name, "key": row.key(), "reason": reason, "row": values});
         self.write(&format!("{line}\n")).map_err(|error| {
-            Error::transient(format!("cannot write the reject file {}: {error}", self.path.display()))
+            Error::transient(format!(
+                "cannot write the reject file {}: {error}",
+                self.path.display()
+            ))
         })?;
         if self.known.len() >= MOST_KNOWN {
             self.known.clear();
@@ -67,7 +80,8 @@ impl RejectFile {
         if fs::metadata(&self.path).is_ok_and(|file| file.len() >= self.largest) {
             fs::rename(&self.path, self.path.with_extension("jsonl.old"))?;
         }
-        let mut file = private_file(OpenOptions::new().append(true).create(true)).open(&self.path)?;
+        let mut file =
+            private_file(OpenOptions::new().append(true).create(true)).open(&self.path)?;
         file.write_all(line.as_bytes())?;
         file.sync_data()
     }
@@ -75,14 +89,15 @@ impl RejectFile {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use crate::tables::batch::Rows;
     use crate::tables::schema::{Schema, Table};
 
     #[test]
     fn a_refused_row_is_written_once_with_its_values_and_the_file_stays_bounded() {
-        let directory = std::env::temp_dir().join(format!("dbsync2-rejected-{}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("dbsync2-rejected-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let mut file = RejectFile::new(directory.join("c.rejected.jsonl"));
         file.largest = 400;
@@ -95,7 +110,8 @@ mod tests {
             rows.set(6, "a \"place\"");
         }
         for _ in 0..2 {
-            file.append("2024-03-05T00:00:00Z", table, rows.row(0), "too long").unwrap();
+            file.append("2024-03-05T00:00:00Z", table, rows.row(0), "too long")
+                .unwrap();
         }
         let text = fs::read_to_string(file.path()).unwrap();
         assert_eq!(text.lines().count(), 1);
@@ -106,10 +122,21 @@ mod tests {
         assert_eq!(line["row"]["location"], "a \"place\"");
         assert_eq!(line["row"]["filename"], Value::Null);
         for round in 0..20 {
-            file.append("2024-03-05T00:00:00Z", table, rows.row(1), &format!("reason {round}")).unwrap();
+            file.append(
+                "2024-03-05T00:00:00Z",
+                table,
+                rows.row(1),
+                &format!("reason {round}"),
+            )
+            .unwrap();
         }
         assert!(fs::metadata(file.path()).unwrap().len() < 800);
-        assert!(fs::metadata(directory.join("c.rejected.jsonl.old")).unwrap().len() < 800);
+        assert!(
+            fs::metadata(directory.join("c.rejected.jsonl.old"))
+                .unwrap()
+                .len()
+                < 800
+        );
         fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -22,7 +22,10 @@ impl Version {
             md5.update(part.as_bytes());
             md5.update([0]);
         }
-        Version { key: u128::from_le_bytes(md5.finalize().into()), version: half(Md5::digest(version).into()) }
+        Version {
+            key: u128::from_le_bytes(md5.finalize().into()),
+            version: half(Md5::digest(version).into()),
+        }
     }
 }
 
@@ -48,7 +51,11 @@ impl Default for Seen {
 impl Seen {
     /// One that keeps between one and two times `generation` entries.
     pub fn with_generation(generation: usize) -> Self {
-        Seen { young: HashMap::new(), old: HashMap::new(), generation }
+        Seen {
+            young: HashMap::new(),
+            old: HashMap::new(),
+            generation,
+        }
     }
 
     /// Whether this thing was remembered in this version.
@@ -56,7 +63,8 @@ impl Seen {
         if self.young.get(&version.key) == Some(&version.version) {
             return true;
         }
-        let known = !self.young.contains_key(&version.key) && self.old.get(&version.key) == Some(&version.version);
+        let known = !self.young.contains_key(&version.key)
+            && self.old.get(&version.key) == Some(&version.version);
         if known {
             // What is still asked for must not grow old.
             self.remember(version);
@@ -86,7 +94,10 @@ mod tests {
     #[test]
     fn a_thing_is_known_in_its_last_version_only() {
         let mut seen = Seen::with_generation(10);
-        let (first, second) = (Version::new(&["F", "C"], "1"), Version::new(&["F", "C"], "2"));
+        let (first, second) = (
+            Version::new(&["F", "C"], "1"),
+            Version::new(&["F", "C"], "2"),
+        );
         assert!(!seen.contains(first));
         seen.remember(first);
         assert!(seen.contains(first) && !seen.contains(second));

@@ -56,7 +56,8 @@ pub fn due(
     now: OffsetDateTime,
     start: Option<OffsetDateTime>,
 ) -> Due {
-    let passed = |last: Option<OffsetDateTime>, every: Duration| last.is_none_or(|last| now - last >= every);
+    let passed =
+        |last: Option<OffsetDateTime>, every: Duration| last.is_none_or(|last| now - last >= every);
     let look_back = passed(checkpoint.look_back, nets.look_back_every);
     let reconcile = start.is_some() || passed(checkpoint.reconcile, nets.reconcile_every);
     let mut from = poll - nets.overlap;
@@ -69,12 +70,21 @@ pub fn due(
         from = from.min(last - nets.reconcile_span);
         // A little before the last one: its day may have ended in between.
         let since = (last - nets.overlap).min(start.unwrap_or(last));
-        listing = Some(checkpoint.since.map_or(since, |lowest| lowest.max(since)).date());
+        listing = Some(
+            checkpoint
+                .since
+                .map_or(since, |lowest| lowest.max(since))
+                .date(),
+        );
     }
     if let Some(lowest) = checkpoint.since {
         from = from.max(lowest);
     }
-    Due { from, look_back, listing }
+    Due {
+        from,
+        look_back,
+        listing,
+    }
 }
 
 /// The checkpoint after a round that read what was `due` and whose first answer came at `answered`.
@@ -91,7 +101,11 @@ pub fn after_round(checkpoint: &mut Checkpoint, due: &Due, answered: OffsetDateT
 /// The checkpoint after all contacts changed since `since` (all if `None`) were copied by a run that began at `began`.
 ///
 /// It moves only if no gap stays between what was stored before and `since`.
-pub fn after_listing(checkpoint: &mut Checkpoint, since: Option<OffsetDateTime>, began: OffsetDateTime) {
+pub fn after_listing(
+    checkpoint: &mut Checkpoint,
+    since: Option<OffsetDateTime>,
+    began: OffsetDateTime,
+) {
     let joins = match (since, checkpoint.poll) {
         (Some(since), Some(poll)) => since <= poll,
         _ => true,
@@ -106,7 +120,10 @@ pub fn after_listing(checkpoint: &mut Checkpoint, since: Option<OffsetDateTime>,
     };
     checkpoint.poll = checkpoint.poll.max(Some(began));
     checkpoint.look_back = checkpoint.look_back.max(Some(began));
-    if checkpoint.reconcile.is_none_or(|last| since.is_none_or(|since| since <= last)) {
+    if checkpoint
+        .reconcile
+        .is_none_or(|last| since.is_none_or(|since| since <= last))
+    {
         checkpoint.reconcile = checkpoint.reconcile.max(Some(began));
     }
 }
@@ -132,19 +149,36 @@ mod tests {
     }
 
     fn due_now(checkpoint: &Checkpoint, now: OffsetDateTime) -> Due {
-        due(checkpoint, checkpoint.poll.unwrap_or(now), &nets(), now, None)
+        due(
+            checkpoint,
+            checkpoint.poll.unwrap_or(now),
+            &nets(),
+            now,
+            None,
+        )
     }
 
     #[test]
     fn a_poll_reaches_two_minutes_behind_the_checkpoint() {
-        let wanted = Due { from: datetime!(2024-03-05 11:57:00 UTC), look_back: false, listing: None };
+        let wanted = Due {
+            from: datetime!(2024-03-05 11:57:00 UTC),
+            look_back: false,
+            listing: None,
+        };
         assert_eq!(due_now(&checkpoint(), NOW), wanted);
     }
 
     #[test]
     fn a_look_back_reaches_three_hours_behind_the_one_before() {
         let due = due_now(&checkpoint(), datetime!(2024-03-05 12:05:00 UTC));
-        assert_eq!(due, Due { from: datetime!(2024-03-05 08:50:00 UTC), look_back: true, listing: None });
+        assert_eq!(
+            due,
+            Due {
+                from: datetime!(2024-03-05 08:50:00 UTC),
+                look_back: true,
+                listing: None
+            }
+        );
     }
 
     #[test]
@@ -168,24 +202,57 @@ mod tests {
     fn a_start_reconciles_and_a_start_date_lists_from_there() {
         let due = |start| due(&checkpoint(), NOW, &nets(), NOW, Some(start)).listing;
         assert_eq!(due(NOW), Some(date!(2024 - 03 - 05)));
-        assert_eq!(due(datetime!(2023-01-01 0:00 UTC)), Some(date!(2023 - 01 - 01)));
+        assert_eq!(
+            due(datetime!(2023-01-01 0:00 UTC)),
+            Some(date!(2023 - 01 - 01))
+        );
     }
 
     #[test]
     fn nothing_before_the_first_start_is_read() {
-        let mut first = Checkpoint { poll: Some(NOW), since: Some(NOW), ..Checkpoint::default() };
-        let wanted = Due { from: NOW, look_back: true, listing: Some(date!(2024 - 03 - 05)) };
+        let mut first = Checkpoint {
+            poll: Some(NOW),
+            since: Some(NOW),
+            ..Checkpoint::default()
+        };
+        let wanted = Due {
+            from: NOW,
+            look_back: true,
+            listing: Some(date!(2024 - 03 - 05)),
+        };
         assert_eq!(due_now(&first, NOW), wanted);
         first.since = Some(datetime!(2024-03-01 0:00 UTC));
-        assert_eq!(due_now(&first, NOW).from, datetime!(2024-03-04 12:00:00 UTC));
+        assert_eq!(
+            due_now(&first, NOW).from,
+            datetime!(2024-03-04 12:00:00 UTC)
+        );
     }
 
     #[test]
     fn a_round_moves_what_it_did_and_nothing_back() {
         let mut moved = checkpoint();
-        after_round(&mut moved, &Due { from: NOW, look_back: true, listing: None }, NOW);
-        assert_eq!((moved.poll, moved.look_back, moved.reconcile), (Some(NOW), Some(NOW), checkpoint().reconcile));
-        after_round(&mut moved, &Due { from: NOW, look_back: false, listing: None }, NOW - nets().overlap);
+        after_round(
+            &mut moved,
+            &Due {
+                from: NOW,
+                look_back: true,
+                listing: None,
+            },
+            NOW,
+        );
+        assert_eq!(
+            (moved.poll, moved.look_back, moved.reconcile),
+            (Some(NOW), Some(NOW), checkpoint().reconcile)
+        );
+        after_round(
+            &mut moved,
+            &Due {
+                from: NOW,
+                look_back: false,
+                listing: None,
+            },
+            NOW - nets().overlap,
+        );
         assert_eq!(moved.poll, Some(NOW));
     }
 
@@ -194,17 +261,26 @@ mod tests {
         let mut covered = checkpoint();
         covered.since = Some(NOW);
         after_listing(&mut covered, None, NOW);
-        assert_eq!((covered.since, covered.poll, covered.reconcile), (None, Some(NOW), Some(NOW)));
+        assert_eq!(
+            (covered.since, covered.poll, covered.reconcile),
+            (None, Some(NOW), Some(NOW))
+        );
     }
 
     #[test]
     fn db_update_moves_the_checkpoint_only_without_a_gap() {
         let mut first = Checkpoint::default();
         after_listing(&mut first, Some(datetime!(2024-03-01 0:00 UTC)), NOW);
-        assert_eq!((first.since, first.poll), (Some(datetime!(2024-03-01 0:00 UTC)), Some(NOW)));
+        assert_eq!(
+            (first.since, first.poll),
+            (Some(datetime!(2024-03-01 0:00 UTC)), Some(NOW))
+        );
         let mut joined = checkpoint();
         after_listing(&mut joined, Some(datetime!(2024-03-01 0:00 UTC)), NOW);
-        assert_eq!((joined.since, joined.poll, joined.reconcile), (None, Some(NOW), Some(NOW)));
+        assert_eq!(
+            (joined.since, joined.poll, joined.reconcile),
+            (None, Some(NOW), Some(NOW))
+        );
         let mut gap = checkpoint();
         after_listing(&mut gap, Some(datetime!(2024-03-05 11:59:30 UTC)), NOW);
         assert_eq!(gap, checkpoint());

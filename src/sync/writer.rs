@@ -57,7 +57,13 @@ pub struct Written {
 impl Writer {
     /// A writer that has not opened anything yet, and gives up after some attempts.
     pub fn new(options: Options) -> Self {
-        Writer { options, sink: None, schema: None, gives_up: true, missing: HashSet::new() }
+        Writer {
+            options,
+            sink: None,
+            schema: None,
+            gives_up: true,
+            missing: HashSet::new(),
+        }
     }
 
     /// From now on the database is waited for, however long it is away.
@@ -101,7 +107,9 @@ impl Writer {
     pub fn stored(&mut self, ids: &[&str]) -> Result<Vec<StoredContact>> {
         let begin = Instant::now();
         let stored = self.run(|sink| sink.stored(ids));
-        self.options.profile.add(Activity::WaitingForDatabase, begin.elapsed());
+        self.options
+            .profile
+            .add(Activity::WaitingForDatabase, begin.elapsed());
         stored
     }
 
@@ -122,7 +130,11 @@ impl Writer {
         let mut parts = vec![(0, batch.units())];
         while let Some((from, to)) = parts.pop() {
             let whole = from == 0 && to == batch.units();
-            let part = if whole { None } else { Some(batch.slice(from, to)) };
+            let part = if whole {
+                None
+            } else {
+                Some(batch.slice(from, to))
+            };
             let part = part.as_ref().unwrap_or(batch);
             match self.write_part(part) {
                 Ok(()) => add(&mut written.rows, part.counts()),
@@ -148,7 +160,9 @@ impl Writer {
         let mut placeholders = unit.slice(0, 0);
         placeholders.placeholders.clone_from(&unit.placeholders);
         self.write_part(&placeholders)?;
-        let Some(schema) = self.schema.clone() else { return Ok(()) };
+        let Some(schema) = self.schema.clone() else {
+            return Ok(());
+        };
         let contact = unit.rows(Table::Contacts).row(0).key().to_owned();
         let mut incomplete = false;
         for table in Table::ALL.into_iter().rev() {
@@ -169,7 +183,9 @@ impl Writer {
                             table.name,
                             self.options.rejects.path().display()
                         );
-                        self.options.rejects.append(stamp, table, row, &error.to_string())?;
+                        self.options
+                            .rejects
+                            .append(stamp, table, row, &error.to_string())?;
                         written.rejected += 1;
                         incomplete = true;
                     }
@@ -203,15 +219,22 @@ impl Writer {
                     }
                     return Ok(done);
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::Transient | ErrorKind::Setup) => error,
+                Err(error) if matches!(error.kind(), ErrorKind::Transient | ErrorKind::Setup) => {
+                    error
+                }
                 Err(error) => return Err(error),
             };
             self.sink = None;
             attempt += 1;
-            if self.gives_up && (error.kind() == ErrorKind::Setup || attempt >= self.options.backoff.attempts) {
+            if self.gives_up
+                && (error.kind() == ErrorKind::Setup || attempt >= self.options.backoff.attempts)
+            {
                 return Err(error);
             }
-            let wait = self.options.backoff.wait(attempt, None, (self.options.pause.random)());
+            let wait = self
+                .options
+                .backoff
+                .wait(attempt, None, (self.options.pause.random)());
             log::error!("{error}; trying again in {:.1} s", wait.as_secs_f64());
             self.options.board.borrow_mut().trouble(&error);
             let waited = (self.options.pause.sleep)(wait);
