@@ -25,10 +25,11 @@ chmod 755 "$directory"
 mkdir "$directory/tmp"
 
 tests=
+# shellcheck disable=SC2317 # it is called, by the trap
 clean_up() {
     trap '' INT TERM HUP
     # The whole process group: cargo alone would leave its test programs behind.
-    [ -z "$tests" ] || kill -TERM -- "-$tests" 2>/dev/null || true
+    [ -z "$tests" ] || { kill -TERM -- "-$tests" && wait "$tests"; } 2>/dev/null || true
     # Including those that a test started and could not stop.
     local pid_file home
     while read -r pid_file; do
