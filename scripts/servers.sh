@@ -78,12 +78,14 @@ as_root() {
 
 apt_get() {
     # The lock is held while another apt runs, for instance just after boot.
-    local try
+    local try output
     for try in 1 2 3 4 5; do
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=60 "$@" && return
-        [ "$try" = 5 ] || sleep 10
+        [ "$try" = 1 ] || sleep 10
+        output=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=60 "$@" 2>&1) &&
+            return
     done
-    fail "cannot run apt-get $* (see its messages above)"
+    printf '%s\n' "$output" >&2
+    fail "cannot run apt-get $* (its messages stand above)"
 }
 
 install() {
@@ -96,8 +98,9 @@ install() {
     # Keeps the packages from starting services of their own; Debian's way to say so is this file.
     local policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null ||
+            fail "cannot install ${packages[*]}: cannot write $policy (install them by hand)"
         trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
-        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
         as_root chmod 755 "$policy"
     fi
     apt_get update

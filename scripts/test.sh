@@ -20,9 +20,9 @@ command -v cargo >/dev/null || {
 "$servers" install
 
 directory=$(mktemp -d "${TMPDIR:-/tmp}/dbsync2-test.XXXXXX")
-# The servers of a root user run as other users, who have to get through.
-chmod 755 "$directory"
 mkdir "$directory/tmp"
+# The servers of a root user run as other users, who have to get through.
+chmod 755 "$directory" "$directory/tmp"
 
 tests=
 # shellcheck disable=SC2317 # it is called, by the trap
