@@ -1,0 +1,11 @@
+//! The promises of the program, tested from outside: one module per promise.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+mod databases_themselves;
+mod servers_themselves;
+mod support;
