@@ -1,0 +1,10 @@
+//! Tests of behaviour: one binary, so that all of them link the program once.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+mod support;

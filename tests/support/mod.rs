@@ -1,0 +1,3 @@
+//! Support for the tests of behaviour.
+
+pub mod simulator;
