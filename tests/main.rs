@@ -1,5 +1,6 @@
-//! The promises of the program, tested from outside: one module per promise.
+//! The promises of the program, tested from outside: one module per promise, one binary for all of them.
 #![allow(
+    dead_code,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -9,3 +10,4 @@
 mod databases_themselves;
 mod servers_themselves;
 mod support;
+mod truth;

@@ -1,5 +1,8 @@
 //! What the tests of behaviour stand on.
 
+pub mod compare;
 pub mod database;
+pub mod program;
 pub mod servers;
+pub mod simulator;
 pub mod temp;
