@@ -311,6 +311,7 @@ fn cell<'v>(value: &Value<'v>, kind: ColumnKind) -> Result<Option<Cow<'v, str>>,
     };
     match kind {
         ColumnKind::Key | ColumnKind::Time | ColumnKind::Text => Ok(Some(text)),
+        ColumnKind::Number if matches!(value, Value::Bool(_)) => Err("no number, stored as NULL"),
         ColumnKind::Number => match plain_decimal(&text) {
             Some(number) => Ok(Some(Cow::Owned(number))),
             None if text.trim().is_empty() => Ok(None),

@@ -36,7 +36,11 @@ pub struct Running {
 impl Program {
     /// With the simulator's address, campaign and token, and quick retries.
     pub fn new(sim: &Simulator, database_url: &str) -> Self {
-        let program = Program { arguments: Vec::new(), environment: Vec::new(), directory: TempDir::new() };
+        let program = Program {
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            directory: TempDir::new(),
+        };
         let directory = program.directory.path().display().to_string();
         program
             .arg("--c", sim.campaign())
@@ -88,11 +92,19 @@ impl Program {
 
     /// Starts it in a mode.
     pub fn start(&self, mode: &str) -> Running {
+        self.start_with(mode, &[])
+    }
+
+    /// Starts it in a mode with further flags.
+    pub fn start_with(&self, mode: &str, flags: &[&str]) -> Running {
         let output = ["stdout", "stderr"].map(|name| self.directory.path().join(name));
-        let [stdout, stderr] = output.each_ref().map(|path| std::fs::File::create(path).unwrap());
+        let [stdout, stderr] = output
+            .each_ref()
+            .map(|path| std::fs::File::create(path).unwrap());
         let child = Command::new(env!("CARGO_BIN_EXE_dbsync2"))
             .arg(format!("--a={mode}"))
             .args(&self.arguments)
+            .args(flags)
             .env_clear()
             .env("HOME", self.directory.path())
             .envs(self.environment.iter().cloned())
@@ -101,7 +113,11 @@ impl Program {
             .stderr(stderr)
             .spawn()
             .unwrap();
-        Running { child, directory: self.directory.path().to_owned(), output }
+        Running {
+            child,
+            directory: self.directory.path().to_owned(),
+            output,
+        }
     }
 
     /// Runs it to its end.
@@ -109,10 +125,29 @@ impl Program {
         self.start(mode).wait(LIMIT)
     }
 
+    /// One round of db_sync, which must be a good one.
+    pub fn succeed_once(&self) {
+        let ended = self.start_with("db_sync", &["--once"]).wait(LIMIT);
+        assert_eq!(
+            ended.code,
+            Some(0),
+            "db_sync --once: {}\n{}",
+            ended.stdout,
+            tail(&self.log())
+        );
+    }
+
     /// Runs it to its end, which must be a good one.
     pub fn succeed(&self, mode: &str) -> Ended {
         let ended = self.run(mode);
-        assert_eq!(ended.code, Some(0), "{mode}: {}{}\n{}", ended.stdout, ended.stderr, tail(&self.log()));
+        assert_eq!(
+            ended.code,
+            Some(0),
+            "{mode}: {}{}\n{}",
+            ended.stdout,
+            ended.stderr,
+            tail(&self.log())
+        );
         ended
     }
 }
@@ -131,7 +166,13 @@ impl Running {
     /// SIGTERM, or another signal by its name.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([format!("-{name}"), pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([format!("-{name}"), pid])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     pub fn has_ended(&mut self) -> bool {
@@ -142,7 +183,11 @@ impl Running {
     pub fn wait(mut self, limit: Duration) -> Ended {
         let status = self.wait_status(limit);
         let [stdout, stderr] = self.output.each_ref().map(|path| read(path));
-        Ended { code: status.code(), stdout, stderr }
+        Ended {
+            code: status.code(),
+            stdout,
+            stderr,
+        }
     }
 
     fn wait_status(&mut self, limit: Duration) -> ExitStatus {
@@ -153,7 +198,10 @@ impl Running {
             }
             if begin.elapsed() > limit {
                 self.kill();
-                panic!("the program did not end within {limit:?}:\n{}", tail(&log_in(&self.directory)));
+                panic!(
+                    "the program did not end within {limit:?}:\n{}",
+                    tail(&log_in(&self.directory))
+                );
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -165,7 +213,11 @@ impl Running {
     }
 
     /// Waits until the status file fulfils a condition; fails after a minute, or when the program ends before.
-    pub fn wait_until(&mut self, what: &str, condition: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    pub fn wait_until(
+        &mut self,
+        what: &str,
+        condition: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
         let begin = Instant::now();
         loop {
             if let Some(status) = self.status().filter(|status| condition(status)) {
@@ -198,8 +250,11 @@ impl Drop for Running {
 }
 
 fn log_in(directory: &Path) -> String {
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(directory.join("log")).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(directory.join("log"))
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     files.iter().map(|path| read(path)).collect()
 }

@@ -207,7 +207,7 @@ fn connections_without_an_id_get_one_and_running_ones_are_left_out_with_their_le
 #[test]
 fn what_is_no_number_or_truth_becomes_null_and_is_noted_without_its_value() {
     let document = contact_with(
-        r#"{"fired":"F","pause_time_sec":"soon","edit_time_sec":"1e2","isHI":"perhaps","revoked":true}"#,
+        r#"{"fired":"F","pause_time_sec":"soon","edit_time_sec":"1e2","wait_time_sec":true,"isHI":"perhaps","revoked":true}"#,
     );
     let (batch, remarks) = rows_of(&document, FilterMode::All, &[]);
     assert_eq!(
@@ -223,7 +223,8 @@ fn what_is_no_number_or_truth_becomes_null_and_is_noted_without_its_value() {
         value(&batch, Table::Transactions, 0, "revoked").as_deref(),
         Some("1")
     );
-    assert_eq!(remarks.oddities.len(), 2);
+    assert_eq!(value(&batch, Table::Transactions, 0, "wait_time_sec"), None);
+    assert_eq!(remarks.oddities.len(), 3);
     for oddity in &remarks.oddities {
         assert_eq!(oddity.id, "C");
         assert!(
