@@ -22,6 +22,7 @@ use std::path::Path;
 use crate::error::Result;
 use crate::tables::batch::Batch;
 use crate::tables::schema::{Schema, Table};
+use crate::tls::Roots;
 use dialect::Naming;
 
 /// A contact as the database holds it, for the comparison with the API's list.
@@ -83,7 +84,7 @@ pub trait Sink {
 #[derive(Clone)]
 pub struct Target {
     address: url::DatabaseUrl,
-    tls: tls::Roots,
+    tls: Roots,
 }
 
 impl Target {
@@ -92,7 +93,7 @@ impl Target {
     /// # Errors
     /// [`Usage`](crate::error::ErrorKind::Usage) with a sentence that names what is wrong in the address.
     pub fn new(url: &str, ca_file: Option<&Path>) -> Result<Self> {
-        Ok(Target { address: url::DatabaseUrl::parse(url)?, tls: tls::Roots::load(ca_file)? })
+        Ok(Target { address: url::DatabaseUrl::parse(url)?, tls: Roots::load(ca_file)? })
     }
 
     /// The address without user and password, such as `postgres://db.example:5432/reports`:
