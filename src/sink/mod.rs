@@ -11,8 +11,11 @@
 
 pub mod decimal;
 pub mod dialect;
+pub mod mysql;
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+pub mod tls;
 pub mod url;
 
 use std::path::Path;
@@ -21,7 +24,7 @@ use crate::error::Result;
 use crate::tables::batch::Batch;
 use crate::tables::fields::Naming;
 use crate::tables::schema::{Schema, Table, TableSchema};
-use crate::tls;
+use crate::tls::Roots;
 
 /// A contact as the database holds it, for the comparison with the API's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +88,7 @@ pub trait Sink {
 #[derive(Clone)]
 pub struct Target {
     address: url::DatabaseUrl,
-    tls: tls::Roots,
+    tls: Roots,
 }
 
 impl Target {
@@ -94,10 +97,7 @@ impl Target {
     /// # Errors
     /// [`Usage`](crate::error::ErrorKind::Usage) with a sentence that names what is wrong in the address.
     pub fn new(url: &str, ca_file: Option<&Path>) -> Result<Self> {
-        Ok(Target {
-            address: url::DatabaseUrl::parse(url)?,
-            tls: tls::Roots::load(ca_file)?,
-        })
+        Ok(Target { address: url::DatabaseUrl::parse(url)?, tls: Roots::load(ca_file)? })
     }
 
     /// The address without user and password, such as `postgres://db.example:5432/reports`:
@@ -123,10 +123,10 @@ impl Target {
     /// [`Transient`](crate::error::ErrorKind::Transient) where the server can't be reached now.
     pub fn open(&self) -> Result<Box<dyn Sink>> {
         match &self.address {
-            _ if false => unreachable!(),
+            url::DatabaseUrl::Postgres(address) => Ok(Box::new(postgres::PostgresSink::open(address, &self.tls)?)),
+            url::DatabaseUrl::Mysql(address) => Ok(Box::new(mysql::MysqlSink::open(address, &self.tls)?)),
             #[cfg(feature = "sqlite")]
             url::DatabaseUrl::Sqlite(path) => Ok(Box::new(sqlite::SqliteSink::open(path)?)),
-            _ => Err(crate::error::Error::setup("x")),
         }
     }
 }
