@@ -2,4 +2,6 @@
 
 pub mod cli;
 pub mod error;
+pub mod sink;
 pub mod tables;
+pub mod tls;

@@ -9,6 +9,7 @@
 //! [`ErrorKind::Data`]: crate::error::ErrorKind::Data
 //! [`ErrorKind::Setup`]: crate::error::ErrorKind::Setup
 
+pub mod decimal;
 pub mod dialect;
 pub mod mysql;
 pub mod postgres;

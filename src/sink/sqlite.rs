@@ -1,0 +1,388 @@
+//! SQLite as a destination: one file, one transaction per batch.
+//!
+//! The file is in WAL mode, so that readers never wait for us and a killed process loses no committed batch, with
+//! `synchronous=FULL`, so that neither does a power failure: the checkpoint moves only after the commit.
+
+mod catalog;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params_from_iter,
+};
+
+use super::decimal::Decimal;
+use super::{CheckLine, MissingColumn, Sink, StoredContact};
+use crate::error::{Error, ErrorKind, Result};
+use crate::tables::batch::{Batch, Rows};
+use crate::tables::schema::{Schema, Table};
+
+/// How long to wait for another program that writes to the file.
+const BUSY: Duration = Duration::from_secs(60);
+
+/// Parameters per statement in `IN (…)` lists; SQLite allows 32,766.
+const IDS_PER_QUERY: usize = 500;
+
+/// A SQLite file that is open.
+pub struct SqliteSink {
+    conn: Connection,
+    path: PathBuf,
+    identity: Option<Identity>,
+    created: bool,
+    tables: Vec<Prepared>,
+}
+
+/// One table, ready to be written.
+struct Prepared {
+    table: Table,
+    name: String,
+    upsert: String,
+    /// Position in the rows, and how the value is stored, for each parameter of `upsert`.
+    columns: Vec<(usize, Storage)>,
+}
+
+/// How a value is handed to SQLite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Storage {
+    /// As it is.
+    Text,
+    /// As an integer or a double where that is exact.
+    Number,
+}
+
+impl SqliteSink {
+    /// Opens the file, or creates it empty; its directory must exist.
+    ///
+    /// # Errors
+    /// [`Setup`](ErrorKind::Setup) if it can't be opened or is no database.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::open_waiting(path, BUSY)
+    }
+
+    /// As [`SqliteSink::open`], with a time to wait for other writers.
+    pub fn open_waiting(path: &Path, busy: Duration) -> Result<Self> {
+        let created = !path.exists();
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(path, flags).map_err(|e| opening(path, &e))?;
+        conn.busy_timeout(busy)
+            .and_then(|()| conn.pragma_update(None, "synchronous", "FULL"))
+            .and_then(|()| conn.query_row("PRAGMA schema_version", [], |_| Ok(())))
+            .map_err(|e| opening(path, &e))?;
+        if conn.is_readonly("main").unwrap_or(false) {
+            return Err(Error::setup(format!(
+                "cannot open the SQLite database {}: this user may only read it (check its owner and mode)",
+                path.display()
+            )));
+        }
+        Ok(SqliteSink {
+            identity: Identity::of(path),
+            conn,
+            path: path.to_owned(),
+            created,
+            tables: Vec::new(),
+        })
+    }
+
+    fn table(&self, table: Table) -> Result<&Prepared> {
+        self.tables
+            .iter()
+            .find(|t| t.table == table)
+            .ok_or_else(|| Error::setup("the tables of the SQLite database are not prepared yet"))
+    }
+
+    /// SQLite goes on writing to a file that was deleted or replaced, where nobody finds the rows.
+    fn check_file(&self) -> Result<()> {
+        if Identity::of(&self.path) == self.identity {
+            return Ok(());
+        }
+        Err(Error::transient(format!(
+            "the SQLite database {} was moved, deleted or replaced while open: it is opened anew",
+            self.path.display()
+        )))
+    }
+}
+
+impl Sink for SqliteSink {
+    fn prepare(&mut self, schema: &Schema) -> Result<Vec<MissingColumn>> {
+        self.check_file()?;
+        let path = &self.path;
+        let failed = |e: rusqlite::Error| failure(path, "preparing tables", &e);
+        // Where WAL is impossible (some network file systems) SQLite keeps the old mode, which is durable as well.
+        let mode: String = self
+            .conn
+            .query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))
+            .map_err(failed)?;
+        if mode != "wal" {
+            log::info!(
+                "SQLite keeps the journal mode {mode} for {}",
+                path.display()
+            );
+        }
+        // Readers can keep the log from being reused; after them it shrinks to this size again.
+        self.conn
+            .query_row("PRAGMA journal_size_limit=67108864", [], |_| Ok(()))
+            .map_err(failed)?;
+        let tx = self
+            .conn
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        let mut missing = Vec::new();
+        let mut tables = Vec::new();
+        for table in schema.tables() {
+            tables.push(catalog::prepare(&tx, path, table, &mut missing)?);
+        }
+        tx.commit().map_err(failed)?;
+        self.tables = tables;
+        self.created = false;
+        Ok(missing)
+    }
+
+    fn stored(&mut self, ids: &[&str]) -> Result<Vec<StoredContact>> {
+        let table = self.table(Table::Contacts)?;
+        let mut found = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(IDS_PER_QUERY) {
+            let sql = format!(
+                "SELECT \"$id\", \"$md5\", \"$changed\" FROM {} WHERE \"$id\" IN ({})",
+                table.name,
+                placeholders(ids.len())
+            );
+            let mut read = || -> rusqlite::Result<()> {
+                let mut statement = self.conn.prepare(&sql)?;
+                let mut rows = statement.query(params_from_iter(ids))?;
+                while let Some(row) = rows.next()? {
+                    let text = |i| -> rusqlite::Result<Option<String>> {
+                        Ok(row
+                            .get_ref(i)?
+                            .as_str_or_null()
+                            .unwrap_or(None)
+                            .map(str::to_owned))
+                    };
+                    found.push(StoredContact {
+                        id: text(0)?.unwrap_or_default(),
+                        md5: text(1)?,
+                        changed: text(2)?,
+                    });
+                }
+                Ok(())
+            };
+            read().map_err(|e| failure(&self.path, "reading stored contacts", &e))?;
+        }
+        Ok(found)
+    }
+
+    fn distrust_after(&mut self, stamp: &str) -> Result<u64> {
+        let sql = format!(
+            "UPDATE {} SET \"$md5\" = NULL \
+             WHERE \"$md5\" IS NOT NULL AND (\"$changed\" IS NULL OR \"$changed\" > ?1)",
+            self.table(Table::Contacts)?.name
+        );
+        self.check_file()?;
+        self.conn
+            .execute(&sql, [stamp])
+            .map(|rows| u64::try_from(rows).unwrap_or(u64::MAX))
+            .map_err(|e| failure(&self.path, "marking contacts for a fresh look", &e))
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        self.check_file()?;
+        self.table(Table::Contacts)?;
+        let SqliteSink {
+            conn, path, tables, ..
+        } = self;
+        let failed = |doing: &str, e: rusqlite::Error| failure(path, doing, &e);
+        let tx = conn
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|e| failed("beginning a transaction", e))?;
+        for table in tables.iter() {
+            if table.table == Table::Recordings {
+                for ids in batch.placeholders.chunks(IDS_PER_QUERY) {
+                    let sql = format!(
+                        "DELETE FROM {} WHERE id IN ({})",
+                        table.name,
+                        placeholders(ids.len())
+                    );
+                    tx.execute(&sql, params_from_iter(ids))
+                        .map_err(|e| failed("deleting placeholders of recordings", e))?;
+                }
+            }
+            upsert(&tx, table, batch.rows(table.table))
+                .map_err(|e| failed(&format!("writing to table {}", table.name), e))?;
+        }
+        tx.commit().map_err(|e| failed("committing a batch", e))
+    }
+
+    fn check(&mut self, schema: &Schema) -> Result<Vec<CheckLine>> {
+        let mut lines = vec![CheckLine {
+            subject: "database".to_owned(),
+            outcome: Ok(format!(
+                "SQLite {}, {}",
+                rusqlite::version(),
+                self.path.display()
+            )),
+        }];
+        let writable = self
+            .conn
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .and_then(Transaction::rollback);
+        lines.push(CheckLine {
+            subject: "write access".to_owned(),
+            outcome: match writable {
+                Ok(()) => Ok("granted".to_owned()),
+                Err(e) => Err(failure(&self.path, "trying a transaction", &e).to_string()),
+            },
+        });
+        for table in schema.tables() {
+            let columns = catalog::columns(&self.conn, &table.name)
+                .map_err(|e| failure(&self.path, "reading the catalogue", &e))?;
+            let missing = table
+                .columns
+                .iter()
+                .filter(|c| catalog::find(&columns, &c.name).is_none())
+                .count();
+            lines.push(CheckLine {
+                subject: format!("table {}", table.name),
+                outcome: Ok(match (columns.is_empty(), missing) {
+                    (true, _) => "will be created".to_owned(),
+                    (false, 0) => "present".to_owned(),
+                    (false, n) => format!("present, {n} columns will be added"),
+                }),
+            });
+        }
+        // The file that opening made was for this look only.
+        if self.created && std::fs::metadata(&self.path).is_ok_and(|file| file.len() == 0) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+        Ok(lines)
+    }
+}
+
+/// Puts all rows of one table in; the statement is prepared once per batch.
+fn upsert(tx: &Transaction<'_>, table: &Prepared, rows: &Rows) -> rusqlite::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut statement = tx.prepare(&table.upsert)?;
+    for row in rows.iter() {
+        for (parameter, (column, storage)) in (1..).zip(&table.columns) {
+            let value = match (row.get(*column), storage) {
+                (None, _) => ValueRef::Null,
+                (Some(text), Storage::Text) => ValueRef::Text(text.as_bytes()),
+                (Some(text), Storage::Number) => number(text),
+            };
+            statement.raw_bind_parameter(parameter, ToSqlOutput::Borrowed(value))?;
+        }
+        statement.raw_execute()?;
+    }
+    Ok(())
+}
+
+/// The number a text stands for, as SQLite can hold it exactly; else the text itself.
+fn number(text: &str) -> ValueRef<'_> {
+    let Some(decimal) = Decimal::parse(text) else {
+        return ValueRef::Text(text.as_bytes());
+    };
+    if decimal.fraction.is_empty()
+        && let Ok(integer) = text.split('.').next().unwrap_or_default().parse()
+    {
+        return ValueRef::Integer(integer);
+    }
+    match text.parse() {
+        Ok(real) if decimal.fits_double(text) => ValueRef::Real(real),
+        _ => ValueRef::Text(text.as_bytes()),
+    }
+}
+
+fn placeholders(count: usize) -> String {
+    let mut list = "?,".repeat(count);
+    list.pop();
+    list
+}
+
+/// Which file a path leads to, beyond its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity(u64, u64);
+
+impl Identity {
+    #[cfg(unix)]
+    fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(path)
+            .ok()
+            .map(|file| Identity(file.dev(), file.ino()))
+    }
+
+    /// Elsewhere the system keeps an open file from being deleted.
+    #[cfg(not(unix))]
+    fn of(path: &Path) -> Option<Self> {
+        path.exists().then_some(Identity(0, 0))
+    }
+}
+
+/// Why the file could not be opened, and what to do.
+fn opening(path: &Path, e: &rusqlite::Error) -> Error {
+    let what = format!("cannot open the SQLite database {}", path.display());
+    let directory = path.parent().unwrap_or(Path::new("."));
+    if path.is_dir() {
+        return Error::setup(format!("{what}: it is a directory (name a file in --url)"));
+    }
+    if !directory.is_dir() {
+        return Error::setup(format!(
+            "{what}: the directory {} does not exist (create it, or check --url)",
+            directory.display()
+        ));
+    }
+    if e.sqlite_error_code() == Some(ErrorCode::CannotOpen) {
+        return Error::setup(format!(
+            "{what}: this user may not write there (check owner and mode of {} and of the file)",
+            directory.display()
+        ));
+    }
+    failure(path, "opening it", e)
+}
+
+/// The one place that decides what an error of SQLite leads to. SQLite's messages name tables, columns and
+/// constraints, never values.
+fn failure(path: &Path, doing: &str, e: &rusqlite::Error) -> Error {
+    use ErrorCode as Code;
+    let text = match e {
+        rusqlite::Error::SqliteFailure(_, Some(text)) => text.clone(),
+        other => other.to_string(),
+    };
+    let (kind, advice) = match e.sqlite_error_code() {
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
+            (ErrorKind::Transient, " (another program holds the file)")
+        }
+        Some(Code::DiskFull) => (ErrorKind::Transient, " (make room on the disk)"),
+        // SQLITE_READONLY_DBMOVED
+        Some(Code::ReadOnly) if extended(e) == 1032 => (ErrorKind::Transient, ""),
+        Some(Code::ReadOnly | Code::PermissionDenied | Code::AuthorizationForStatementDenied) => (
+            ErrorKind::Setup,
+            " (check owner and mode of the file and of its directory)",
+        ),
+        Some(Code::NotADatabase) => (ErrorKind::Setup, " (check the file name in --url)"),
+        Some(Code::DatabaseCorrupt) => (
+            ErrorKind::Setup,
+            " (restore a backup, or move the file away and run --a db_init)",
+        ),
+        Some(Code::ConstraintViolation | Code::TypeMismatch | Code::TooBig) => {
+            (ErrorKind::Data, "")
+        }
+        // Among others a table or column that is gone: preparing again mends it.
+        _ => (ErrorKind::Transient, ""),
+    };
+    Error::new(
+        kind,
+        format!(
+            "SQLite database {}: {doing}: {text}{advice}",
+            path.display()
+        ),
+    )
+}
+
+fn extended(e: &rusqlite::Error) -> i32 {
+    e.sqlite_error().map_or(0, |e| e.extended_code)
+}

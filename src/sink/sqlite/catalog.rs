@@ -1,0 +1,210 @@
+//! Tables, columns and indexes of a SQLite file: what is there, and adding what is missing.
+
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode, Transaction};
+
+use super::{Prepared, Storage, failure};
+use crate::error::{Error, Result};
+use crate::sink::MissingColumn;
+use crate::sink::dialect::SQLITE;
+use crate::tables::schema::{Column, ColumnKind, TableSchema};
+
+/// A column as the file has it.
+pub(super) struct RealColumn {
+    name: String,
+    /// Whether SQLite turns numbers that are put here into texts: "TEXT affinity".
+    is_text: bool,
+    generated: bool,
+}
+
+/// The columns of a table; none if there is no such table.
+pub(super) fn columns(conn: &Connection, table: &str) -> rusqlite::Result<Vec<RealColumn>> {
+    conn.prepare("SELECT name, type, hidden FROM pragma_table_xinfo(?1)")?
+        .query_map([table], |row| {
+            let declared = row.get::<_, String>(1)?.to_ascii_uppercase();
+            let has = |word| declared.contains(word);
+            Ok(RealColumn {
+                name: row.get(0)?,
+                is_text: !has("INT") && (has("CHAR") || has("CLOB") || has("TEXT")),
+                generated: row.get::<_, i64>(2)? != 0,
+            })
+        })?
+        .collect()
+}
+
+/// The column with this name; SQLite compares ASCII letters without case.
+pub(super) fn find<'a>(columns: &'a [RealColumn], name: &str) -> Option<&'a RealColumn> {
+    columns.iter().find(|c| c.name.eq_ignore_ascii_case(name))
+}
+
+/// Creates what is missing of one table. Columns that SQLite refuses are added to `missing`.
+pub(super) fn prepare(
+    tx: &Transaction<'_>,
+    path: &Path,
+    table: &TableSchema,
+    missing: &mut Vec<MissingColumn>,
+) -> Result<Prepared> {
+    let failed = |e: rusqlite::Error| failure(path, &format!("preparing table {}", table.name), &e);
+    let name = SQLITE.quote(&table.name);
+    let mut real = columns(tx, &table.name).map_err(failed)?;
+    if real.is_empty() {
+        create(tx, &name, table).map_err(failed)?;
+        real = columns(tx, &table.name).map_err(failed)?;
+    }
+    if find(&real, table.table.key()).is_none() {
+        return Err(Error::setup(format!(
+            "the table {} of the SQLite database {} has no column {}: another program made it \
+             (choose another table prefix with --tp)",
+            table.name,
+            path.display(),
+            table.table.key()
+        )));
+    }
+    for column in &table.columns {
+        let reason = match find(&real, &column.name) {
+            Some(column) if column.generated => "it is a generated column".to_owned(),
+            Some(_) => continue,
+            None => match tx.execute(&add_column(&name, column), []) {
+                Ok(_) => continue,
+                Err(e) if refused(&e) => e.to_string(),
+                Err(e) => return Err(failed(e)),
+            },
+        };
+        missing.push(MissingColumn {
+            table: table.table,
+            column: column.name.clone(),
+            reason,
+        });
+    }
+    let real = columns(tx, &table.name).map_err(failed)?;
+    create_indexes(tx, table, &real).map_err(failed)?;
+    let prepared = prepared(table, name, &real);
+    // Preparing it once finds a key without a unique index, and a view in place of the table.
+    tx.prepare(&prepared.upsert).map_err(|e| {
+        Error::setup(format!(
+            "cannot write to the table {} of the SQLite database {}: {e} \
+             (another program made it: choose another table prefix with --tp)",
+            table.name,
+            path.display()
+        ))
+    })?;
+    Ok(prepared)
+}
+
+/// Whether SQLite refused a statement for what it says, not for the state of the file. A name with a NUL character
+/// ends the statement in the middle.
+fn refused(e: &rusqlite::Error) -> bool {
+    matches!(e.sqlite_error_code(), None | Some(ErrorCode::Unknown))
+}
+
+fn definition(column: &Column) -> String {
+    format!(
+        "{} {}",
+        SQLITE.quote(&column.name),
+        SQLITE.column_type(column.kind)
+    )
+}
+
+fn add_column(table: &str, column: &Column) -> String {
+    format!("ALTER TABLE {table} ADD COLUMN {}", definition(column))
+}
+
+/// Creates a table, with its key alone if SQLite refuses a column.
+fn create(tx: &Transaction<'_>, name: &str, table: &TableSchema) -> rusqlite::Result<()> {
+    let mut definitions: Vec<String> = table.columns.iter().map(definition).collect();
+    if let Some(key) = definitions.first_mut() {
+        key.push_str(" NOT NULL PRIMARY KEY");
+    }
+    let sql = |columns: &[String]| format!("CREATE TABLE {name} ({})", columns.join(", "));
+    match tx.execute(&sql(&definitions), []) {
+        Err(e) if refused(&e) => {
+            definitions.truncate(1);
+            tx.execute(&sql(&definitions), [])
+        }
+        other => other,
+    }
+    .map(drop)
+}
+
+/// Creates the indexes that no other index can stand in for. An index that SQLite refuses is logged.
+fn create_indexes(
+    tx: &Transaction<'_>,
+    table: &TableSchema,
+    real: &[RealColumn],
+) -> rusqlite::Result<()> {
+    let existing: Vec<Vec<String>> = tx
+        .prepare("SELECT name FROM pragma_index_list(?1) WHERE partial = 0")?
+        .query_map([&table.name], |row| row.get::<_, String>(0))?
+        .map(|index| {
+            tx.prepare("SELECT coalesce(name, '') FROM pragma_index_info(?1) ORDER BY seqno")?
+                .query_map([index?], |row| row.get::<_, String>(0))?
+                .collect()
+        })
+        .collect::<rusqlite::Result<_>>()?;
+    for wanted in table.table.indexes() {
+        let covered = existing.iter().any(|index| {
+            index.len() >= wanted.len()
+                && index
+                    .iter()
+                    .zip(*wanted)
+                    .all(|(a, b)| a.eq_ignore_ascii_case(b))
+        });
+        if covered || wanted.iter().any(|column| find(real, column).is_none()) {
+            continue;
+        }
+        let columns: Vec<String> = wanted.iter().map(|c| SQLITE.quote(c)).collect();
+        let sql = format!(
+            "CREATE INDEX {} ON {} ({})",
+            SQLITE.quote(&format!("{}_{}", table.name, wanted.join("_"))),
+            SQLITE.quote(&table.name),
+            columns.join(", ")
+        );
+        match tx.execute(&sql, []) {
+            Err(e) if refused(&e) => {
+                log::warn!("no index on {}.{}: {e}", table.name, wanted.join(", "))
+            }
+            other => drop(other?),
+        }
+    }
+    Ok(())
+}
+
+fn prepared(table: &TableSchema, name: String, real: &[RealColumn]) -> Prepared {
+    let mut columns = Vec::new();
+    let mut names = Vec::new();
+    for (position, column) in table.columns.iter().enumerate() {
+        let Some(real) = find(real, &column.name).filter(|real| !real.generated) else {
+            continue;
+        };
+        let is_number = matches!(column.kind, ColumnKind::Number | ColumnKind::Bool);
+        let storage = if is_number && !real.is_text {
+            Storage::Number
+        } else {
+            Storage::Text
+        };
+        columns.push((position, storage));
+        names.push(SQLITE.quote(&column.name));
+    }
+    let updates: Vec<String> = names
+        .iter()
+        .skip(1)
+        .map(|c| format!("{c} = excluded.{c}"))
+        .collect();
+    let conflict = if updates.is_empty() {
+        "NOTHING".to_owned()
+    } else {
+        format!("UPDATE SET {}", updates.join(", "))
+    };
+    Prepared {
+        table: table.table,
+        upsert: format!(
+            "INSERT INTO {name} ({}) VALUES ({}) ON CONFLICT ({}) DO {conflict}",
+            names.join(", "),
+            super::placeholders(names.len()),
+            SQLITE.quote(table.table.key())
+        ),
+        name,
+        columns,
+    }
+}
