@@ -7,6 +7,7 @@
     clippy::panic
 )]
 
+mod sink_mysql;
 mod sink_rows;
 #[cfg(feature = "sqlite")]
 mod sink_sqlite;
