@@ -1140,33 +1140,46 @@ fn hosts_are_tried_in_order_and_a_socket_works() {
     );
 }
 
+/// A greeting of a server, then a packet without content in answer to the log-in: the driver panics there.
+fn greeting_and_nothing() -> Vec<u8> {
+    let mut body = b"\x0a5.7.0\0\x01\0\0\0abcdefgh\0".to_vec();
+    // CLIENT_PROTOCOL_41 and CLIENT_SECURE_CONNECTION, utf8, autocommit, CLIENT_PLUGIN_AUTH, 21 bytes of scramble.
+    body.extend(b"\x00\x82\x21\x02\x00\x08\x00\x15\0\0\0\0\0\0\0\0\0\0ijklmnopqrst\0mysql_native_password\0");
+    let mut packets = vec![u8::try_from(body.len()).unwrap(), 0, 0, 0];
+    packets.extend(body);
+    packets.extend([0, 0, 0, 2]);
+    packets
+}
+
 #[test]
 fn a_server_that_talks_nonsense_is_passing_trouble() {
     for answer in [
-        &b"\x00\x00\x00\x00"[..],
+        &greeting_and_nothing()[..],
+        b"\x00\x00\x00\x00",
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
         b"\x01\x00\x00\x00\x0a",
         b"",
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let thread = std::thread::spawn(move || {
-            let (mut client, _) = listener.accept().unwrap();
-            client.write_all(answer).unwrap();
-            client.shutdown(std::net::Shutdown::Write).unwrap();
-            let _ = client.read_to_end(&mut Vec::new());
-        });
-        let servers = Servers::Tcp(vec![Host {
-            name: "127.0.0.1".to_owned(),
-            port,
-        }]);
-        let error = open_error(&MysqlUrl {
-            servers,
-            tls: TlsMode::Disable,
-            ..server()
+        let error = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut client, _) = listener.accept().unwrap();
+                client.write_all(answer).unwrap();
+                client.shutdown(std::net::Shutdown::Write).unwrap();
+                let _ = client.read_to_end(&mut Vec::new());
+            });
+            let servers = Servers::Tcp(vec![Host {
+                name: "127.0.0.1".to_owned(),
+                port,
+            }]);
+            open_error(&MysqlUrl {
+                servers,
+                tls: TlsMode::Disable,
+                ..server()
+            })
         });
         assert_eq!(error.kind(), ErrorKind::Transient, "{error}");
-        thread.join().unwrap();
     }
 }
 

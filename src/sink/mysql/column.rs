@@ -382,7 +382,7 @@ mod tests {
 
     #[test]
     fn numbers() {
-        let exact = |holds, value| shortage(holds, ColumnKind::Number, value).is_none();
+        let exact = |holds, value: &str| shortage(holds, ColumnKind::Number, value).is_none();
         assert!(exact(decimal(10, 0), "1234567890") && exact(decimal(10, 0), "-5.00"));
         assert!(!exact(decimal(10, 0), "12345678901") && !exact(decimal(10, 0), "0.5"));
         assert!(exact(decimal(5, 2), "000123.45") && !exact(decimal(5, 2), "1234"));

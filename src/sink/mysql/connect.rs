@@ -219,21 +219,19 @@ fn begin_session(mut conn: Conn, lock: Duration) -> mysql::Result<(Conn, Vec<Opt
         ))
     })?;
     // Lets a table have more than about 197 text columns; MySQL 8 allows it only with a special privilege.
-    if let Err(e) = guarded(|| conn.query_drop("SET SESSION innodb_strict_mode = OFF")) {
-        if !matches!(e, mysql::Error::MySqlError(_)) {
-            return Err(e);
-        }
+    match guarded(|| conn.query_drop("SET SESSION innodb_strict_mode = OFF")) {
+        Ok(()) | Err(mysql::Error::MySqlError(_)) => {}
+        Err(e) => return Err(e),
     }
     let sql =
         "SELECT VERSION(), @@max_allowed_packet, @@lower_case_table_names, @@global.read_only";
-    let facts = rows(&mut conn, sql)?.into_iter().next().unwrap_or_default();
+    let mut facts = rows(&mut conn, sql)?.into_iter().next().unwrap_or_default();
     let cipher = rows(&mut conn, "SHOW SESSION STATUS LIKE 'Ssl_cipher'")?;
     let cipher = cipher
         .first()
         .map(|row| text(row, 1))
         .unwrap_or_default()
         .to_owned();
-    let mut facts = facts;
     facts.push(Some(cipher));
     Ok((conn, facts))
 }

@@ -282,3 +282,117 @@ fn io_reason(e: &std::io::Error) -> String {
         _ => e.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )]
+
+    use super::*;
+
+    fn answer(code: u16, state: &str, message: &str) -> mysql::Error {
+        mysql::Error::MySqlError(MySqlError {
+            state: state.to_owned(),
+            message: message.to_owned(),
+            code,
+        })
+    }
+
+    #[test]
+    fn no_value_gets_into_a_message() {
+        for (code, message, shown) in [
+            (
+                1062,
+                "Duplicate entry 'hush' for key 'PRIMARY'",
+                "Duplicate entry … for key 'PRIMARY' (error 1062)",
+            ),
+            (
+                1366,
+                "Incorrect decimal value: 'hush' for column `db`.`t`.`c` at row 1",
+                "Incorrect decimal value: … for column `db`.`t`.`c` at row 1 (error 1366)",
+            ),
+            (
+                1366,
+                "Incorrect string value: 'hush for column hush' for column 'c' at row 1",
+                "Incorrect string value: … for column 'c' at row 1 (error 1366)",
+            ),
+            (
+                1292,
+                "Truncated incorrect DOUBLE value: 'hush'",
+                "Truncated incorrect DOUBLE value: … (error 1292)",
+            ),
+            (
+                1064,
+                "You have an error in your SQL syntax near 'hush' at line 1",
+                "You have an error in your SQL syntax near … (error 1064)",
+            ),
+            (1644, "hush", "a trigger refused the row (error 1644)"),
+            (
+                1406,
+                "Data too long for column 'c' at row 1",
+                "Data too long for column 'c' at row 1 (error 1406)",
+            ),
+        ] {
+            let error = statement(
+                "h:1",
+                "writing",
+                &answer(code, "HY000", message),
+                ErrorKind::Transient,
+            );
+            assert_eq!(error.to_string(), format!("MySQL at h:1: writing: {shown}"));
+        }
+    }
+
+    #[test]
+    fn what_errors_lead_to() {
+        use ErrorKind::{Data, Setup, Transient};
+        for (code, state, kind) in [
+            (1205, "HY000", Transient),
+            (1213, "40001", Transient),
+            (1927, "70100", Transient),
+            (1040, "08004", Transient),
+            (1053, "08S01", Transient),
+            (1146, "42S02", Transient),
+            (1054, "42S22", Transient),
+            (1290, "HY000", Transient),
+            (1836, "HY000", Transient),
+            (1114, "HY000", Transient),
+            (1047, "08S01", Transient),
+            (1142, "42000", Setup),
+            (1044, "42000", Setup),
+            (1364, "HY000", Setup),
+            (1406, "22001", Data),
+            (1264, "22003", Data),
+            (1118, "42000", Data),
+            (1153, "08S01", Data),
+            (4025, "23000", Data),
+            (3819, "HY000", Data),
+            // A SIGNAL may have any number, a future data error too.
+            (9999, "45000", Data),
+            (9999, "22999", Data),
+            (9999, "HY000", Transient),
+        ] {
+            let error = statement("h:1", "x", &answer(code, state, "m"), Transient);
+            assert_eq!(error.kind(), kind, "{code}");
+        }
+        let too_large = answer(
+            1030,
+            "HY000",
+            "Got error 139 \"Too big row\" from storage engine InnoDB",
+        );
+        assert_eq!(statement("h:1", "x", &too_large, Transient).kind(), Data);
+        let full = answer(1030, "HY000", "Got error 28 from storage engine");
+        assert_eq!(statement("h:1", "x", &full, Transient).kind(), Transient);
+    }
+
+    #[test]
+    fn which_connections_can_go_on() {
+        assert!(!is_lost(&answer(1062, "23000", "m")) && !is_lost(&answer(1213, "40001", "m")));
+        assert!(is_lost(&answer(1927, "70100", "m")) && is_lost(&answer(1153, "08S01", "m")));
+        assert!(is_lost(&mysql::Error::IoError(std::io::Error::other("x"))));
+    }
+}
