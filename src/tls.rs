@@ -1,6 +1,6 @@
 //! One rustls set-up for everything that speaks TLS: which roots are trusted, and ring as the only provider.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 pub struct Roots {
     certificates: Arc<Vec<CertificateDer<'static>>>,
     client_config: Arc<ClientConfig>,
+    file: Option<PathBuf>,
 }
 
 impl Roots {
@@ -29,7 +30,7 @@ impl Roots {
     pub fn load(ca_file: Option<&Path>) -> Result<Roots> {
         let Some(path) = ca_file else {
             let store: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
-            return Roots::trusting(Vec::new(), store);
+            return Roots::trusting(Vec::new(), store, None);
         };
         let pem = std::fs::read(path).map_err(|e| {
             Error::usage(format!(
@@ -63,10 +64,14 @@ impl Roots {
                 path.display()
             )));
         }
-        Roots::trusting(certificates, store)
+        Roots::trusting(certificates, store, Some(path.to_owned()))
     }
 
-    fn trusting(certificates: Vec<CertificateDer<'static>>, store: RootCertStore) -> Result<Roots> {
+    fn trusting(
+        certificates: Vec<CertificateDer<'static>>,
+        store: RootCertStore,
+        file: Option<PathBuf>,
+    ) -> Result<Roots> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let client_config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -76,6 +81,7 @@ impl Roots {
         Ok(Roots {
             certificates: Arc::new(certificates),
             client_config: Arc::new(client_config),
+            file,
         })
     }
 
@@ -84,6 +90,11 @@ impl Roots {
     /// For libraries that build their own configuration and know the web roots themselves.
     pub fn own_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         (!self.certificates.is_empty()).then_some(self.certificates.as_slice())
+    }
+
+    /// The file of `--ca-file`; for the mysql crate, which takes nothing else.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// A client configuration (TLS 1.2 and 1.3) that trusts these roots; no client certificate, no ALPN.
@@ -155,6 +166,7 @@ mod tests {
         let roots = Roots::load(Some(&path)).unwrap();
         std::fs::remove_file(&path).unwrap();
         let certificates = roots.own_certificates().unwrap();
+        assert_eq!(roots.file(), Some(path.as_path()));
         assert_eq!(certificates.len(), 2);
         assert_ne!(certificates[0], certificates[1]);
     }

@@ -9,9 +9,9 @@
 
 mod databases_themselves;
 mod servers_themselves;
-mod simulator_itself;
 mod sink_mysql;
 mod sink_postgres;
+mod sink_rows;
 mod sink_sqlite;
 mod support;
 mod truth;

@@ -97,7 +97,10 @@ impl Target {
     /// # Errors
     /// [`Usage`](crate::error::ErrorKind::Usage) with a sentence that names what is wrong in the address.
     pub fn new(url: &str, ca_file: Option<&Path>) -> Result<Self> {
-        Ok(Target { address: url::DatabaseUrl::parse(url)?, tls: Roots::load(ca_file)? })
+        Ok(Target {
+            address: url::DatabaseUrl::parse(url)?,
+            tls: Roots::load(ca_file)?,
+        })
     }
 
     /// The address without user and password, such as `postgres://db.example:5432/reports`:
@@ -123,8 +126,12 @@ impl Target {
     /// [`Transient`](crate::error::ErrorKind::Transient) where the server can't be reached now.
     pub fn open(&self) -> Result<Box<dyn Sink>> {
         match &self.address {
-            url::DatabaseUrl::Postgres(address) => Ok(Box::new(postgres::PostgresSink::open(address, &self.tls)?)),
-            url::DatabaseUrl::Mysql(address) => Ok(Box::new(mysql::MysqlSink::open(address, &self.tls)?)),
+            url::DatabaseUrl::Postgres(address) => {
+                Ok(Box::new(postgres::PostgresSink::open(address, &self.tls)?))
+            }
+            url::DatabaseUrl::Mysql(address) => {
+                Ok(Box::new(mysql::MysqlSink::open(address, &self.tls)?))
+            }
             #[cfg(feature = "sqlite")]
             url::DatabaseUrl::Sqlite(path) => Ok(Box::new(sqlite::SqliteSink::open(path)?)),
         }

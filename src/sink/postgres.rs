@@ -141,6 +141,21 @@ impl PostgresSink {
 }
 
 impl Sink for PostgresSink {
+    fn columns(&mut self, table: &TableSchema) -> Result<Vec<String>> {
+        let server = &self.session.server;
+        let Some(relation) = define::locate(&mut self.client, server, &table.name)? else {
+            return Ok(Vec::new());
+        };
+        let columns = catalog::columns(&mut self.client, &relation).map_err(|e| {
+            server.error(
+                &e,
+                &format!("cannot read the columns of table \"{}\"", table.name),
+                "",
+            )
+        })?;
+        Ok(columns.into_iter().map(|column| column.name).collect())
+    }
+
     fn prepare(&mut self, schema: &Schema) -> Result<Vec<MissingColumn>> {
         let mut missing = Vec::new();
         for wanted in schema.tables() {

@@ -1,0 +1,469 @@
+//! What a column of a table can hold, and the type it needs to hold more. No I/O.
+
+use crate::sink::decimal::Decimal;
+use crate::sink::dialect::MYSQL;
+use crate::tables::schema::ColumnKind;
+
+/// The widest exact number: 35 digits before the point, 30 behind it.
+pub(super) const WIDEST: Numeric = Numeric::Decimal {
+    before: 35,
+    behind: 30,
+    unsigned: false,
+};
+
+/// Lengths that an indexed column is widened to. 191 characters of 4 bytes fit any index of InnoDB, 768 the largest.
+const INDEXED_LENGTHS: [u64; 4] = [191, 255, 512, 768];
+
+/// What a column can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holds {
+    Text {
+        limit: Limit,
+        charset: Charset,
+    },
+    Number(Numeric),
+    /// A type that we never create (dates, JSON, …): the server decides.
+    Other,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limit {
+    Characters(u64),
+    /// Bytes in the column's own encoding.
+    Bytes(u64),
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Charset {
+    Utf8mb4,
+    Utf16,
+    Utf32,
+    /// Characters of the Basic Multilingual Plane only, in UTF-8 or in two bytes.
+    Bmp,
+    Latin1,
+    /// Any other: only ASCII is safe.
+    Other,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Numeric {
+    /// Digits before and behind the point.
+    Decimal {
+        before: u64,
+        behind: u64,
+        unsigned: bool,
+    },
+    Integer {
+        min: i128,
+        max: i128,
+    },
+    Float,
+    Double,
+}
+
+impl Holds {
+    /// Reads the values of `information_schema.columns`: data_type, column_type, character_maximum_length,
+    /// numeric_precision, numeric_scale, character_set_name.
+    pub(super) fn read(
+        data_type: &str,
+        column_type: &str,
+        length: Option<u64>,
+        precision: Option<u64>,
+        scale: Option<u64>,
+        charset: &str,
+    ) -> Self {
+        let text = |limit| Holds::Text {
+            limit,
+            charset: Charset::read(charset),
+        };
+        let unsigned = column_type.contains("unsigned");
+        let integer = |bits: u32| {
+            let (min, max) = if unsigned {
+                (0, (1 << bits) - 1)
+            } else {
+                (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+            };
+            Holds::Number(Numeric::Integer { min, max })
+        };
+        // `float(7,2)` rounds as `decimal(7,2)` does.
+        let decimal = |precision: u64, scale: u64| {
+            Holds::Number(Numeric::Decimal {
+                before: precision.saturating_sub(scale),
+                behind: scale,
+                unsigned,
+            })
+        };
+        match (data_type, precision, scale) {
+            ("char" | "varchar", ..) => text(length.map_or(Limit::None, Limit::Characters)),
+            ("tinytext", ..) => text(Limit::Bytes(255)),
+            ("text", ..) => text(Limit::Bytes(65_535)),
+            ("mediumtext", ..) => text(Limit::Bytes(16_777_215)),
+            ("longtext", ..) => text(Limit::None),
+            ("tinyint", ..) => integer(8),
+            ("smallint", ..) => integer(16),
+            ("mediumint", ..) => integer(24),
+            ("int", ..) => integer(32),
+            ("bigint", ..) => integer(64),
+            ("decimal" | "float" | "double", Some(precision), Some(scale)) => {
+                decimal(precision, scale)
+            }
+            ("float", ..) => Holds::Number(Numeric::Float),
+            ("double", ..) => Holds::Number(Numeric::Double),
+            _ => Holds::Other,
+        }
+    }
+}
+
+impl Charset {
+    fn read(name: &str) -> Self {
+        match name {
+            "utf8mb4" => Charset::Utf8mb4,
+            "utf16" | "utf16le" => Charset::Utf16,
+            "utf32" => Charset::Utf32,
+            "utf8" | "utf8mb3" | "ucs2" => Charset::Bmp,
+            "latin1" => Charset::Latin1,
+            _ => Charset::Other,
+        }
+    }
+
+    fn can_hold(self, text: &str) -> bool {
+        match self {
+            Charset::Utf8mb4 | Charset::Utf16 | Charset::Utf32 => true,
+            _ if text.is_ascii() => true,
+            Charset::Bmp => text.chars().all(|c| c <= '\u{ffff}'),
+            // MySQL's latin1 is Windows-1252, which has other characters in 80 to 9F.
+            Charset::Latin1 => text
+                .chars()
+                .all(|c| c < '\u{80}' || ('\u{a0}'..='\u{ff}').contains(&c)),
+            Charset::Other => false,
+        }
+    }
+
+    fn bytes(self, text: &str) -> usize {
+        match self {
+            Charset::Utf16 => text.encode_utf16().count() * 2,
+            Charset::Utf32 => text.chars().count() * 4,
+            // An upper bound for the rest: none needs more than UTF-8 for what it can hold, but `ucs2` for ASCII.
+            Charset::Bmp => text.len().max(text.chars().count() * 2),
+            _ => text.len(),
+        }
+    }
+}
+
+/// What a column would have to hold beyond what it can.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Shortage {
+    /// The longest text that has no room: characters.
+    pub(super) characters: u64,
+    /// A character that the encoding lacks.
+    pub(super) encoding: bool,
+    /// A number that the numeric type would round or refuse.
+    pub(super) number: bool,
+    /// A text in a numeric column.
+    pub(super) not_a_number: bool,
+}
+
+impl Shortage {
+    pub(super) fn is_none(self) -> bool {
+        self == Shortage::default()
+    }
+}
+
+/// Adds what `value` needs beyond what the column can hold.
+pub(super) fn measure(holds: &Holds, kind: ColumnKind, value: &str, shortage: &mut Shortage) {
+    match holds {
+        Holds::Text { limit, charset } => {
+            let bytes = as_u64(value.len());
+            let fits = match limit {
+                Limit::None => true,
+                // A text never has more characters than bytes, nor more than 4 bytes of any encoding per byte of ours.
+                Limit::Characters(most) => bytes <= *most || as_u64(value.chars().count()) <= *most,
+                Limit::Bytes(most) => {
+                    bytes.saturating_mul(4) <= *most || as_u64(charset.bytes(value)) <= *most
+                }
+            };
+            if !fits {
+                shortage.characters = shortage.characters.max(as_u64(value.chars().count()));
+            }
+            shortage.encoding |= !charset.can_hold(value);
+        }
+        Holds::Number(numeric) => match number(kind, value) {
+            None => shortage.not_a_number = true,
+            Some(decimal) => shortage.number |= !numeric.can_hold(&decimal, value),
+        },
+        Holds::Other => {}
+    }
+}
+
+/// The number that a value is. A text field's `007` or `+49…` is none: as a number it would lose its first digits.
+fn number(kind: ColumnKind, value: &str) -> Option<Decimal<'_>> {
+    let decimal = Decimal::parse(value)?;
+    let is_number = matches!(kind, ColumnKind::Number | ColumnKind::Bool);
+    let digits = value.strip_prefix('-').unwrap_or(value);
+    let starts_plain = digits == "0"
+        || digits.starts_with("0.")
+        || digits.starts_with(|c: char| ('1'..='9').contains(&c));
+    (is_number || starts_plain).then_some(decimal)
+}
+
+impl Numeric {
+    fn can_hold(&self, decimal: &Decimal<'_>, text: &str) -> bool {
+        match self {
+            Numeric::Decimal {
+                before,
+                behind,
+                unsigned,
+            } => {
+                as_u64(decimal.integer.len()) <= *before
+                    && as_u64(decimal.fraction.len()) <= *behind
+                    && !(*unsigned && decimal.negative)
+            }
+            Numeric::Integer { min, max } => {
+                let whole = if decimal.integer.is_empty() {
+                    Ok(0)
+                } else {
+                    decimal.integer.parse::<i128>()
+                };
+                decimal.fraction.is_empty()
+                    && whole.is_ok_and(|n| {
+                        let n = if decimal.negative { -n } else { n };
+                        (*min..=*max).contains(&n)
+                    })
+            }
+            Numeric::Float => decimal.fits_float(text),
+            Numeric::Double => decimal.fits_double(text),
+        }
+    }
+}
+
+/// How an index limits what a column can become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Indexed {
+    /// Not, or by its beginning only.
+    Freely,
+    /// As a whole.
+    Whole,
+    /// As a whole, and compared by code point.
+    Key,
+}
+
+/// The type that ends a shortage; `Err` says why there is none.
+pub(super) fn wider(
+    holds: &Holds,
+    shortage: Shortage,
+    indexed: Indexed,
+) -> Result<String, &'static str> {
+    let text = |length: Option<u64>| match (indexed, length) {
+        (Indexed::Freely, _) => Ok(format!("{} CHARACTER SET utf8mb4", MYSQL.types.text)),
+        (Indexed::Whole, Some(n)) => Ok(format!("varchar({n}) CHARACTER SET utf8mb4")),
+        (Indexed::Key, Some(n)) => Ok(format!(
+            "varchar({n}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+        )),
+        (_, None) => Err("an indexed column holds at most 768 characters"),
+    };
+    match holds {
+        Holds::Text { limit, .. } => text(match limit {
+            Limit::Characters(most) if shortage.characters == 0 => Some(*most),
+            _ => INDEXED_LENGTHS
+                .into_iter()
+                .find(|n| *n >= shortage.characters),
+        }),
+        Holds::Number(_) if shortage.not_a_number => text(Some(255)),
+        Holds::Number(numeric) if *numeric != WIDEST => Ok(MYSQL.types.number.to_owned()),
+        Holds::Number(_) => Err("there is no wider number type"),
+        Holds::Other => Err("its type is not one that this program makes"),
+    }
+}
+
+/// A number as the widest decimal takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fitted<'a> {
+    /// As it is.
+    Exact(&'a str),
+    /// To be rounded by the server: this much of the text decides how.
+    Rounded(&'a str),
+    /// Too large by far.
+    None,
+}
+
+/// Fits a number into [`WIDEST`].
+pub(super) fn fit(text: &str) -> Fitted<'_> {
+    // Short texts need no look: their digits fit wherever the point is.
+    if text.len() <= 30 {
+        return Fitted::Exact(text);
+    }
+    match Decimal::parse(text) {
+        None => Fitted::Exact(text),
+        Some(decimal) if decimal.integer.len() > 35 => Fitted::None,
+        Some(decimal) if decimal.fraction.len() > 30 => {
+            // The 31st digit alone decides, as half is rounded away from zero.
+            let end = text.find('.').map_or(text.len(), |point| point + 32);
+            Fitted::Rounded(text.get(..end).unwrap_or(text))
+        }
+        Some(_) => Fitted::Exact(text),
+    }
+}
+
+fn as_u64(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )]
+
+    use super::*;
+
+    fn varchar(n: u64, charset: &str) -> Holds {
+        Holds::read(
+            "varchar",
+            &format!("varchar({n})"),
+            Some(n),
+            None,
+            None,
+            charset,
+        )
+    }
+
+    fn decimal(precision: u64, scale: u64) -> Holds {
+        Holds::read("decimal", "decimal", None, Some(precision), Some(scale), "")
+    }
+
+    fn shortage(holds: Holds, kind: ColumnKind, value: &str) -> Shortage {
+        let mut shortage = Shortage::default();
+        measure(&holds, kind, value, &mut shortage);
+        shortage
+    }
+
+    #[test]
+    fn texts_are_measured_in_the_units_of_their_type() {
+        let lacks = |holds, value: &str| shortage(holds, ColumnKind::Text, value).characters;
+        assert_eq!(lacks(varchar(3, "utf8mb4"), "äöü"), 0);
+        assert_eq!(lacks(varchar(3, "utf8mb4"), "äöü!"), 4);
+        let text = |charset| Holds::read("text", "text", Some(65_535), None, None, charset);
+        assert_eq!(lacks(text("utf8mb4"), &"ä".repeat(32_767)), 0);
+        assert_eq!(lacks(text("utf8mb4"), &"ä".repeat(32_768)), 32_768);
+        assert_eq!(lacks(text("utf16"), &"a".repeat(32_767)), 0);
+        assert_eq!(lacks(text("utf16"), &"a".repeat(32_768)), 32_768);
+        assert_eq!(lacks(text("utf16"), &"🎉".repeat(16_384)), 16_384);
+        let tiny = Holds::read("tinytext", "tinytext", Some(255), None, None, "latin1");
+        assert_eq!(
+            (lacks(tiny, &"a".repeat(255)), lacks(tiny, &"a".repeat(256))),
+            (0, 256)
+        );
+        let long = Holds::read(
+            "longtext",
+            "longtext",
+            Some(4_294_967_295),
+            None,
+            None,
+            "utf8mb4",
+        );
+        assert_eq!(lacks(long, &"a".repeat(100_000)), 0);
+    }
+
+    #[test]
+    fn encodings() {
+        let lacks =
+            |charset, value| shortage(varchar(100, charset), ColumnKind::Text, value).encoding;
+        for charset in ["utf8mb4", "utf16", "utf32"] {
+            assert!(!lacks(charset, "ä東🎉"), "{charset}");
+        }
+        assert!(!lacks("utf8mb3", "ä東") && lacks("utf8mb3", "🎉") && lacks("utf8", "🎉"));
+        assert!(!lacks("latin1", "äß") && lacks("latin1", "東") && lacks("latin1", "\u{85}"));
+        assert!(!lacks("ascii", "a") && lacks("ascii", "ä") && lacks("cp1251", "Ж"));
+    }
+
+    #[test]
+    fn numbers() {
+        let exact = |holds, value: &str| shortage(holds, ColumnKind::Number, value).is_none();
+        assert!(exact(decimal(10, 0), "1234567890") && exact(decimal(10, 0), "-5.00"));
+        assert!(!exact(decimal(10, 0), "12345678901") && !exact(decimal(10, 0), "0.5"));
+        assert!(exact(decimal(5, 2), "000123.45") && !exact(decimal(5, 2), "1234"));
+        let int = |column_type| Holds::read("int", column_type, None, Some(10), Some(0), "");
+        assert!(exact(int("int(11)"), "-2147483648") && !exact(int("int(11)"), "2147483648"));
+        assert!(
+            exact(int("int(10) unsigned"), "4294967295") && !exact(int("int(10) unsigned"), "-1")
+        );
+        let tiny = Holds::read("tinyint", "tinyint(1)", None, Some(3), Some(0), "");
+        assert!(exact(tiny, "0") && exact(tiny, "1") && !exact(tiny, "128"));
+        let big = Holds::read("bigint", "bigint(20) unsigned", None, Some(20), Some(0), "");
+        assert!(exact(big, "18446744073709551615") && !exact(big, "18446744073709551616"));
+        assert!(!exact(big, &"9".repeat(60)));
+        let double = Holds::read("double", "double", None, Some(22), None, "");
+        assert!(exact(double, "0.1") && !exact(double, "0.12345678901234567"));
+        let money = Holds::read("double", "double(8,2)", None, Some(8), Some(2), "");
+        assert!(exact(money, "1.25") && !exact(money, "1.255"));
+    }
+
+    #[test]
+    fn texts_in_numeric_columns() {
+        let is_text = |kind, value| shortage(decimal(65, 30), kind, value).not_a_number;
+        for value in ["abc", "", "+49301234567", "007", "1e5"] {
+            assert!(is_text(ColumnKind::Text, value), "{value:?}");
+        }
+        for value in ["0", "-7", "0.5", "12.50"] {
+            assert!(!is_text(ColumnKind::Text, value), "{value:?}");
+        }
+        assert!(!is_text(ColumnKind::Number, "007") && is_text(ColumnKind::Number, "abc"));
+    }
+
+    #[test]
+    fn the_wider_type() {
+        let long = |characters| Shortage {
+            characters,
+            ..Shortage::default()
+        };
+        let encoding = Shortage {
+            encoding: true,
+            ..Shortage::default()
+        };
+        let number = Shortage {
+            number: true,
+            ..Shortage::default()
+        };
+        let text = Shortage {
+            not_a_number: true,
+            ..number
+        };
+        let old = varchar(50, "utf16");
+        let longtext = Ok("longtext CHARACTER SET utf8mb4".to_owned());
+        assert_eq!(wider(&old, long(51), Indexed::Freely), longtext);
+        assert_eq!(
+            wider(&old, long(51), Indexed::Whole),
+            Ok("varchar(191) CHARACTER SET utf8mb4".to_owned())
+        );
+        let key = |n| {
+            Ok(format!(
+                "varchar({n}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+            ))
+        };
+        assert_eq!(wider(&old, long(192), Indexed::Key), key(255));
+        assert_eq!(wider(&old, encoding, Indexed::Key), key(50));
+        assert!(wider(&old, long(769), Indexed::Key).is_err());
+        assert_eq!(
+            wider(&decimal(10, 0), number, Indexed::Whole),
+            Ok("decimal(65,30)".to_owned())
+        );
+        assert_eq!(wider(&decimal(10, 0), text, Indexed::Freely), longtext);
+        assert!(wider(&decimal(65, 30), number, Indexed::Freely).is_err());
+    }
+
+    #[test]
+    fn fitting_the_widest_decimal() {
+        let nines = "9".repeat(35);
+        assert_eq!(fit("12.5"), Fitted::Exact("12.5"));
+        assert_eq!(fit(&nines), Fitted::Exact(&nines));
+        assert_eq!(fit(&format!("-{nines}9")), Fitted::None);
+        let padded = format!("{}1.5", "0".repeat(40));
+        assert_eq!(fit(&padded), Fitted::Exact(&padded));
+        let long = format!("1.{}", "123456789".repeat(4));
+        assert_eq!(fit(&long), Fitted::Rounded(&long[..33]));
+    }
+}

@@ -1,0 +1,398 @@
+//! What an error of the server or of the driver leads to, and the sentence for the admin.
+//!
+//! Some of the server's messages quote the values that it refused. Those parts are cut out: values are nobody's
+//! business but the database's.
+
+use std::error::Error as _;
+
+use mysql::{DriverError, MySqlError};
+
+use crate::error::{Error, ErrorKind};
+
+/// What the program needs on its tables.
+pub(super) const PRIVILEGES: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX";
+
+/// Where to and as whom a connection is made.
+pub(super) struct Connecting<'a> {
+    pub(super) place: &'a str,
+    pub(super) user: &'a str,
+    pub(super) database: &'a str,
+}
+
+/// An error while connecting.
+pub(super) fn connecting(to: &Connecting<'_>, e: &mysql::Error) -> Error {
+    let Connecting {
+        place,
+        user,
+        database,
+    } = to;
+    let (kind, why) = match e {
+        mysql::Error::MySqlError(server) => match server.code {
+            1045 | 1698 => (
+                ErrorKind::Setup,
+                "user or password rejected (check --url)".to_owned(),
+            ),
+            1044 => (
+                ErrorKind::Setup,
+                format!(
+                    "no access to the database {database} (check its name in --url, or: GRANT {PRIVILEGES} ON `{database}`.* TO …)"
+                ),
+            ),
+            1049 => (
+                ErrorKind::Setup,
+                format!(
+                    "there is no database {database} (check --url, or: CREATE DATABASE `{database}`)"
+                ),
+            ),
+            _ => explain(server, ErrorKind::Setup),
+        },
+        _ if is_tls(e) => (
+            ErrorKind::Setup,
+            match e {
+                mysql::Error::DriverError(_) => {
+                    "the server has no TLS (set it up there, or use ssl-mode=PREFERRED in --url)"
+                        .to_owned()
+                }
+                _ => format!(
+                    "TLS: {} (name the authority's certificate with --ca-file, or use ssl-mode=REQUIRED in --url)",
+                    reason(e)
+                ),
+            },
+        ),
+        mysql::Error::DriverError(
+            DriverError::UnknownAuthPlugin(_)
+            | DriverError::OldMysqlPasswordDisabled
+            | DriverError::CleartextPluginDisabled
+            | DriverError::UnsupportedProtocol(_)
+            | DriverError::Protocol41NotSet,
+        ) => (
+            ErrorKind::Setup,
+            format!(
+                "{} (let the account use mysql_native_password or caching_sha2_password)",
+                reason(e)
+            ),
+        ),
+        _ => (ErrorKind::Transient, reason(e)),
+    };
+    Error::new(
+        kind,
+        format!("cannot log in to MySQL at {place} as \"{user}\": {why}"),
+    )
+}
+
+/// An error of a statement. What is not known to be something else is `otherwise`.
+pub(super) fn statement(place: &str, doing: &str, e: &mysql::Error, otherwise: ErrorKind) -> Error {
+    let (kind, why) = match e {
+        mysql::Error::MySqlError(server) => explain(server, otherwise),
+        mysql::Error::DriverError(DriverError::PacketTooLarge) => (
+            ErrorKind::Data,
+            "larger than max_allowed_packet of the server".to_owned(),
+        ),
+        _ => (ErrorKind::Transient, reason(e)),
+    };
+    Error::new(kind, format!("MySQL at {place}: {doing}: {why}"))
+}
+
+/// Whether the connection can't be used any more.
+pub(super) fn is_lost(e: &mysql::Error) -> bool {
+    !matches!(e, mysql::Error::MySqlError(server) if !matches!(server.code, 1053 | 1153 | 1158..=1161 | 1927 | 2006 | 2013))
+}
+
+/// Whether the server refused a statement for what it says, rather than for its state.
+pub(super) fn is_refusal(e: &mysql::Error) -> bool {
+    matches!(e, mysql::Error::MySqlError(server) if explain(server, ErrorKind::Setup).0 != ErrorKind::Transient)
+}
+
+/// Whether TLS was impossible, or the certificate not to be trusted.
+pub(super) fn is_tls(e: &mysql::Error) -> bool {
+    match e {
+        mysql::Error::TlsError(_) | mysql::Error::DriverError(DriverError::TlsNotSupported) => true,
+        mysql::Error::IoError(io) => io
+            .get_ref()
+            .is_some_and(|inner| inner.is::<rustls::Error>()),
+        mysql::Error::CodecError(codec) => codec
+            .source()
+            .and_then(|source| source.downcast_ref::<std::io::Error>())
+            .and_then(std::io::Error::get_ref)
+            .is_some_and(|inner| inner.is::<rustls::Error>()),
+        _ => false,
+    }
+}
+
+/// The one place that decides what an error number leads to.
+fn explain(e: &MySqlError, otherwise: ErrorKind) -> (ErrorKind, String) {
+    use ErrorKind::{Data, Setup, Transient};
+    let (kind, advice) = match e.code {
+        // Privileges and log-in.
+        1044 | 1142 | 1143 | 1227 | 1370 => {
+            return (
+                Setup,
+                format!(
+                    "{} (GRANT {PRIVILEGES} ON the database TO this user)",
+                    safe_text(e)
+                ),
+            );
+        }
+        1045 | 1698 => (Setup, " (check user and password in --url)"),
+        1049 => (Setup, " (check the database name in --url)"),
+        1130 => (Setup, " (the account may not log in from this machine)"),
+        1820 | 1862 => (Setup, " (set a new password for the account)"),
+        3118 | 4151 => (Setup, " (unlock the account)"),
+        3159 => (Setup, " (use ssl-mode=REQUIRED in --url)"),
+        1251 => (
+            Setup,
+            " (let the account use mysql_native_password or caching_sha2_password)",
+        ),
+        1286 => (Setup, " (the server needs the InnoDB engine)"),
+        1364 => (
+            Setup,
+            " (another program added the column: give it a default value)",
+        ),
+        // Connections, shutting down, cluster nodes that are not ready.
+        1040 | 1203 | 1226 => (
+            Transient,
+            " (raise max_connections, or end idle connections)",
+        ),
+        1129 => (Transient, " (FLUSH HOSTS on the server)"),
+        1047
+        | 1053
+        | 1077..=1079
+        | 1152
+        | 1158..=1161
+        | 1184
+        | 1317
+        | 1927
+        | 1969
+        | 2002
+        | 2003
+        | 2006
+        | 2013
+        | 3024 => (Transient, ""),
+        1205 | 1206 | 1213 | 1614 | 1637 | 3572 => (Transient, ""),
+        // Gone or changed under us: the writer opens and prepares again.
+        1054 | 1146 | 1412 | 1615 => (Transient, ""),
+        1290 | 1792 | 1836 | 3100 => (Transient, " (the server is read-only)"),
+        1030 if e.message.contains("error 139") => {
+            (Data, " (the row is too large for a page of InnoDB)")
+        }
+        3 | 1021 | 1026 | 1030 | 1037 | 1041 | 1114 => {
+            (Transient, " (look at the server's disk and memory)")
+        }
+        1118 | 1713 => (Data, " (the row is too large for a page of InnoDB)"),
+        1153 => (Data, " (raise max_allowed_packet on the server)"),
+        1644 | 1643 => {
+            return (
+                Data,
+                format!("a trigger refused the row (error {})", e.code),
+            );
+        }
+        1048 | 1062 | 1136 | 1138 | 1216 | 1217 | 1264 | 1265 | 1292 | 1366 | 1367 | 1369
+        | 1406 | 1411 | 1451 | 1452 | 1526 | 1586 | 1690 | 3140 | 3141 | 3819 | 4025 => (Data, ""),
+        _ if e.state.starts_with("22")
+            || e.state.starts_with("23")
+            || e.state.starts_with("45") =>
+        {
+            (Data, "")
+        }
+        _ => (otherwise, ""),
+    };
+    (kind, format!("{}{advice}", safe_text(e)))
+}
+
+/// The server's message without the values that it may quote, and its number.
+fn safe_text(e: &MySqlError) -> String {
+    let message = e.message.as_str();
+    let names_only = matches!(
+        e.code,
+        1044 | 1045
+            | 1048
+            | 1049
+            | 1054
+            | 1059
+            | 1060
+            | 1061
+            | 1067
+            | 1068
+            | 1069
+            | 1070
+            | 1071
+            | 1072
+            | 1091
+            | 1101
+            | 1103
+            | 1113
+            | 1114
+            | 1117
+            | 1118
+            | 1129
+            | 1130
+            | 1142
+            | 1143
+            | 1146
+            | 1166
+            | 1170
+            | 1205
+            | 1213
+            | 1226
+            | 1227
+            | 1264
+            | 1290
+            | 1364
+            | 1406
+            | 1451
+            | 1452
+            | 1698
+            | 1927
+            | 3819
+            | 4025
+    );
+    let Some((before, _)) = message.split_once(['\'', '"', '`']).filter(|_| !names_only) else {
+        return format!("{message} (error {})", e.code);
+    };
+    // A value can stand only before these words; after them come names.
+    let names = [" for column ", " for key "]
+        .iter()
+        .find_map(|words| message.rfind(words).and_then(|at| message.get(at..)))
+        .unwrap_or_default();
+    format!("{before}…{names} (error {})", e.code)
+}
+
+fn reason(e: &mysql::Error) -> String {
+    match e {
+        mysql::Error::IoError(io) => io_reason(io),
+        mysql::Error::CodecError(codec) => codec
+            .source()
+            .and_then(|source| source.downcast_ref::<std::io::Error>())
+            .map_or_else(|| codec.to_string(), io_reason),
+        mysql::Error::DriverError(DriverError::CouldNotConnect(Some((_, why, _)))) => why.clone(),
+        mysql::Error::DriverError(DriverError::ConnectTimeout) => {
+            "no answer within the time limit".to_owned()
+        }
+        mysql::Error::DriverError(driver) => driver.to_string(),
+        mysql::Error::TlsError(tls) => tls.to_string(),
+        _ => "the server's answer can't be understood".to_owned(),
+    }
+}
+
+fn io_reason(e: &std::io::Error) -> String {
+    match e.kind() {
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
+            "no answer within the time limit".to_owned()
+        }
+        _ => e.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )]
+
+    use super::*;
+
+    fn answer(code: u16, state: &str, message: &str) -> mysql::Error {
+        mysql::Error::MySqlError(MySqlError {
+            state: state.to_owned(),
+            message: message.to_owned(),
+            code,
+        })
+    }
+
+    #[test]
+    fn no_value_gets_into_a_message() {
+        for (code, message, shown) in [
+            (
+                1062,
+                "Duplicate entry 'hush' for key 'PRIMARY'",
+                "Duplicate entry … for key 'PRIMARY' (error 1062)",
+            ),
+            (
+                1366,
+                "Incorrect decimal value: 'hush' for column `db`.`t`.`c` at row 1",
+                "Incorrect decimal value: … for column `db`.`t`.`c` at row 1 (error 1366)",
+            ),
+            (
+                1366,
+                "Incorrect string value: 'hush for column hush' for column 'c' at row 1",
+                "Incorrect string value: … for column 'c' at row 1 (error 1366)",
+            ),
+            (
+                1292,
+                "Truncated incorrect DOUBLE value: 'hush'",
+                "Truncated incorrect DOUBLE value: … (error 1292)",
+            ),
+            (
+                1064,
+                "You have an error in your SQL syntax near 'hush' at line 1",
+                "You have an error in your SQL syntax near … (error 1064)",
+            ),
+            (1644, "hush", "a trigger refused the row (error 1644)"),
+            (
+                1406,
+                "Data too long for column 'c' at row 1",
+                "Data too long for column 'c' at row 1 (error 1406)",
+            ),
+        ] {
+            let error = statement(
+                "h:1",
+                "writing",
+                &answer(code, "HY000", message),
+                ErrorKind::Transient,
+            );
+            assert_eq!(error.to_string(), format!("MySQL at h:1: writing: {shown}"));
+        }
+    }
+
+    #[test]
+    fn what_errors_lead_to() {
+        use ErrorKind::{Data, Setup, Transient};
+        for (code, state, kind) in [
+            (1205, "HY000", Transient),
+            (1213, "40001", Transient),
+            (1927, "70100", Transient),
+            (1040, "08004", Transient),
+            (1053, "08S01", Transient),
+            (1146, "42S02", Transient),
+            (1054, "42S22", Transient),
+            (1290, "HY000", Transient),
+            (1836, "HY000", Transient),
+            (1114, "HY000", Transient),
+            (1047, "08S01", Transient),
+            (1142, "42000", Setup),
+            (1044, "42000", Setup),
+            (1364, "HY000", Setup),
+            (1406, "22001", Data),
+            (1264, "22003", Data),
+            (1118, "42000", Data),
+            (1153, "08S01", Data),
+            (4025, "23000", Data),
+            (3819, "HY000", Data),
+            // A SIGNAL may have any number, a future data error too.
+            (9999, "45000", Data),
+            (9999, "22999", Data),
+            (9999, "HY000", Transient),
+        ] {
+            let error = statement("h:1", "x", &answer(code, state, "m"), Transient);
+            assert_eq!(error.kind(), kind, "{code}");
+        }
+        let too_large = answer(
+            1030,
+            "HY000",
+            "Got error 139 \"Too big row\" from storage engine InnoDB",
+        );
+        assert_eq!(statement("h:1", "x", &too_large, Transient).kind(), Data);
+        let full = answer(1030, "HY000", "Got error 28 from storage engine");
+        assert_eq!(statement("h:1", "x", &full, Transient).kind(), Transient);
+    }
+
+    #[test]
+    fn which_connections_can_go_on() {
+        assert!(!is_lost(&answer(1062, "23000", "m")) && !is_lost(&answer(1213, "40001", "m")));
+        assert!(is_lost(&answer(1927, "70100", "m")) && is_lost(&answer(1153, "08S01", "m")));
+        assert!(is_lost(&mysql::Error::IoError(std::io::Error::other("x"))));
+    }
+}

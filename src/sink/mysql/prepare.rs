@@ -1,0 +1,310 @@
+//! Making the database's tables what the schema wants: tables, columns, indexes.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::MissingColumn;
+use crate::sink::dialect::MYSQL;
+use crate::tables::schema::{Column, TableSchema};
+
+use super::MysqlSink;
+use super::catalog::{self, RealTable};
+use super::column::{Holds, Limit};
+use super::failure;
+
+/// Characters of a text column that its index holds: enough for any id or time.
+const INDEXED_PREFIX: usize = 40;
+
+/// How often to look again after another instance added a column at the same time.
+const ROUNDS: usize = 5;
+
+/// Creates what is missing of one table. Columns that the server refuses are added to `missing`.
+pub(super) fn table(
+    sink: &mut MysqlSink,
+    table: &TableSchema,
+    missing: &mut Vec<MissingColumn>,
+) -> Result<RealTable> {
+    let mut real = match read(sink, table)? {
+        Some(real) => real,
+        None => {
+            create(sink, table)?;
+            read(sink, table)?.ok_or_else(|| {
+                Error::transient(format!(
+                    "table {} is gone again after it was created",
+                    table.name
+                ))
+            })?
+        }
+    };
+    usable(sink, table, &real)?;
+    let unholdable: Vec<&Column> = table
+        .columns
+        .iter()
+        .filter(|c| refused_name(&c.name).is_some())
+        .collect();
+    missing.extend(unholdable.iter().map(|column| {
+        missing_column(
+            table,
+            column,
+            refused_name(&column.name).unwrap_or_default(),
+        )
+    }));
+    for _ in 0..ROUNDS {
+        let wanted: Vec<&Column> = table
+            .columns
+            .iter()
+            .filter(|c| {
+                real.position(&c.name).is_none()
+                    && !missing
+                        .iter()
+                        .any(|m| m.table == table.table && m.column == c.name)
+            })
+            .collect();
+        if wanted.is_empty() {
+            break;
+        }
+        add(sink, table, &wanted, missing)?;
+        real = read(sink, table)?.unwrap_or(real);
+    }
+    let mut taken: Vec<usize> = Vec::new();
+    for column in &table.columns {
+        let reason = match real.position(&column.name) {
+            Some(at) if real.columns.get(at).is_some_and(|c| c.generated) => {
+                "it is a generated column"
+            }
+            Some(at) if taken.contains(&at) => {
+                "the server takes its name for that of another column"
+            }
+            Some(at) => {
+                taken.push(at);
+                continue;
+            }
+            None => "the server takes its name for that of another column",
+        };
+        if !missing
+            .iter()
+            .any(|m| m.table == table.table && m.column == column.name)
+        {
+            missing.push(missing_column(table, column, reason));
+        }
+    }
+    if create_indexes(sink, table, &real)? {
+        real = read(sink, table)?.unwrap_or(real);
+    }
+    Ok(real)
+}
+
+fn read(sink: &mut MysqlSink, table: &TableSchema) -> Result<Option<RealTable>> {
+    let found = catalog::read(&mut sink.session, &table.name);
+    found.map_err(|e| {
+        sink.failed(
+            &format!("reading the columns of {}", table.name),
+            &e,
+            ErrorKind::Transient,
+        )
+    })
+}
+
+fn missing_column(table: &TableSchema, column: &Column, reason: &str) -> MissingColumn {
+    MissingColumn {
+        table: table.table,
+        column: column.name.clone(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// Names that the server would change or misread instead of refusing them.
+fn refused_name(name: &str) -> Option<&'static str> {
+    if name.chars().any(|c| c > '\u{ffff}') {
+        Some("names of MySQL columns hold no characters beyond the Basic Multilingual Plane")
+    } else if name.contains('\0') {
+        Some("names of MySQL columns hold no NUL character")
+    } else if name.ends_with(' ') {
+        Some("names of MySQL columns do not end with a blank")
+    } else {
+        None
+    }
+}
+
+/// Whether rows can be replaced in this table.
+pub(super) fn usable(sink: &MysqlSink, table: &TableSchema, real: &RealTable) -> Result<()> {
+    let key = table.table.key();
+    let problem = if real.table_type.contains("VIEW") {
+        "is a view".to_owned()
+    } else if real.position(key).is_none() {
+        format!("has no column {key}")
+    } else if !real.is_unique(key) {
+        format!("has no primary key on {key}")
+    } else {
+        for index in real.other_unique(key) {
+            log::warn!(
+                "table {}: the unique index {} may make one row overwrite another: drop it, or make it a plain index",
+                table.name,
+                index.name
+            );
+        }
+        if !real.engine.eq_ignore_ascii_case("InnoDB") {
+            log::warn!(
+                "table {} has the engine {}, which may know no transactions: after a crash a contact can be half \
+                 written there (ALTER TABLE … ENGINE=InnoDB)",
+                table.name,
+                real.engine
+            );
+        }
+        return Ok(());
+    };
+    Err(Error::setup(format!(
+        "MySQL at {}: the table {} {problem}: another program made it (choose another table prefix with --tp)",
+        sink.session.place, table.name
+    )))
+}
+
+fn definition(column: &Column) -> String {
+    format!(
+        "{} {}",
+        MYSQL.quote(&column.name),
+        MYSQL.column_type(column.kind)
+    )
+}
+
+/// Creates a table, with its key alone if the server refuses a column.
+fn create(sink: &mut MysqlSink, table: &TableSchema) -> Result<()> {
+    let mut columns: Vec<String> = table
+        .columns
+        .iter()
+        .filter(|c| refused_name(&c.name).is_none())
+        .map(definition)
+        .collect();
+    if let Some(key) = columns.first_mut() {
+        key.push_str(" NOT NULL");
+    }
+    let sql = |columns: &[String]| {
+        format!(
+            "CREATE TABLE {} ({}, PRIMARY KEY ({})) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 ROW_FORMAT=DYNAMIC",
+            MYSQL.quote(&table.name),
+            columns.join(", "),
+            MYSQL.quote(table.table.key())
+        )
+    };
+    let mut outcome = sink.session.query(&sql(&columns));
+    if matches!(&outcome, Err(e) if failure::is_refusal(e) && code(e) != 1142) {
+        columns.truncate(1);
+        outcome = sink.session.query(&sql(&columns));
+    }
+    match outcome {
+        // Another instance was faster.
+        Err(e) if code(&e) == 1050 => Ok(()),
+        Err(e) => Err(sink.failed(
+            &format!("creating table {}", table.name),
+            &e,
+            ErrorKind::Setup,
+        )),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Adds columns, one by one if the server refuses them together.
+fn add(
+    sink: &mut MysqlSink,
+    table: &TableSchema,
+    columns: &[&Column],
+    missing: &mut Vec<MissingColumn>,
+) -> Result<()> {
+    let alter = |columns: &[&Column]| {
+        let added: Vec<String> = columns
+            .iter()
+            .map(|c| format!("ADD COLUMN {} NULL", definition(c)))
+            .collect();
+        format!(
+            "ALTER TABLE {} {}",
+            MYSQL.quote(&table.name),
+            added.join(", ")
+        )
+    };
+    let doing = format!("adding columns to {}", table.name);
+    match sink.alter(&alter(columns)) {
+        Ok(()) => return Ok(()),
+        Err(e) if !failure::is_refusal(&e) => return Err(sink.altering_failed(&doing, &e)),
+        Err(_) => {}
+    }
+    for column in columns {
+        match sink.alter(&alter(&[column])) {
+            Ok(()) => {}
+            Err(e) if code(&e) == 1060 => {}
+            Err(e) => {
+                let error = sink.altering_failed(&doing, &e);
+                if !failure::is_refusal(&e) {
+                    return Err(error);
+                }
+                missing.push(missing_column(table, column, &error.to_string()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Creates the indexes that no other can stand in for; returns whether there were any to create. Only lost
+/// connections are errors: without an index everything works, but slower.
+fn create_indexes(sink: &mut MysqlSink, table: &TableSchema, real: &RealTable) -> Result<bool> {
+    let mut any = false;
+    for wanted in table.table.indexes() {
+        let columns: Option<Vec<String>> = wanted
+            .iter()
+            .map(|name| {
+                let column = real.columns.get(real.position(name)?)?;
+                Some(match column.holds {
+                    Holds::Text {
+                        limit: Limit::Bytes(_) | Limit::None,
+                        ..
+                    } => {
+                        format!("{}({INDEXED_PREFIX})", MYSQL.quote(&column.name))
+                    }
+                    _ => MYSQL.quote(&column.name),
+                })
+            })
+            .collect();
+        let Some(columns) = columns.filter(|_| !real.has_index(wanted)) else {
+            continue;
+        };
+        any = true;
+        let name: String = format!("{}_{}", table.name, wanted.join("_"))
+            .chars()
+            .take(64)
+            .collect();
+        let sql = format!(
+            "ALTER TABLE {} ADD INDEX {} ({})",
+            MYSQL.quote(&table.name),
+            MYSQL.quote(&name),
+            columns.join(", ")
+        );
+        let mut outcome = sink.alter(&format!("{sql}, ALGORITHM=INPLACE, LOCK=NONE"));
+        // What a server can't do without blocking writers, a small table bears.
+        if matches!(&outcome, Err(e) if matches!(code(e), 1235 | 1845 | 1846)) {
+            outcome = sink.alter(&sql);
+        }
+        match outcome {
+            Ok(()) => log::info!(
+                "added the index {name} on {}.{}",
+                table.name,
+                wanted.join(", ")
+            ),
+            // Another instance was faster.
+            Err(e) if code(&e) == 1061 => {}
+            Err(e) if failure::is_lost(&e) => {
+                return Err(sink.altering_failed("adding an index", &e));
+            }
+            Err(e) => log::warn!(
+                "no index on {}.{}, some queries will be slow: {}",
+                table.name,
+                wanted.join(", "),
+                sink.altering_failed("adding an index", &e)
+            ),
+        }
+    }
+    Ok(any)
+}
+
+fn code(e: &mysql::Error) -> u16 {
+    match e {
+        mysql::Error::MySqlError(server) => server.code,
+        _ => 0,
+    }
+}
