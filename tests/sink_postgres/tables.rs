@@ -285,6 +285,9 @@ fn foreign_made_tables_without_a_key_and_views_are_refused() {
         .prepare(&Schema::new(&"p".repeat(60)))
         .unwrap_err();
     assert_error(&error, ErrorKind::Setup, &["63 bytes", "--tp"]);
+    let lines = db.open().check(&Schema::new(&"p".repeat(60))).unwrap();
+    let outcome = lines[2].outcome.as_ref().unwrap_err();
+    assert!(outcome.contains("63 bytes"), "{outcome}");
     // A unique index does as well as a primary key; a partial one does not.
     db.run("CREATE TABLE u_contacts (\"$id\" text); CREATE UNIQUE INDEX ON u_contacts (\"$id\") WHERE \"$id\" > 'a'");
     let error = db.open().prepare(&Schema::new("u_")).unwrap_err();
@@ -400,6 +403,11 @@ fn missing_privileges_name_the_grant() {
     let schema = Schema::new("g_");
     let url = db.role("reader", "GRANT USAGE ON SCHEMA SCHEMA_NAME TO ROLE");
     let mut sink = PostgresSink::open(&url, &roots()).unwrap();
+    let outcome = sink.check(&schema).unwrap()[2].outcome.clone().unwrap_err();
+    assert!(
+        outcome.contains("must run: GRANT USAGE, CREATE ON SCHEMA"),
+        "{outcome}"
+    );
     let error = sink.prepare(&schema).unwrap_err();
     let grant = format!(
         "GRANT USAGE, CREATE ON SCHEMA \"{}\" TO \"{}\"",

@@ -407,3 +407,48 @@ fn stored_contacts_and_distrust() {
     let rows = db.rows("SELECT \"$id\" FROM d_contacts WHERE \"$md5\" IS NOT NULL");
     assert_eq!(rows, vec![vec![text("a")]]);
 }
+
+#[test]
+fn the_kind_of_an_error_follows_its_sqlstate() {
+    let mut db = Database::new("kinds");
+    let schema = Schema::new("k_");
+    db.open().prepare(&schema).unwrap();
+    db.run(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+           RAISE EXCEPTION 'the reason' USING ERRCODE = NEW.\"$status\"; END $$; \
+         CREATE TRIGGER fail BEFORE INSERT ON k_contacts FOR EACH ROW EXECUTE FUNCTION fail()",
+    );
+    let mut sink = db.open();
+    sink.prepare(&schema).unwrap();
+    for (kind, codes) in [
+        (
+            ErrorKind::Transient,
+            &[
+                "08006", "40001", "40P01", "42703", "42P01", "53100", "53200", "53300", "55P03",
+                "57014", "57P01", "57P02", "57P03", "58030", "XX000",
+            ][..],
+        ),
+        (
+            ErrorKind::Data,
+            &[
+                "22001", "22003", "22P02", "22P05", "23502", "23503", "23505", "23514", "21000",
+                "38000", "54000", "P0001",
+            ],
+        ),
+        (
+            ErrorKind::Setup,
+            &["25006", "42501", "3F000", "42804", "54011"],
+        ),
+    ] {
+        for code in codes {
+            let error =
+                write_contact(&mut sink, &schema, &[("$id", "A"), ("$status", code)]).unwrap_err();
+            assert_eq!(error.kind(), kind, "{code}: {error}");
+            // The reason of a refusal may quote a value.
+            assert!(
+                kind != ErrorKind::Data || !error.to_string().contains("the reason"),
+                "{error}"
+            );
+        }
+    }
+}

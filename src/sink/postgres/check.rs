@@ -5,7 +5,7 @@ use postgres::types::Type;
 
 use super::catalog::{self, Relation};
 use super::connect::Session;
-use super::define::{locate, missing, require_unique_key};
+use super::define::{locate, missing, name_problem, require_unique_key};
 use crate::error::Result;
 use crate::sink::CheckLine;
 use crate::sink::dialect::POSTGRES;
@@ -32,13 +32,13 @@ pub(super) fn check(
         )),
     }];
     let (current, may_create) = namespace(client, session)?;
-    let missing_grant = match &current {
+    let remedy = match &current {
         Some(name) => format!(
-            "GRANT USAGE, CREATE ON SCHEMA {} TO \"{}\"",
+            "a superuser or the owner must run: GRANT USAGE, CREATE ON SCHEMA {} TO \"{}\"",
             POSTGRES.quote(name),
             server.user
         ),
-        None => "search_path names no existing schema: create one, or ALTER ROLE … SET search_path"
+        None => "search_path names no schema that exists and may be used: create one, or ALTER ROLE … SET search_path"
             .to_owned(),
     };
     lines.push(CheckLine {
@@ -46,16 +46,17 @@ pub(super) fn check(
         outcome: match &current {
             Some(name) if may_create => Ok(format!("{name}: new tables can be created")),
             Some(name) => Ok(format!("{name}: new tables can't be created")),
-            None => Err(missing_grant.clone()),
+            None => Err(remedy.clone()),
         },
     });
     for wanted in schema.tables() {
-        let outcome = match locate(client, server, &wanted.name)? {
-            None if may_create => Ok("does not exist, will be created".to_owned()),
-            None => Err(format!(
-                "does not exist and can't be created (a superuser or the owner must run: {missing_grant})"
-            )),
-            Some(relation) => existing(client, session, wanted, &relation)?,
+        let outcome = match name_problem(&wanted.name) {
+            Some(problem) => Err(problem),
+            None => match locate(client, server, &wanted.name)? {
+                None if may_create => Ok("does not exist, will be created".to_owned()),
+                None => Err(format!("does not exist and can't be created ({remedy})")),
+                Some(relation) => existing(client, session, wanted, &relation)?,
+            },
         };
         lines.push(CheckLine {
             subject: format!("table {}", wanted.name),

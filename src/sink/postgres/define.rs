@@ -29,11 +29,20 @@ pub(super) fn locate(client: &mut Client, server: &Server, name: &str) -> Result
         catalog::find(client, name)
             .map_err(|e| server.error(&e, &format!("cannot look for table \"{name}\""), ""))
     };
-    let lower = name.to_lowercase();
+    let lower = name.to_ascii_lowercase();
     match find(name)? {
         None if lower != name => find(&lower),
         found => Ok(found),
     }
+}
+
+/// What is wrong with a table's name, if anything: PostgreSQL would cut it, and two tables might become one.
+pub(super) fn name_problem(name: &str) -> Option<String> {
+    (name.len() > LONGEST_NAME).then(|| {
+        format!(
+            "the table name \"{name}\" is longer than PostgreSQL's {LONGEST_NAME} bytes (choose a shorter prefix with --tp)"
+        )
+    })
 }
 
 /// Finds the table, or creates it with its key and as many columns as a table can have.
@@ -44,10 +53,8 @@ pub(super) fn table(
     noted: &mut HashSet<String>,
 ) -> Result<Relation> {
     let name = &wanted.name;
-    if name.len() > LONGEST_NAME {
-        return Err(Error::setup(format!(
-            "the table name \"{name}\" is longer than PostgreSQL's {LONGEST_NAME} bytes (choose a shorter prefix with --tp)"
-        )));
+    if let Some(problem) = name_problem(name) {
+        return Err(Error::setup(problem));
     }
     let relation = match locate(client, server, name)? {
         Some(relation) => relation,

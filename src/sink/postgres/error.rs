@@ -107,7 +107,7 @@ pub(super) fn explain(db: &DbError, grant: &str) -> (ErrorKind, String) {
         ),
         (_, "3F000") => (
             ErrorKind::Setup,
-            "search_path of the role names no existing schema (create one, or ALTER ROLE … SET search_path)"
+            "search_path of the role names no schema that exists and that it may use (create one, GRANT USAGE on it, or ALTER ROLE … SET search_path)"
                 .to_owned(),
         ),
         // Dropped or changed by someone: opening anew creates them again.
@@ -138,7 +138,7 @@ fn refusal(db: &DbError) -> String {
         "22001" => "a text is longer than its column",
         "22003" => "a number is too large for its column",
         "22007" | "22008" | "22P02" => "a value does not fit the type of its column",
-        "22021" => "a text holds characters that the database's encoding lacks",
+        "22021" | "22P05" => "a text holds characters that the database's encoding lacks",
         "23502" => "a value is missing",
         "23503" => "a foreign key is violated",
         "23505" => "a unique key is violated",
