@@ -1,3 +1,5 @@
 //! Support for the tests of behaviour.
 
+pub mod http_client;
+pub mod reading;
 pub mod simulator;
