@@ -91,8 +91,8 @@ fn every_change_is_announced() {
             };
             let sim = Simulator::start(config);
             let (mut seen_by_list, mut only_by_event) = (0, 0);
+            let mut before_states = states(&sim);
             for _ in 0..30 {
-                let before_states = states(&sim);
                 let (md5s, known) = (
                     listed(&sim),
                     events(&sim, sim.now() - Duration::from_secs(30 * HOUR)),
@@ -123,6 +123,7 @@ fn every_change_is_announced() {
                     seen_by_list += usize::from(by_list);
                     only_by_event += usize::from(!by_list);
                 }
+                before_states = after_states;
             }
             assert!(seen_by_list > 50, "{seen_by_list}");
             assert_eq!(

@@ -286,3 +286,43 @@ fn deleted_and_unknown_ids_are_answered_by_the_reading() {
         }
     }
 }
+
+#[test]
+fn the_simulator_is_controlled_from_outside() {
+    let sim = Simulator::start(Config {
+        contacts: 40,
+        ..Config::default()
+    });
+    let ask = |method: &str, target: &str| send(&sim, method, target, &[], b"").unwrap();
+    let status = ask("POST", "/control/advance?seconds=90.5").json();
+    assert_eq!(status["now"], "2025-03-10T09:31:30.500Z");
+    assert_eq!(ask("POST", "/control/advance").status, 400);
+    let truth = sim.truth(&TruthFilter::default(), &Which::All);
+    for (table, rows) in truth.tables() {
+        let lines = ask("GET", &format!("/control/truth?table={table}")).text();
+        let key = if table == "contacts" { "$id" } else { "id" };
+        let keys: BTreeSet<String> = lines
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .map(|row| row[key].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(keys, rows.keys().cloned().collect(), "{table}");
+    }
+    get(&sim, "fields/list");
+    assert_eq!(ask("GET", "/control/status").json()["requests_fields"], 1);
+    ask("POST", "/control/deny?on=true");
+    let fields = path(&sim, "fields/list");
+    assert_eq!(ask("GET", &fields).status, 403);
+    ask("POST", "/control/deny?on=false");
+    ask("POST", "/control/outage?on=true");
+    assert!(send(&sim, "GET", &fields, &[], b"").is_err());
+    ask("POST", "/control/outage?on=false");
+    ask("POST", "/control/faults?rate=1");
+    for _ in 0..20 {
+        // Whether it is an error or a wrong answer depends on the fault; the counter tells.
+        let _ = send(&sim, "GET", &fields, &[], b"");
+    }
+    assert_eq!(sim.counters().faults, 20);
+    ask("POST", "/control/faults?rate=0");
+    assert_eq!(ask("GET", &fields).status, 200);
+}
