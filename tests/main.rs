@@ -1,6 +1,7 @@
 //! The promises of the program, tested from outside: one module per promise, one binary for all of them.
 #![allow(
     dead_code,
+    missing_docs,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -9,6 +10,7 @@
 
 mod databases_themselves;
 mod servers_themselves;
+mod simulator_itself;
 mod sink_mysql;
 mod sink_postgres;
 mod sink_rows;

@@ -2,7 +2,9 @@
 
 pub mod compare;
 pub mod database;
+pub mod http_client;
 pub mod program;
+pub mod reading;
 pub mod servers;
 pub mod simulator;
 pub mod temp;

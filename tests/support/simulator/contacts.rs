@@ -254,7 +254,7 @@ fn stage_memory(visits: &[Visit], now: Instant, f: &mut Fields) {
 /// `$task_log`; with oddities, entries that hold nothing stand at its end.
 fn log(campaign: &Campaign, contact: u32, now: Instant, visits: &[Visit]) -> List<Entry> {
     if !campaign.has_log(contact) {
-        return if contact % 2 == 0 {
+        return if contact.is_multiple_of(2) {
             List::Missing
         } else {
             List::Null

@@ -34,11 +34,14 @@ pub struct Query {
     pub limit: usize,
 }
 
+/// A few values by their keys, oldest first.
+type Kept<K, V> = Mutex<Vec<(K, Arc<V>)>>;
+
 /// Contacts touched per slot, and sorted events per slot and instant, of the last few requests.
 #[derive(Debug, Default)]
 pub struct EventCache {
-    touched: Mutex<Vec<(i64, Arc<Vec<u32>>)>>,
-    sorted: Mutex<Vec<((i64, Instant), Arc<Vec<Position>>)>>,
+    touched: Kept<i64, Vec<u32>>,
+    sorted: Kept<(i64, Instant), Vec<Position>>,
 }
 
 impl EventCache {
@@ -103,7 +106,7 @@ fn order(position: &Position) -> (Instant, u8, u32, i64) {
 
 /// Takes a value from a small cache, or makes it.
 fn kept<K: PartialEq + Copy, V>(
-    cache: &Mutex<Vec<(K, Arc<V>)>>,
+    cache: &Kept<K, V>,
     key: K,
     most: usize,
     make: impl FnOnce() -> V,

@@ -102,7 +102,11 @@ pub fn all(config: &Config) -> Vec<Field> {
         .collect();
     while fields.len() < config.custom_fields {
         let nth = fields.len() + 1;
-        let kind = if nth % 10 == 0 { "number" } else { "text" };
+        let kind = if nth.is_multiple_of(10) {
+            "number"
+        } else {
+            "text"
+        };
         fields.push(Field::new(&format!("Feld {nth:03}"), kind));
     }
     if config.long_field_names {

@@ -131,7 +131,7 @@ impl Writer {
 
     fn list<T>(&mut self, first: &mut bool, name: &str, list: &List<T>, write: fn(&mut Self, &T)) {
         match list {
-            List::Missing => return,
+            List::Missing => {}
             List::Null => {
                 self.key(first, name);
                 self.raw("null");

@@ -15,6 +15,11 @@
 //! * [`Simulator::truth_of`] gives one contact's rows, for campaigns too large for [`Simulator::truth`].
 //! * Deleted contacts: [`Simulator::deleted`] names them; [`Which::All`] leaves them out, [`Which::Ids`] gives their
 //!   last state. A contact does not change in the four days before its deletion.
+//! * A client that was not told to fetch everything knows the contacts that it asked for: run it with
+//!   [`Config::record_ids`] and compare with `Which::Ids(sim.counters().fetched)`, or choose by
+//!   [`Simulator::last_change`].
+//! * U+0000 in texts is off unless [`Config::nul_characters`] is set; the truth then has it as it was sent.
+//! * `tests/support/tls` holds a certificate for `localhost` and 127.0.0.1 and the root that signed it.
 //! * Faults: [`Simulator::set_faults`] by rate, [`Simulator::fail_next`] by schedule, [`Simulator::outage`],
 //!   [`Simulator::deny`].
 //! * Under `events_by: Fired` with `md5_covers: ContactOnly` late data arrive within 20 h after `fired`, under all
