@@ -295,6 +295,7 @@ fn a_new_filter_or_field_limit_makes_db_init_write_everything_again() {
     for kind in Kind::ALL {
         let sim = Simulator::start(Config {
             contacts: 200,
+            record_ids: true,
             ..Config::default()
         });
         let database = fresh_database(kind);
