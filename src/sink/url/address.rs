@@ -1,0 +1,215 @@
+//! The parts of a database URL: where the password ends, which hosts there are, what is encoded.
+
+use std::path::PathBuf;
+
+use super::{EXAMPLE, Host, Servers};
+use crate::cli::settings::Secret;
+use crate::error::{Error, Result};
+
+/// A URL behind `scheme://`, cut but not decoded.
+pub(super) struct Parts<'a> {
+    login: Option<&'a str>,
+    pub(super) hosts: &'a str,
+    database: &'a str,
+    query: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn split(rest: &'a str) -> Result<Self> {
+        let before_options = rest.find('?').unwrap_or(rest.len());
+        let (first, second): (Vec<usize>, Vec<usize>) = rest
+            .match_indices('@')
+            .map(|(at, _)| at)
+            .partition(|at| *at < before_options);
+        let cut = |at: usize| Self::cut(rest.get(..at), rest.get(at + 1..).unwrap_or_default());
+        let candidates = (first.iter().rev().map(|at| cut(*at)))
+            .chain(std::iter::once_with(|| Self::cut(None, rest)))
+            .chain(second.iter().rev().map(|at| cut(*at)));
+        if let Some(parts) = candidates.into_iter().find(Self::is_plausible) {
+            return Ok(parts);
+        }
+        // Nothing fits: the most likely reading serves to say what is wrong.
+        let parts = match first.last().or(second.last()) {
+            Some(at) => cut(*at),
+            None => Self::cut(None, rest),
+        };
+        parts.login()?;
+        if !parts.hosts.is_empty() {
+            servers(parts.hosts, 1)?;
+        }
+        parts.database()?;
+        parts.options()?;
+        Err(Error::usage(format!(
+            "database address (--url): expected {EXAMPLE}"
+        )))
+    }
+
+    fn cut(login: Option<&'a str>, address: &'a str) -> Self {
+        // The Go driver's `tcp(host:port)` and `unix(/path)` may hold slashes.
+        let from = if address.starts_with("tcp(") || address.starts_with("unix(") {
+            address.find(')').unwrap_or(0)
+        } else {
+            0
+        };
+        let place = |c: char| {
+            address
+                .get(from..)
+                .and_then(|behind| behind.find(c))
+                .map(|at| at + from)
+        };
+        let query_at = place('?').unwrap_or(address.len());
+        let path_at = place('/').unwrap_or(address.len()).min(query_at);
+        let text = |from: usize, to: usize| address.get(from..to).unwrap_or_default();
+        Parts {
+            login,
+            hosts: text(0, path_at),
+            database: text(path_at + 1, query_at),
+            query: text(query_at + 1, address.len()),
+        }
+    }
+
+    fn is_plausible(&self) -> bool {
+        (self.hosts.is_empty() || servers(self.hosts, 1).is_ok())
+            && !self.database.is_empty()
+            && !self.database.contains('/')
+            && (self.query.split('&')).all(|option| {
+                let name = option.split_once('=').map(|(name, _)| name);
+                option.is_empty() || name.is_some_and(is_option_name)
+            })
+    }
+
+    pub(super) fn login(&self) -> Result<(String, Secret)> {
+        let login = self.login.unwrap_or_default();
+        let (user, password) = login.split_once(':').unwrap_or((login, ""));
+        if user.is_empty() {
+            return Err(Error::usage(format!(
+                "database address (--url): no user name: expected {EXAMPLE}"
+            )));
+        }
+        Ok((decode(user), Secret::new(decode(password))))
+    }
+
+    pub(super) fn database(&self) -> Result<String> {
+        if self.database.is_empty() {
+            return Err(Error::usage(format!(
+                "database address (--url): no database name: expected {EXAMPLE}"
+            )));
+        }
+        if self.database.contains('/') {
+            return Err(Error::usage(
+                "database address (--url): the database name holds a `/`: write it as %2F",
+            ));
+        }
+        Ok(decode(self.database))
+    }
+
+    /// Names in lower case, and values.
+    pub(super) fn options(&self) -> Result<Vec<(String, String)>> {
+        let mut options = Vec::new();
+        for option in self.query.split('&').filter(|option| !option.is_empty()) {
+            let Some((name, value)) = option.split_once('=') else {
+                return Err(Error::usage(
+                    "database address (--url): an option without `=` behind the `?` \
+                     (a `?` in the password is written as %3F)",
+                ));
+            };
+            options.push((decode(name).to_ascii_lowercase(), decode(value)));
+        }
+        Ok(options)
+    }
+}
+
+/// `name`, `name:port`, `[v6]:port`, several of them with commas, `tcp(name:port)`, `unix(/path)`, or a path.
+pub(super) fn servers(hosts: &str, default_port: u16) -> Result<Servers> {
+    let (kind, hosts) = match hosts.strip_suffix(')').and_then(|h| h.split_once('(')) {
+        Some((kind, inner)) => (kind, inner),
+        None => ("tcp", hosts),
+    };
+    let decoded = decode(hosts);
+    if kind == "unix" || decoded.starts_with('/') {
+        return Ok(Servers::Socket {
+            path: PathBuf::from(decoded),
+            port: default_port,
+        });
+    }
+    if kind != "tcp" {
+        return Err(bad_host());
+    }
+    hosts
+        .split(',')
+        .map(|text| host(text, default_port))
+        .collect::<Result<Vec<Host>>>()
+        .map(Servers::Tcp)
+}
+
+fn host(text: &str, default_port: u16) -> Result<Host> {
+    let (name, behind) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (name, behind) = rest.split_once(']').ok_or_else(bad_host)?;
+            name.parse::<std::net::Ipv6Addr>().map_err(|_| bad_host())?;
+            (name, behind)
+        }
+        None => {
+            let (name, behind) = text.split_at(text.find(':').unwrap_or(text.len()));
+            let valid = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+            if name.is_empty() || !name.chars().all(valid) {
+                return Err(bad_host());
+            }
+            (name, behind)
+        }
+    };
+    let port = match behind.strip_prefix(':') {
+        Some(digits) => port(digits)?,
+        None if behind.is_empty() => default_port,
+        None => return Err(bad_host()),
+    };
+    Ok(Host {
+        name: name.to_lowercase(),
+        port,
+    })
+}
+
+pub(super) fn port(digits: &str) -> Result<u16> {
+    match digits.parse() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(Error::usage(
+            "database address (--url): the port must be a number from 1 to 65535",
+        )),
+    }
+}
+
+fn bad_host() -> Error {
+    Error::usage(format!(
+        "database address (--url): no valid host name: expected {EXAMPLE} \
+         (an IPv6 address stands in brackets; special characters in the password as %40 for @, %2F for /)"
+    ))
+}
+
+pub(super) fn is_option_name(name: &str) -> bool {
+    name.len() <= 30 && (name.chars()).all(|c| c.is_ascii_alphabetic() || matches!(c, '_' | '-'))
+}
+
+/// Percent-decoding; what is no encoding, or decodes to no UTF-8, stays as it is.
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        rest = behind;
+        if *first == b'%'
+            && let [high, low, behind @ ..] = behind
+            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+        {
+            bytes.push(high * 16 + low);
+            rest = behind;
+        } else {
+            bytes.push(*first);
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+}
