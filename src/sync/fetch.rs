@@ -1,6 +1,8 @@
 //! Worker threads: contact ids → documents → rows.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -29,6 +31,8 @@ pub struct Job {
     pub stamp: String,
     /// The main thread's inbox.
     pub reply: SyncSender<Message>,
+    /// Set when the pass was given up: nobody waits for the answer any more.
+    pub given_up: Arc<AtomicBool>,
 }
 
 /// What came of a job.
@@ -95,9 +99,16 @@ fn work(reader: &Reader, inbox: &Mutex<Receiver<Job>>) {
     loop {
         let job = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        let reply = match reader.fetch(&job) {
-            Ok(answer) => Message::Fetched(Box::new(answer)),
-            Err(error) => Message::Failed(error),
+        if job.given_up.load(Ordering::Relaxed) {
+            continue;
+        }
+        // A thread that died would leave the main thread waiting for its answer for ever.
+        let reply = match catch_unwind(AssertUnwindSafe(|| reader.fetch(&job))) {
+            Ok(Ok(answer)) => Message::Fetched(Box::new(answer)),
+            Ok(Err(error)) => Message::Failed(error),
+            Err(_) => Message::Failed(Error::transient(
+                "an internal error while contacts were read (see the log)",
+            )),
         };
         // Nobody listens any more where the pass was given up.
         let _ = job.reply.send(reply);

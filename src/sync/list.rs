@@ -1,6 +1,7 @@
 //! The listing thread: what a round has to look at, page by page, no faster than the main thread asks for it.
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use serde_json::value::RawValue;
@@ -62,9 +63,13 @@ pub fn list(
         inbox,
         may_send: Cell::new(false),
     };
-    let last = match lister.all(scope) {
-        Ok(()) => Message::AllListed,
-        Err(error) => Message::Failed(error),
+    // Without a last message the main thread would wait for ever.
+    let last = match catch_unwind(AssertUnwindSafe(|| lister.all(scope))) {
+        Ok(Ok(())) => Message::AllListed,
+        Ok(Err(error)) => Message::Failed(error),
+        Err(_) => Message::Failed(Error::transient(
+            "an internal error while listing (see the log)",
+        )),
     };
     let _ = inbox.send(last);
 }

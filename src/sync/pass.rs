@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -80,6 +81,7 @@ pub struct Pass<'e> {
     /// Contacts to fetch once they are no longer in flight.
     deferred: Vec<Wanted>,
     jobs: usize,
+    given_up: Arc<AtomicBool>,
     batch: Batch,
     /// Contacts whose rows are in `batch`, or that have none.
     arrived: Vec<String>,
@@ -132,6 +134,7 @@ impl<'e> Pass<'e> {
             in_flight: HashMap::new(),
             deferred: Vec::new(),
             jobs: 0,
+            given_up: Arc::new(AtomicBool::new(false)),
             batch,
             arrived: Vec::new(),
             calls: Vec::new(),
@@ -139,6 +142,7 @@ impl<'e> Pass<'e> {
             tally: Tally::default(),
         };
         let result = pass.turn_until_done();
+        pass.given_up.store(true, Ordering::Relaxed);
         retry.append(&mut pass.retry);
         result.map(|()| pass.tally)
     }
@@ -190,6 +194,7 @@ impl<'e> Pass<'e> {
                     layout: Arc::clone(self.engine.layout()),
                     stamp: self.engine.stamp(),
                     reply: self.reply.clone(),
+                    given_up: Arc::clone(&self.given_up),
                 });
             }
         }
@@ -215,7 +220,11 @@ impl<'e> Pass<'e> {
                 self.jobs -= 1;
                 self.take_fetched(*answer)?;
             }
-            Message::Failed(error) => return Err(error),
+            Message::Failed(error) => {
+                // What has arrived need not be fetched again.
+                self.flush()?;
+                return Err(error);
+            }
         }
         Ok(())
     }

@@ -48,6 +48,9 @@ pub enum Slot {
 /// More columns than any of the databases can hold; beyond it, keys are ignored.
 const MOST_COLUMNS: usize = 2000;
 
+/// The most keys of documents that are remembered.
+const MOST_KEYS: usize = 20_000;
+
 /// The contacts table of one run: which key of a document goes into which column.
 ///
 /// It only grows while the program runs, so that rows read with an earlier layout still fit.
@@ -94,9 +97,14 @@ impl Layout {
         &self.schema
     }
 
-    /// Where a key's value goes; `None` for a key never seen.
+    /// Where a key's value goes; `None` for a key never seen. When so many keys were seen that no campaign can mean
+    /// them, further ones are ignored.
     pub fn slot(&self, key: &str) -> Option<Slot> {
-        self.slots.get(key).copied()
+        let full = self.slots.len() >= MOST_KEYS;
+        self.slots
+            .get(key)
+            .copied()
+            .or(full.then_some(Slot::Ignored))
     }
 
     /// Adds columns for the campaign's fields in their order, up to the limit of `--fields`; returns how many were
@@ -352,6 +360,18 @@ mod tests {
             .map(|c| c.name.as_str())
             .collect();
         assert_eq!(last, ["$neu", "b", "a", "$$alt_user"]);
+    }
+
+    #[test]
+    fn endless_new_keys_are_not_remembered_for_ever() {
+        let mut layout = layout(POSTGRES, FieldLimit::First(0), &["a"], &[]);
+        for n in 0..2 * MOST_KEYS {
+            if layout.slot(&format!("k{n}")).is_none() {
+                layout.ignore(&format!("k{n}"));
+            }
+        }
+        assert_eq!(layout.slots.len(), MOST_KEYS);
+        assert_eq!(layout.slot("never seen"), Some(Slot::Ignored));
     }
 
     #[test]
