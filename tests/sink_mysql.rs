@@ -1006,7 +1006,7 @@ fn tables_of_other_programs_are_refused() {
 
 #[test]
 fn tls_is_verified_as_far_as_asked_for() {
-    let mut db = Database::new("tls");
+    let db = Database::new("tls");
     let ca = certificates().join("ca.pem");
     let right = Roots::load(Some(&ca)).unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
@@ -1048,7 +1048,7 @@ fn tls_is_verified_as_far_as_asked_for() {
 
 #[test]
 fn the_name_in_the_certificate_counts_only_with_verify_full() {
-    let mut db = Database::new("name");
+    let db = Database::new("name");
     let ca = certificates().join("ca.pem");
     let roots = Roots::load(Some(&ca)).unwrap();
     // All of 127.0.0.0/8 is this machine, but the certificate names 127.0.0.1 only.
