@@ -138,8 +138,9 @@ pub static GROUPS: &[Group] = &[
                 "url",
                 "URL",
                 None,
-                "The database: mysql://user:password@host:port/database, postgres://... (or postgresql://...) \
-                 or sqlite:///path/file.db. Where it holds a password, better use --url-file or the environment.",
+                "The database: postgres://user:password@host:port/database (or postgresql://...), mysql://... (or \
+                 mariadb://...) or sqlite:///path/file.db. Where it holds a password, better use --url-file or the \
+                 environment.",
             ),
             flag(
                 "url-file",

@@ -77,10 +77,14 @@ pub fn run(
         0 => Ok(()),
         _ if refused => Err(Error::new(
             ErrorKind::Refused,
-            format!("{wrong} checks failed: Dialfire refuses the token"),
+            format!(
+                "{wrong} of {} checks failed: Dialfire refuses the token",
+                lines.len()
+            ),
         )),
         _ => Err(Error::setup(format!(
-            "{wrong} checks failed: see the table"
+            "{wrong} of {} checks failed: see the table",
+            lines.len()
         ))),
     }
 }
@@ -89,6 +93,8 @@ pub fn run(
 fn state_directory(places: &[PathBuf]) -> std::result::Result<String, String> {
     let mut reasons = Vec::new();
     for place in places {
+        // A relative path has no parent that exists by its name.
+        let place = &std::path::absolute(place).unwrap_or_else(|_| place.clone());
         let existing = place
             .ancestors()
             .find(|path| path.exists())
@@ -126,7 +132,18 @@ fn table(lines: &[CheckLine]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_state_directory_that_is_missing_can_be_made_also_by_a_relative_path() {
+        for place in ["not-there/by-far", "/tmp/not-there-either"] {
+            let found = state_directory(&[PathBuf::from(place)]).unwrap();
+            assert!(found.ends_with(&format!("{place} can be made")), "{found}");
+        }
+        let refused = state_directory(&[PathBuf::from("/proc/none")]).unwrap_err();
+        assert!(refused.starts_with("/proc: "), "{refused}");
+    }
 
     #[test]
     fn the_table_is_aligned_and_marks_what_is_wrong() {

@@ -311,7 +311,6 @@ impl<'e> Pass<'e> {
     }
 
     fn take_fetched(&mut self, answer: Answer) -> Result<()> {
-        self.engine.report(&answer.remarks);
         if self.engine.has_unknown(&answer.remarks.unknown_keys) {
             self.flush()?;
             self.engine.learn(&answer.remarks.unknown_keys)?;
@@ -328,6 +327,7 @@ impl<'e> Pass<'e> {
                 .extend(answer.ids.iter().filter_map(|id| self.in_flight.remove(id)));
             return Ok(());
         }
+        self.engine.report(&answer.remarks);
         self.tally.fetched += answer.ids.len() - answer.unanswered.len() - answer.failing.len();
         self.tally.unanswered += answer.unanswered.len();
         for id in &answer.unanswered {

@@ -93,7 +93,7 @@ impl MysqlSink {
                 lock,
             },
         )?;
-        log::debug!(
+        log::info!(
             "connected to MySQL {} at {}, {}",
             session.version,
             session.place,
