@@ -23,7 +23,7 @@ wanted=${1-}
 
 # ---- what a reader sees ----------------------------------------------------------------------------------------
 
-bold= plain=
+bold='' plain=''
 if [ -t 1 ]; then bold=$'\e[1m' plain=$'\e[0m'; fi
 step() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
 show() { sed 's/^/   /; s/ *$//'; }
