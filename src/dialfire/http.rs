@@ -249,7 +249,12 @@ impl Http {
         ))
     }
 
+    fn unreachable(&self, why: &dyn std::error::Error) -> Failure {
+        Failure::Passing(format!("cannot connect to {}: {why}", self.base))
+    }
+
     fn failure(&self, error: ureq::Error) -> Failure {
+        use std::io::ErrorKind;
         use ureq::Timeout;
         match error {
             ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => Failure::Passing(format!(
@@ -267,11 +272,21 @@ impl Http {
                 .and_then(|inner| inner.downcast_ref::<rustls::Error>())
             {
                 Some(inner) => tls_failure(inner),
-                None if error.kind() == std::io::ErrorKind::UnexpectedEof => Failure::Passing(
+                None if error.kind() == ErrorKind::UnexpectedEof => Failure::Passing(
                     "the server closed the connection before the end of its answer".to_owned(),
                 ),
+                None if matches!(
+                    error.kind(),
+                    ErrorKind::ConnectionRefused
+                        | ErrorKind::HostUnreachable
+                        | ErrorKind::NetworkUnreachable
+                ) =>
+                {
+                    self.unreachable(&error)
+                }
                 None => Failure::Passing(error.to_string()),
             },
+            error @ ureq::Error::HostNotFound => self.unreachable(&error),
             error => Failure::Passing(error.to_string()),
         }
     }
