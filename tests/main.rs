@@ -9,6 +9,7 @@
 )]
 
 mod databases_themselves;
+mod readme;
 mod servers_themselves;
 mod simulator_itself;
 mod sink_mysql;
