@@ -19,6 +19,7 @@ use rotation::{Clock, Limits, RotatingLog};
 const LIMITS: Limits = Limits {
     file_bytes: 10 * 1024 * 1024,
     files: 10,
+    goes_on: false,
 };
 
 /// Lines of this crate are logged from debug on, those of other crates only if they are warnings or errors.
@@ -42,7 +43,11 @@ pub struct LogFile {
 pub fn init(settings: &Settings, start_time: OffsetDateTime) -> Result<LogFile> {
     let directories = directories(settings.log_dir.as_deref(), &|name| std::env::var_os(name));
     let stem = format!("{}_{}", settings.campaign, settings.mode.name());
-    let (file, notice) = open_first(&directories, &stem, LIMITS, &|| clock_from(start_time));
+    let limits = Limits {
+        goes_on: settings.once,
+        ..LIMITS
+    };
+    let (file, notice) = open_first(&directories, &stem, limits, &|| clock_from(start_time));
     // Not println!, which panics when nobody listens.
     let _ = writeln!(io::stdout(), "{notice}");
     let path = file.as_ref().map(|file| file.path().to_owned());

@@ -16,6 +16,9 @@ pub struct Limits {
     pub file_bytes: u64,
     /// Files that are kept, with the one being written.
     pub files: usize,
+    /// Whether a start goes on with the newest file while that has room. For runs of one round: with a file for each
+    /// minute, the files kept would tell of the last minutes only.
+    pub goes_on: bool,
 }
 
 /// Tells the time for the names of new files.
@@ -42,7 +45,7 @@ impl RotatingLog {
     /// `{stem}_{YYYYMMDDhhmmss}.log`; surplus old ones are removed.
     ///
     /// # Errors
-    /// Where the directory or the file can't be created.
+    /// Where the directory or the file can't be created or written to.
     pub fn create(
         directory: &Path,
         stem: &str,
@@ -50,7 +53,15 @@ impl RotatingLog {
         clock: Clock,
     ) -> io::Result<RotatingLog> {
         create_private_directory(directory)?;
-        let (file, path) = create_file(directory, stem, clock())?;
+        let last = others(directory, stem, None)
+            .pop()
+            .filter(|_| limits.goes_on)
+            .map(|(_, _, path)| path);
+        let (file, path) = match last {
+            Some(path) => (OpenOptions::new().append(true).open(&path)?, path),
+            None => create_file(directory, stem, clock())?,
+        };
+        let written = file.metadata()?.len();
         let log = RotatingLog {
             directory: directory.to_owned(),
             stem: stem.to_owned(),
@@ -58,7 +69,7 @@ impl RotatingLog {
             clock,
             file,
             path,
-            written: 0,
+            written,
             line: Vec::new(),
             lost: 0,
         };
@@ -92,21 +103,7 @@ impl RotatingLog {
     /// Removes the oldest files. By the time of their last line, not by name: another process may be writing the same
     /// campaign to another database, and its file must not go because it is older.
     fn prune(&self) {
-        let mut others: Vec<(SystemTime, (String, u32), PathBuf)> = Vec::new();
-        for entry in fs::read_dir(&self.directory)
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let path = entry.path();
-            if let Some(age) = order(&self.stem, &entry.file_name())
-                && path != self.path
-                && let Ok(changed) = entry.metadata().and_then(|data| data.modified())
-            {
-                others.push((changed, age, path));
-            }
-        }
-        others.sort();
+        let others = others(&self.directory, &self.stem, Some(&self.path));
         let surplus = (others.len() + 1).saturating_sub(self.limits.files);
         for (_, _, path) in others.iter().take(surplus) {
             // One that can't be removed is tried again with the next file.
@@ -139,6 +136,26 @@ impl Write for RotatingLog {
 
 fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+/// The files of this log but `own`, oldest first.
+fn others(
+    directory: &Path,
+    stem: &str,
+    own: Option<&Path>,
+) -> Vec<(SystemTime, (String, u32), PathBuf)> {
+    let mut others = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if let Some(age) = order(stem, &entry.file_name())
+            && Some(path.as_path()) != own
+            && let Ok(changed) = entry.metadata().and_then(|data| data.modified())
+        {
+            others.push((changed, age, path));
+        }
+    }
+    others.sort();
+    others
 }
 
 fn create_private_directory(directory: &Path) -> io::Result<()> {

@@ -28,7 +28,11 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 fn limits(file_bytes: u64, files: usize) -> Limits {
-    Limits { file_bytes, files }
+    Limits {
+        file_bytes,
+        files,
+        goes_on: false,
+    }
 }
 
 /// Sets the time of the last change, as the tests are faster than the clock of the file system.
@@ -197,4 +201,28 @@ fn a_full_disk_is_waited_out() {
         "\n1 log lines could not be written\n2\n"
     );
     assert_eq!(log.written, 36);
+}
+
+#[test]
+fn runs_of_one_round_share_a_file_until_it_is_full() {
+    let scratch = Scratch::new().unwrap();
+    let shared = Limits {
+        goes_on: true,
+        ..limits(10, 10)
+    };
+    for (number, line) in (0..).zip(["12345\n", "67890\n", "abc\n"]) {
+        let mut log = RotatingLog::create(scratch.path(), "C", shared, stopped()).unwrap();
+        log.write_all(line.as_bytes()).unwrap();
+        touch(log.path(), 100 - number);
+    }
+    let text = |name: &str| fs::read_to_string(scratch.path().join(name)).unwrap();
+    assert_eq!(
+        names(scratch.path()),
+        ["C_20240305091542-2.log", "C_20240305091542.log"]
+    );
+    assert_eq!(text("C_20240305091542.log"), "12345\n67890\n");
+    assert_eq!(text("C_20240305091542-2.log"), "abc\n");
+    // A run of another kind begins a file of its own.
+    RotatingLog::create(scratch.path(), "C", limits(10, 10), stopped()).unwrap();
+    assert_eq!(names(scratch.path()).len(), 3);
 }
