@@ -84,6 +84,8 @@ query() {
         python3 - "$database" "$1" <<'PYTHON'
 import sqlite3, sys
 rows = sqlite3.connect(sys.argv[1]).execute(sys.argv[2])
+if not rows.description:
+    sys.exit()
 table = [[c[0] for c in rows.description]] + [["" if v is None else str(v) for v in row] for row in rows]
 widths = [max(map(len, column)) for column in zip(*table)]
 for row in table[:1] + [["-" * w for w in widths]] + table[1:]:
@@ -232,7 +234,7 @@ step "That was all. What next?"
 if [ -n "$wanted" ]; then
     echo "   The database is left for you: sqlite3 $database"
 else
-    echo "   Keep the database:     scripts/demo.sh demo, then: sqlite3 demo/dbsync2-demo.db"
+    echo "   Keep the database:     scripts/demo.sh /tmp/demo, then: sqlite3 /tmp/demo/dbsync2-demo.db"
 fi
 echo "   Build it for real use: cargo build --release --locked, which makes target/release/dbsync2"
 echo "   Your own campaign:     README.md, \"The first real sync\""
