@@ -9,6 +9,13 @@
 )]
 
 mod databases_themselves;
+mod killed;
+mod memory;
+mod newcomer;
+mod old_tables;
+mod one_row;
+mod outages;
+mod private;
 mod servers_themselves;
 mod simulator_itself;
 mod sink_mysql;
@@ -16,4 +23,5 @@ mod sink_postgres;
 mod sink_rows;
 mod sink_sqlite;
 mod support;
+mod told_to_end;
 mod truth;

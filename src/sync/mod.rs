@@ -6,6 +6,7 @@ mod database;
 mod engine;
 mod fetch;
 mod list;
+mod lost;
 mod pass;
 mod profile;
 mod rejected;
@@ -34,6 +35,7 @@ use crate::status::{Status, Totals};
 use crate::tls::{self, Roots};
 use board::Board;
 use engine::{Engine, Parts};
+use lost::LostTables;
 use profile::Profile;
 use rejected::RejectFile;
 use writer::{ATTEMPTS_AT_START, Writer};
@@ -107,6 +109,12 @@ pub fn run(settings: Settings, log: &LogFile, shutdown: Shutdown) -> Result<()> 
         rejects: RejectFile::new(files.path("rejected.jsonl")),
         profile: profile.clone(),
         board: Rc::clone(&board),
+        lost: LostTables::new(
+            files.path("lost"),
+            checkpoint
+                .as_ref()
+                .is_some_and(|checkpoint| checkpoint.trusted_after.is_some()),
+        ),
     });
     let mut engine = Engine::start(Parts {
         client: client(&settings, RetryPolicy::default().attempts, pause(&shutdown))?,
