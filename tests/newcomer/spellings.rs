@@ -119,10 +119,10 @@ fn the_old_clients_state_is_taken_over() {
     });
     let database = fresh_database(Kind::Sqlite);
     let program = Program::new(&sim, &database.url);
-    let since = sim.now();
+    let stamp = sim.now();
+    sim.advance(std::time::Duration::from_secs(2 * 3600));
     let old = program.directory().join(".dbsync2");
     std::fs::create_dir(&old).unwrap();
-    let stamp = since - time::Duration::hours(2);
     let text = format!(
         "{{\"timestamp\": \"{}\"}}",
         stamp
