@@ -36,6 +36,11 @@ pub struct Checkpoint {
     pub trusted_after: Option<String>,
     /// Contacts with rows that the database refused, to be fetched again at the next reconcile.
     pub retry: Vec<String>,
+    /// Inbound calls from here on are read again at the next reconcile, as the database refused one of then.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub refused_call: Option<OffsetDateTime>,
+    /// Tables were lost and made again: everything since `since` is to be listed once more.
+    pub refill: bool,
 }
 
 /// The state directory's files for one campaign and target.

@@ -9,6 +9,13 @@
 )]
 
 mod databases_themselves;
+mod killed;
+mod memory;
+mod newcomer;
+mod old_tables;
+mod one_row;
+mod outages;
+mod private;
 mod readme;
 mod servers_themselves;
 mod simulator_itself;
@@ -17,4 +24,5 @@ mod sink_postgres;
 mod sink_rows;
 mod sink_sqlite;
 mod support;
+mod told_to_end;
 mod truth;

@@ -149,6 +149,7 @@ impl Sink for SqliteSink {
     }
 
     fn stored(&mut self, ids: &[&str]) -> Result<Vec<StoredContact>> {
+        self.check_file()?;
         let table = self.table(Table::Contacts)?;
         let mut found = Vec::with_capacity(ids.len());
         for ids in ids.chunks(IDS_PER_QUERY) {

@@ -54,6 +54,7 @@ fn copy(engine: &mut Engine) -> Result<()> {
         _ => engine.settings().start,
     };
     let mut failures = 0;
+    engine.notice_lost_tables()?;
     loop {
         let (begin, began) = (Instant::now(), last_answer(engine));
         let scope = Scope {
@@ -61,8 +62,13 @@ fn copy(engine: &mut Engine) -> Result<()> {
             calls: Some(since),
             contacts: Some(since.map(|since| since.date())),
         };
-        match engine.pass(scope) {
-            Ok(tally) => {
+        // Tables that were lost meanwhile lack what was written before.
+        let copied = engine
+            .pass(scope)
+            .and_then(|tally| engine.notice_lost_tables().map(|lost| (tally, lost)));
+        match copied {
+            Ok((_, true)) => {}
+            Ok((tally, false)) => {
                 after_listing(&mut engine.checkpoint, since, began);
                 ended(engine, &tally, begin);
                 return engine.save();
@@ -108,8 +114,13 @@ fn follow(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()>
         let begin = Instant::now();
         let now = engine.client().clock().now();
         let poll = engine.checkpoint.poll.unwrap_or(now);
+        let noticed = engine.notice_lost_tables();
+        if engine.checkpoint.refill {
+            begin_with = Some(OffsetDateTime::UNIX_EPOCH);
+        }
         let due = due(&engine.checkpoint, poll, &nets, now, begin_with);
-        match round(engine, &due, std::mem::take(&mut fields_are_fresh)) {
+        let done = noticed.and_then(|_| round(engine, &due, std::mem::take(&mut fields_are_fresh)));
+        match done {
             Ok(tally) => {
                 failures = 0;
                 begin_with = None;
@@ -150,9 +161,14 @@ fn round(engine: &mut Engine, due: &Due, fields_are_fresh: bool) -> Result<Tally
         updates_only: filter.mode != FilterMode::All,
         tasks: filter.task_prefixes.clone(),
     };
+    let calls = if engine.checkpoint.refill {
+        engine.checkpoint.since
+    } else {
+        Some(due.from)
+    };
     engine.pass(Scope {
         events: Some(events),
-        calls: Some(Some(due.from)),
+        calls: Some(calls),
         contacts: due.listing.map(Some),
     })
 }

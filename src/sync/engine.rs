@@ -132,16 +132,25 @@ impl Engine {
     ///
     /// # Errors
     /// Whatever kept the pass from being complete.
-    pub fn pass(&mut self, scope: Scope) -> Result<Tally> {
+    pub fn pass(&mut self, mut scope: Scope) -> Result<Tally> {
         let again = if scope.contacts.is_some() {
             std::mem::take(&mut self.checkpoint.retry)
         } else {
             Vec::new()
         };
+        let refused_call = if scope.contacts.is_some() {
+            self.checkpoint.refused_call.take()
+        } else {
+            None
+        };
+        if let (Some(refused), Some(Some(from))) = (refused_call, &mut scope.calls) {
+            *from = refused.min(*from);
+        }
         let mut retry = Vec::new();
         let result = Pass::run(self, scope, again.clone(), &mut retry);
         if result.is_err() {
             retry.extend(again);
+            self.remember_refused_call(refused_call);
         }
         retry.retain(|id| !self.checkpoint.retry.contains(id));
         self.checkpoint.retry.append(&mut retry);
@@ -155,6 +164,12 @@ impl Engine {
         }
         self.progress.clear();
         result
+    }
+
+    /// Inbound calls are read again from there at the next reconcile, or from earlier on.
+    pub fn remember_refused_call(&mut self, started: Option<OffsetDateTime>) {
+        let earliest = [self.checkpoint.refused_call, started];
+        self.checkpoint.refused_call = earliest.into_iter().flatten().min();
     }
 
     /// Saves the checkpoint.
@@ -243,6 +258,27 @@ impl Engine {
         if self.checkpoint.shape == shape && self.checkpoint.trusted_after.is_some() {
             return Ok(());
         }
+        self.checkpoint.shape = shape;
+        self.distrust("filter, fields or target are new")
+    }
+
+    /// Where tables were lost and made again: from now on no contact counts as up to date, and
+    /// [`Checkpoint::refill`] is set. Returns whether that was so.
+    ///
+    /// # Errors
+    /// As [`Writer::distrust_after`] and [`Engine::save`]; it is then still to be done.
+    pub fn notice_lost_tables(&mut self) -> Result<bool> {
+        if !self.writer.lost().noted() {
+            return Ok(false);
+        }
+        self.checkpoint.refill = true;
+        self.distrust("tables were lost")?;
+        self.writer.lost().remove()?;
+        Ok(true)
+    }
+
+    /// Nothing that was stored up to now counts as up to date any more.
+    fn distrust(&mut self, reason: &str) -> Result<()> {
         let boundary = self.time_of_writing();
         let text = rfc3339(boundary);
         let rows = self.writer.distrust_after(&text)?;
@@ -251,11 +287,8 @@ impl Engine {
                 "{rows} contacts bear a time of writing that lies in the future: they count as not up to date"
             );
         }
-        log::info!(
-            "filter, fields or target are new: contacts stored before {text} count as not up to date"
-        );
+        log::info!("{reason}: contacts stored before {text} count as not up to date");
         self.seen.clear();
-        self.checkpoint.shape = shape;
         self.checkpoint.trusted_after = Some(text);
         self.save()
     }

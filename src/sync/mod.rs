@@ -6,6 +6,7 @@ mod database;
 mod engine;
 mod fetch;
 mod list;
+mod lost;
 mod pass;
 mod profile;
 mod rejected;
@@ -25,7 +26,7 @@ use crate::dialfire::client::{Client, Options};
 use crate::dialfire::http::Limits;
 use crate::dialfire::proxy;
 use crate::dialfire::retry::{Pause, RetryPolicy};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::logging::LogFile;
 use crate::shutdown::Shutdown;
 use crate::sink::Target;
@@ -34,6 +35,7 @@ use crate::status::{Status, Totals};
 use crate::tls::{self, Roots};
 use board::Board;
 use engine::{Engine, Parts};
+use lost::LostTables;
 use profile::Profile;
 use rejected::RejectFile;
 use writer::{ATTEMPTS_AT_START, Writer};
@@ -77,7 +79,9 @@ pub fn run(settings: Settings, log: &LogFile, shutdown: Shutdown) -> Result<()> 
         None
     };
     // A wrong token or address is to be told within half a minute, not after the 17 minutes of a later outage.
-    client(&settings, ATTEMPTS_AT_START, pause(&shutdown))?.fields()?;
+    client(&settings, ATTEMPTS_AT_START, pause(&shutdown))?
+        .fields()
+        .map_err(|error| at_start(error, &settings.api_url))?;
     let board = Rc::new(RefCell::new(Board::new(
         Status {
             version: env!("CARGO_PKG_VERSION"),
@@ -107,6 +111,12 @@ pub fn run(settings: Settings, log: &LogFile, shutdown: Shutdown) -> Result<()> 
         rejects: RejectFile::new(files.path("rejected.jsonl")),
         profile: profile.clone(),
         board: Rc::clone(&board),
+        lost: LostTables::new(
+            files.path("lost"),
+            checkpoint
+                .as_ref()
+                .is_some_and(|checkpoint| checkpoint.trusted_after.is_some()),
+        ),
     });
     let mut engine = Engine::start(Parts {
         client: client(&settings, RetryPolicy::default().attempts, pause(&shutdown))?,
@@ -140,6 +150,16 @@ fn client(settings: &Settings, attempts: u32, pause: Pause) -> Result<Client> {
         },
         pause,
     })
+}
+
+/// The first call failed: the address may be the wrong one.
+fn at_start(error: Error, api_url: &str) -> Error {
+    match error.kind() {
+        ErrorKind::Transient => Error::transient(format!(
+            "cannot reach Dialfire at {api_url}: {error} (check --api-url, the network and the proxy)"
+        )),
+        _ => error,
+    }
 }
 
 fn pause(shutdown: &Shutdown) -> Pause {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::engine::Engine;
 use super::fetch::{Answer, IDS_PER_REQUEST, Job};
@@ -85,8 +86,8 @@ pub struct Pass<'e> {
     batch: Batch,
     /// Contacts whose rows are in `batch`, or that have none.
     arrived: Vec<String>,
-    /// Inbound calls in `batch`.
-    calls: Vec<Version>,
+    /// Ids and versions of the inbound calls in `batch`.
+    calls: Vec<(String, Version)>,
     /// Contacts to try again at the next reconcile.
     retry: Vec<String>,
     tally: Tally,
@@ -301,7 +302,7 @@ impl<'e> Pass<'e> {
                 continue;
             }
             if maker.inbound_call(&document, &mut self.batch, &mut remarks) {
-                self.calls.push(version);
+                self.calls.push((id.into_owned(), version));
             } else {
                 log::warn!("an inbound call without id, left out");
             }
@@ -366,10 +367,24 @@ impl<'e> Pass<'e> {
                 self.engine.seen().remember(version);
             }
         }
-        for version in self.calls.drain(..) {
-            self.engine.seen().remember(version);
+        for (id, version) in self.calls.drain(..) {
+            match written.refused_calls.iter().find(|(key, _)| *key == id) {
+                Some((_, started)) => self.engine.remember_refused_call(Some(call_time(started))),
+                None => self.engine.seen().remember(version),
+            }
         }
         self.todo.extend(std::mem::take(&mut self.deferred));
         Ok(())
     }
+}
+
+/// Where a call that began at `started` is to be looked for: a minute before, or from the beginning where that is no
+/// time.
+fn call_time(started: &Option<String>) -> OffsetDateTime {
+    let text = started.as_deref().unwrap_or_default();
+    let time = OffsetDateTime::parse(text, &Rfc3339)
+        .or_else(|_| OffsetDateTime::parse(&format!("{text}Z"), &Rfc3339));
+    time.map_or(OffsetDateTime::UNIX_EPOCH, |time| {
+        time - time::Duration::MINUTE
+    })
 }

@@ -95,6 +95,7 @@ pub fn after_round(checkpoint: &mut Checkpoint, due: &Due, answered: OffsetDateT
     }
     if due.listing.is_some() {
         checkpoint.reconcile = Some(answered);
+        checkpoint.refill = false;
     }
 }
 
@@ -118,6 +119,7 @@ pub fn after_listing(
         (Some(since), None, _) => Some(since),
         (Some(since), Some(_), Some(lowest)) => Some(since.min(lowest)),
     };
+    checkpoint.refill &= checkpoint.since != since;
     checkpoint.poll = checkpoint.poll.max(Some(began));
     checkpoint.look_back = checkpoint.look_back.max(Some(began));
     if checkpoint

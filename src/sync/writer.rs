@@ -6,11 +6,12 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::board::Board;
+use super::lost::LostTables;
 use super::profile::{Activity, Profile};
 use super::rejected::RejectFile;
 use crate::dialfire::retry::{Pause, RetryPolicy};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{Sink, StoredContact, Target};
+use crate::sink::{MissingColumn, Sink, StoredContact, Target};
 use crate::tables::batch::Batch;
 use crate::tables::schema::{Schema, Table, TableSchema};
 
@@ -32,6 +33,8 @@ pub struct Options {
     pub profile: Profile,
     /// Where trouble is reported.
     pub board: Rc<RefCell<Board>>,
+    /// Where it is noted that tables were lost.
+    pub lost: LostTables,
 }
 
 /// A database that is opened when needed and again after each loss.
@@ -52,6 +55,8 @@ pub struct Written {
     pub rejected: usize,
     /// Contacts of which a row was refused.
     pub incomplete: Vec<String>,
+    /// Inbound calls that were refused, with the times of their rows.
+    pub refused_calls: Vec<(String, Option<String>)>,
 }
 
 impl Writer {
@@ -71,6 +76,11 @@ impl Writer {
         self.gives_up = false;
     }
 
+    /// The note that tables were lost.
+    pub fn lost(&self) -> &LostTables {
+        &self.options.lost
+    }
+
     /// See [`Sink::columns`].
     ///
     /// # Errors
@@ -86,7 +96,7 @@ impl Writer {
     pub fn prepare(&mut self, schema: &Schema) -> Result<()> {
         self.schema = Some(schema.clone());
         if let Some(sink) = &mut self.sink {
-            match sink.prepare(schema) {
+            match prepare(sink.as_mut(), schema, &mut self.options.lost) {
                 Ok(missing) => {
                     self.report(missing);
                     return Ok(());
@@ -165,18 +175,18 @@ impl Writer {
         };
         let contact = unit.rows(Table::Contacts).row(0).key().to_owned();
         let mut incomplete = false;
-        for table in Table::ALL.into_iter().rev() {
-            for index in 0..unit.rows(table).len() {
-                let mut single = unit.single(table, index);
-                if table == Table::Contacts
-                    && let Some(md5) = schema.table(table).position("$md5")
+        for kind in Table::ALL.into_iter().rev() {
+            for index in 0..unit.rows(kind).len() {
+                let mut single = unit.single(kind, index);
+                if kind == Table::Contacts
+                    && let Some(md5) = schema.table(kind).position("$md5")
                 {
-                    single.rows_mut(table).set_null(md5);
+                    single.rows_mut(kind).set_null(md5);
                 }
                 match self.write_part(&single) {
                     Ok(()) => add(&mut written.rows, single.counts()),
                     Err(error) if error.kind() == ErrorKind::Data => {
-                        let (table, row) = (schema.table(table), unit.rows(table).row(index));
+                        let (table, row) = (schema.table(kind), unit.rows(kind).row(index));
                         log::error!(
                             "row {} of table {} is refused and set aside in {}: {error}",
                             row.key(),
@@ -188,6 +198,12 @@ impl Writer {
                             .append(stamp, table, row, &error.to_string())?;
                         written.rejected += 1;
                         incomplete = true;
+                        if kind == Table::InboundCalls {
+                            let started = table.position("started").and_then(|at| row.get(at));
+                            written
+                                .refused_calls
+                                .push((row.key().to_owned(), started.map(str::to_owned)));
+                        }
                     }
                     Err(error) => return Err(error),
                 }
@@ -247,7 +263,7 @@ impl Writer {
         if self.sink.is_none() {
             let mut sink = self.options.target.open()?;
             if let Some(schema) = &self.schema {
-                let missing = sink.prepare(schema)?;
+                let missing = prepare(sink.as_mut(), schema, &mut self.options.lost)?;
                 self.report(missing);
             }
             self.sink = Some(sink);
@@ -258,7 +274,7 @@ impl Writer {
         }
     }
 
-    fn report(&mut self, missing: Vec<crate::sink::MissingColumn>) {
+    fn report(&mut self, missing: Vec<MissingColumn>) {
         for column in missing {
             if self.missing.insert((column.table, column.column.clone())) {
                 log::error!(
@@ -270,6 +286,18 @@ impl Writer {
             }
         }
     }
+}
+
+/// Makes the tables what they have to be; notes before if some were lost.
+fn prepare(
+    sink: &mut dyn Sink,
+    schema: &Schema,
+    lost: &mut LostTables,
+) -> Result<Vec<MissingColumn>> {
+    lost.look(sink, schema)?;
+    let missing = sink.prepare(schema)?;
+    lost.made();
+    Ok(missing)
 }
 
 fn add(sum: &mut [usize; 5], more: [usize; 5]) {

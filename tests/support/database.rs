@@ -82,6 +82,21 @@ impl PrivateServer {
 }
 
 impl Database {
+    /// The shared server's own database, to make and drop others from.
+    pub fn of_server(kind: Kind) -> Database {
+        let url = match kind {
+            Kind::Postgres => postgres_url(),
+            Kind::Mysql => mysql_url(),
+            Kind::Sqlite => panic!("SQLite has no server"),
+        };
+        Database {
+            kind,
+            url,
+            created: None,
+            _dir: None,
+        }
+    }
+
     /// Runs statements, separated by semicolons.
     pub fn execute(&self, sql: &str) {
         run(self.kind, &self.url, sql).unwrap_or_else(|e| panic!("{e}: {sql}"));

@@ -15,6 +15,7 @@ const LIMIT: Duration = Duration::from_secs(240);
 pub struct Program {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    wrapper: Vec<String>,
     directory: TempDir,
 }
 
@@ -31,6 +32,8 @@ pub struct Running {
     child: Child,
     directory: PathBuf,
     output: [PathBuf; 2],
+    /// Bytes of the log before it was started.
+    logged_before: usize,
 }
 
 impl Program {
@@ -39,6 +42,7 @@ impl Program {
         let program = Program {
             arguments: Vec::new(),
             environment: Vec::new(),
+            wrapper: Vec::new(),
             directory: TempDir::new(),
         };
         let directory = program.directory.path().display().to_string();
@@ -80,6 +84,21 @@ impl Program {
         self
     }
 
+    /// Leaves out a flag that [`Program::new`] gives, or a variable.
+    pub fn without(mut self, name: &str) -> Self {
+        let start = format!("{name}=");
+        self.arguments.retain(|known| !known.starts_with(&start));
+        self.environment.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// Starts it through a shell: the script prepares what the process inherits.
+    pub fn after(mut self, script: &str) -> Self {
+        let script = format!("{script}; exec \"$@\"");
+        self.wrapper = ["sh", "-c", &script, "sh"].map(str::to_owned).to_vec();
+        self
+    }
+
     /// Where state, log and status are.
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -101,11 +120,18 @@ impl Program {
         let [stdout, stderr] = output
             .each_ref()
             .map(|path| std::fs::File::create(path).unwrap());
-        let child = Command::new(env!("CARGO_BIN_EXE_dbsync2"))
-            .arg(format!("--a={mode}"))
+        let logged_before = self.log().len();
+        let mut words = self.wrapper.clone();
+        words.push(env!("CARGO_BIN_EXE_dbsync2").to_owned());
+        if !mode.is_empty() {
+            words.push(format!("--a={mode}"));
+        }
+        let child = Command::new(&words[0])
+            .args(&words[1..])
             .args(&self.arguments)
             .args(flags)
             .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.directory.path())
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
@@ -117,6 +143,7 @@ impl Program {
             child,
             directory: self.directory.path().to_owned(),
             output,
+            logged_before,
         }
     }
 
@@ -163,6 +190,16 @@ impl Running {
         self.child.wait().unwrap();
     }
 
+    /// SIGKILL when so much time has passed since `begin`; false if it had ended before.
+    pub fn kill_at(mut self, begin: Instant, moment: Duration) -> bool {
+        while begin.elapsed() < moment && !self.has_ended() {
+            std::thread::sleep(Duration::from_micros(300));
+        }
+        let alive = !self.has_ended();
+        self.kill();
+        alive
+    }
+
     /// SIGTERM, or another signal by its name.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
@@ -204,6 +241,18 @@ impl Running {
                 );
             }
             std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits until it has written to its log: from then on it listens to signals.
+    pub fn wait_for_log(&mut self) {
+        let begin = Instant::now();
+        while log_in(&self.directory).len() == self.logged_before && !self.has_ended() {
+            assert!(
+                begin.elapsed() < Duration::from_secs(30),
+                "nothing is logged"
+            );
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

@@ -162,6 +162,8 @@ pub(super) struct Shortage {
     pub(super) number: bool,
     /// A text in a numeric column.
     pub(super) not_a_number: bool,
+    /// A key that differs in case from those that the column would take it for.
+    pub(super) case: bool,
 }
 
 impl Shortage {

@@ -9,7 +9,7 @@ use super::{IDS_PER_QUERY, MysqlSink, Prepared, failure};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::dialect::MYSQL;
 use crate::tables::batch::{Batch, Row, Rows};
-use crate::tables::schema::Table;
+use crate::tables::schema::{ColumnKind, Table};
 
 /// Bytes of one statement; a single row may take as much as the server allows. Measured: 64 KiB to 1 MiB are
 /// equally fast on one machine, and the driver copies a statement twice.
@@ -180,9 +180,13 @@ fn shortages(table: &Prepared, rows: &Rows) -> Vec<(usize, Shortage)> {
             continue;
         };
         let mut shortage = Shortage::default();
+        // Contact ids are in capitals. Should others appear, the old client's tables would take them for the same.
+        let tells_case =
+            table.table == Table::Contacts && column.kind == ColumnKind::Key && real.folds_case;
         for row in rows.iter() {
             if let Some(value) = row.get(column.position) {
                 measure(&real.holds, column.kind, value, &mut shortage);
+                shortage.case |= tells_case && value.bytes().any(|b| b.is_ascii_lowercase());
             }
         }
         // The widest number type takes what it can; the rest is rounded or left out.
