@@ -129,7 +129,12 @@ impl Reader {
         while let Some(ids) = parts.pop() {
             match self.fetch_part(ids, job)? {
                 Fetched::Read(part) => {
-                    answer.batch.append(&part.batch);
+                    if answer.batch.is_empty() {
+                        // The ordinary case, without a copy: one part is all.
+                        answer.batch = part.batch;
+                    } else {
+                        answer.batch.append(&part.batch);
+                    }
                     answer.unanswered.extend(part.unanswered);
                     answer
                         .remarks
