@@ -19,7 +19,7 @@ use super::list::{Message, Scope, list};
 use super::seen::Version;
 use crate::dialfire::client::Listed;
 use crate::dialfire::event::Event;
-use crate::dialfire::json::Object;
+use crate::dialfire::json::Document;
 use crate::error::{Error, Result};
 use crate::tables::batch::Batch;
 use crate::tables::rows::{Remarks, RowMaker};
@@ -287,10 +287,11 @@ impl<'e> Pass<'e> {
         let mut remarks = Remarks::default();
         self.batch.is_new = false;
         for call in calls {
-            let Ok(document) = Object::parse(call.get()) else {
+            let Some(document) = Document::of(call) else {
                 log::warn!("an inbound call is no JSON object, left out");
                 continue;
             };
+            let document = document.root();
             let id = document.get("id").to_text().unwrap_or_default();
             let version = Version::new(&["call", &id], call.get());
             if self.engine.seen().contains(version) {
