@@ -210,6 +210,10 @@ fn text<'a>(call: &str, answer: &'a Answer) -> Cow<'a, str> {
         .body
         .strip_prefix(b"\xef\xbb\xbf")
         .unwrap_or(&answer.body);
+    // Much faster than the lossy way, which almost no answer needs.
+    if let Ok(text) = std::str::from_utf8(body) {
+        return Cow::Borrowed(text);
+    }
     let text = String::from_utf8_lossy(body);
     if let Cow::Owned(_) = text {
         log::warn!("{call}: the answer is not all UTF-8; wrong characters are replaced");

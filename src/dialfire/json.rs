@@ -1,16 +1,55 @@
 //! JSON as the API sends it: objects with unparsed values, so that nothing is reformatted or lost on the way.
+//!
+//! A contact's document has several levels of objects, and almost all of its text stands on the lowest. So it is walked
+//! through once, into a flat list of nodes in which whole subtrees can be skipped, with one allocation per document.
+
+mod walk;
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A JSON object: keys in the order of the document, values unparsed.
-#[derive(Debug, Clone, Default)]
+/// A JSON object with everything in it.
+#[derive(Debug, Clone)]
+pub struct Document<'a> {
+    text: &'a str,
+    nodes: Vec<Node>,
+}
+
+/// A value, or a key, which is followed by its value.
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    /// Where it stands in the text: strings and keys without their quotes.
+    start: u32,
+    end: u32,
+    /// The node behind it and everything in it.
+    next: u32,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Null,
+    True,
+    False,
+    Number,
+    Text,
+    /// A string with backslashes.
+    EscapedText,
+    Array,
+    Object,
+}
+
+/// An object of a [`Document`].
+#[derive(Debug, Clone, Copy)]
 pub struct Object<'a> {
-    entries: Vec<(Cow<'a, str>, &'a RawValue)>,
+    text: &'a str,
+    /// Those of its keys and values, and of all that is in them.
+    nodes: &'a [Node],
+    /// Number of the first one in the document.
+    first: u32,
 }
 
 /// One value of an object. Numbers keep the digits that the document has.
@@ -28,69 +67,143 @@ pub enum Value<'a> {
     Nested(&'a str),
 }
 
+impl<'a> Document<'a> {
+    /// Walks through an object; `None` for any other value.
+    pub fn of(raw: &'a RawValue) -> Option<Self> {
+        let text = raw.get();
+        let nodes = walk::nodes(text);
+        match nodes.first() {
+            Some(root) if root.kind == Kind::Object => Some(Document { text, nodes }),
+            _ => None,
+        }
+    }
+
+    /// The same for any text.
+    #[cfg(test)]
+    pub fn parse(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok().and_then(Document::of)
+    }
+
+    /// The object.
+    pub fn root(&self) -> Object<'_> {
+        Object {
+            text: self.text,
+            nodes: self.nodes.get(1..).unwrap_or_default(),
+            first: 1,
+        }
+    }
+}
+
 impl<'a> Object<'a> {
-    /// Reads one object.
-    ///
-    /// # Errors
-    /// Where `text` is no JSON object.
-    pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
-    }
-
-    /// The unparsed value of a key. Of several equal keys the last one counts.
-    pub fn raw(&self, key: &str) -> Option<&'a RawValue> {
-        self.entries
-            .iter()
-            .rev()
-            .find(|(k, _)| k == key)
-            .map(|(_, value)| *value)
-    }
-
-    /// The value of a key; [`Value::Null`] where there is none.
+    /// The value of a key; [`Value::Null`] where there is none. Of several equal keys the last one counts.
     pub fn get(&self, key: &str) -> Value<'a> {
-        self.raw(key)
-            .map_or(Value::Null, |raw| Value::of(raw.get()))
+        self.find(key)
+            .map_or(Value::Null, |node| node.value(self.text))
     }
 
-    /// All keys and unparsed values in order, repeated keys included.
-    pub fn entries(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.entries
-            .iter()
-            .map(|(key, value)| (key.as_ref(), *value))
+    /// All keys and values in order, repeated keys included.
+    pub fn entries(&self) -> impl Iterator<Item = (Cow<'a, str>, Value<'a>)> {
+        let text = self.text;
+        self.pairs()
+            .map(move |(key, value, _)| (key.string(text), value.value(text)))
     }
 
     /// The objects in the array under `key`. Elements of other types are left out; anything but an array is empty.
     pub fn objects(&self, key: &str) -> Vec<Object<'a>> {
-        self.raw(key).map_or_else(Vec::new, |raw| {
-            elements(raw.get())
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(|element| Object::parse(element.get()).ok())
-                .collect()
+        let mut objects = Vec::new();
+        let found = self.pairs().filter(|(k, ..)| k.is(self.text, key)).last();
+        let Some((_, array, at)) = found.filter(|(_, value, _)| value.kind == Kind::Array) else {
+            return objects;
+        };
+        let mut at = at + 1;
+        while at < array.next
+            && let Some(element) = self.node(at)
+        {
+            if element.kind == Kind::Object {
+                objects.push(Object {
+                    text: self.text,
+                    nodes: self.range(at + 1, element.next),
+                    first: at + 1,
+                });
+            }
+            at = element.next;
+        }
+        objects
+    }
+
+    fn find(&self, key: &str) -> Option<Node> {
+        self.pairs()
+            .filter(|(k, ..)| k.is(self.text, key))
+            .last()
+            .map(|(_, value, _)| value)
+    }
+
+    /// Keys and values, and the numbers of the latter's nodes.
+    fn pairs(&self) -> impl Iterator<Item = (Node, Node, u32)> + use<'a> {
+        let object = *self;
+        let mut at = self.first;
+        std::iter::from_fn(move || {
+            let (key, value) = (object.node(at)?, object.node(at + 1)?);
+            let of_value = at + 1;
+            at = value.next;
+            Some((key, value, of_value))
         })
+    }
+
+    fn node(&self, number: u32) -> Option<Node> {
+        self.nodes
+            .get(index(number.checked_sub(self.first)?))
+            .copied()
+    }
+
+    fn range(&self, from: u32, to: u32) -> &'a [Node] {
+        let first = self.first;
+        self.nodes
+            .get(index(from.saturating_sub(first))..index(to.saturating_sub(first)))
+            .unwrap_or_default()
     }
 }
 
-impl<'a> Value<'a> {
-    /// Reads one value from its JSON text.
-    pub fn of(json: &'a str) -> Value<'a> {
-        let json = json.trim_ascii();
-        match json.as_bytes().first() {
-            None | Some(b'n') => Value::Null,
-            Some(b't') => Value::Bool(true),
-            Some(b'f') => Value::Bool(false),
-            Some(b'{' | b'[') => Value::Nested(json),
-            Some(b'"') => match json.get(1..json.len().saturating_sub(1)) {
-                Some(plain) if !plain.contains('\\') => Value::Text(Cow::Borrowed(plain)),
-                _ => match serde_json::from_str::<String>(json) {
-                    Ok(text) => Value::Text(Cow::Owned(text)),
-                    Err(_) => Value::Null,
-                },
-            },
-            Some(_) => Value::Number(json),
+impl Node {
+    fn raw(self, text: &str) -> &str {
+        text.get(index(self.start)..index(self.end))
+            .unwrap_or_default()
+    }
+
+    fn is(self, text: &str, key: &str) -> bool {
+        match self.kind {
+            Kind::EscapedText => self.string(text) == key,
+            _ => self.raw(text) == key,
         }
     }
 
+    fn string(self, text: &str) -> Cow<'_, str> {
+        let raw = self.raw(text);
+        if self.kind == Kind::EscapedText
+            && let Ok(unescaped) = serde_json::from_str(&format!("\"{raw}\""))
+        {
+            return Cow::Owned(unescaped);
+        }
+        Cow::Borrowed(raw)
+    }
+
+    fn value(self, text: &str) -> Value<'_> {
+        match self.kind {
+            Kind::Null => Value::Null,
+            Kind::True => Value::Bool(true),
+            Kind::False => Value::Bool(false),
+            Kind::Number => Value::Number(self.raw(text)),
+            Kind::Text | Kind::EscapedText => Value::Text(self.string(text)),
+            Kind::Array | Kind::Object => Value::Nested(self.raw(text)),
+        }
+    }
+}
+
+fn index(n: u32) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+impl<'a> Value<'a> {
     /// What a text column holds of this value, by the old client's rule (EXISTING-CLIENT.md 1.3): `None` for
     /// null and the empty string, `1`/`0` for booleans, JSON text for arrays and objects, numbers as written.
     pub fn to_text(&self) -> Option<Cow<'a, str>> {
@@ -131,55 +244,6 @@ pub fn elements(text: &str) -> Result<Vec<&RawValue>, serde_json::Error> {
     let elements = serde::Deserializer::deserialize_seq(&mut reader, Elements)?;
     reader.end()?;
     Ok(elements)
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::with_capacity(48);
-                while let Some(Key(key)) = map.next_key()? {
-                    entries.push((key, map.next_value::<&'de RawValue>()?));
-                }
-                Ok(entries)
-            }
-        }
-        deserializer
-            .deserialize_map(Entries)
-            .map(|entries| Object { entries })
-    }
-}
-
-/// A key, borrowed from the document where it holds no escapes.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyText;
-        impl<'de> Visitor<'de> for KeyText {
-            type Value = Cow<'de, str>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Cow::Borrowed(text))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Cow::Owned(text.to_owned()))
-            }
-        }
-        deserializer.deserialize_str(KeyText).map(Key)
-    }
 }
 
 /// JSON text without the blanks between its tokens.
@@ -262,77 +326,4 @@ fn unit(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-    use super::*;
-
-    #[test]
-    fn values_keep_what_the_document_wrote() {
-        let o = Object::parse(r#"{"a":1e5,"b":"x\ny","c":true,"d":null,"e":[1, "a b" ],"f":"plain","g":12345678901234567890123}"#)
-            .unwrap();
-        assert_eq!(o.get("a"), Value::Number("1e5"));
-        assert_eq!(o.get("b").to_text().unwrap(), "x\ny");
-        assert_eq!(o.get("c").to_text().unwrap(), "1");
-        assert_eq!(o.get("d"), Value::Null);
-        assert_eq!(o.get("e").to_text().unwrap(), r#"[1,"a b"]"#);
-        assert!(matches!(o.get("f"), Value::Text(Cow::Borrowed("plain"))));
-        assert_eq!(o.get("g").to_text().unwrap(), "12345678901234567890123");
-        assert_eq!(o.get("missing"), Value::Null);
-    }
-
-    #[test]
-    fn the_last_of_equal_keys_counts() {
-        assert_eq!(
-            Object::parse(r#"{"a":1,"a":2}"#).unwrap().get("a"),
-            Value::Number("2")
-        );
-    }
-
-    #[test]
-    fn objects_leaves_out_what_is_no_object() {
-        let o = Object::parse(r#"{"a":[1,{"b":2},null,{"b":3},"x"],"n":null,"s":"text"}"#).unwrap();
-        let numbers: Vec<_> = o
-            .objects("a")
-            .iter()
-            .map(|x| x.get("b").to_text().unwrap().into_owned())
-            .collect();
-        assert_eq!(numbers, ["2", "3"]);
-        assert!(
-            o.objects("n").is_empty() && o.objects("s").is_empty() && o.objects("none").is_empty()
-        );
-    }
-
-    #[test]
-    fn deep_nesting_is_no_error() {
-        let deep = format!(
-            "{{\"a\":{}1{},\"b\":2}}",
-            "[".repeat(5000),
-            "]".repeat(5000)
-        );
-        assert_eq!(Object::parse(&deep).unwrap().get("b"), Value::Number("2"));
-    }
-
-    #[test]
-    fn elements_refuses_what_is_no_array_or_goes_on_after_it() {
-        assert_eq!(elements("[1,{},\"a\"]").unwrap().len(), 3);
-        assert!(elements("{}").is_err());
-        assert!(elements("[1,2").is_err());
-        assert!(elements("[1] x").is_err());
-        assert!(elements("").is_err());
-    }
-
-    #[test]
-    fn lone_surrogates_are_replaced_and_pairs_kept() {
-        let mut text = String::from(
-            r#"["\ud800","\ud83d\ude42","\\ud800","\udc00x","\uD83D\u0041","\ud800\ud83d\ude42"]"#,
-        );
-        assert!(mend_surrogates(&mut text));
-        assert_eq!(
-            text,
-            r#"["\ufffd","\ud83d\ude42","\\ud800","\ufffdx","\ufffd\u0041","\ufffd\ud83d\ude42"]"#
-        );
-        assert!(serde_json::from_str::<Vec<String>>(&text).is_ok());
-        let mut untouched = String::from(r#"["\ud83d\ude42"]"#);
-        assert!(!mend_surrogates(&mut untouched));
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@
 
 pub mod decimal;
 pub mod dialect;
+mod load;
 pub mod mysql;
 pub mod postgres;
 #[cfg(feature = "sqlite")]

@@ -7,6 +7,7 @@ mod define;
 mod error;
 mod fit;
 mod index;
+mod load;
 mod upsert;
 
 use std::collections::{HashMap, HashSet};
@@ -16,6 +17,7 @@ use ::postgres::types::{ToSql, Type};
 use ::postgres::{Client, Transaction};
 
 use super::dialect::POSTGRES;
+use super::load::Loading;
 use super::url::PostgresUrl;
 use super::{CheckLine, MissingColumn, Sink, StoredContact};
 use crate::error::{Error, ErrorKind, Result};
@@ -39,6 +41,7 @@ pub struct PostgresSink {
     fixed: HashMap<(Table, String), String>,
     /// What was logged once.
     noted: HashSet<String>,
+    loading: Loading,
 }
 
 impl PostgresSink {
@@ -55,6 +58,7 @@ impl PostgresSink {
             tables: [const { None }; 5],
             fixed: HashMap::new(),
             noted: HashSet::new(),
+            loading: Loading::default(),
         })
     }
 
@@ -269,7 +273,15 @@ impl Sink for PostgresSink {
         let server = &self.session.server;
         let failed = |e| server.error(&e, "cannot start a transaction", "");
         let mut transaction = self.client.transaction().map_err(failed)?;
-        match fill(&mut transaction, &self.tables, server, batch, &filled) {
+        let loading = &mut self.loading;
+        match fill(
+            &mut transaction,
+            &self.tables,
+            server,
+            batch,
+            &filled,
+            loading,
+        ) {
             Ok(()) => transaction
                 .commit()
                 .map_err(|e| server.error(&e, "cannot commit a batch", "")),
@@ -306,6 +318,7 @@ fn fill(
     server: &Server,
     batch: &Batch,
     filled: &[Table],
+    loading: &mut Loading,
 ) -> Result<()> {
     if !batch.placeholders.is_empty() {
         let upsert = prepared(tables, Table::Recordings)?;
@@ -323,6 +336,12 @@ fn fill(
                 server.error(&e, &format!("cannot delete from table {table}"), &grant)
             })?;
     }
+    if batch.is_new
+        && loading.is_due()
+        && load(transaction, tables, server, batch, filled, loading)?
+    {
+        return Ok(());
+    }
     for table in filled {
         let upsert = prepared(tables, *table)?;
         upsert.run(transaction, batch.rows(*table)).map_err(|e| {
@@ -335,6 +354,36 @@ fn fill(
         })?;
     }
     Ok(())
+}
+
+/// Loads the rows of a new batch; false where that fails and nothing of it is left.
+fn load(
+    transaction: &mut Transaction<'_>,
+    tables: &[Option<Upsert>; 5],
+    server: &Server,
+    batch: &Batch,
+    filled: &[Table],
+    loading: &mut Loading,
+) -> Result<bool> {
+    let failed = |e| server.error(&e, "cannot load new rows", "");
+    let mut savepoint = transaction.transaction().map_err(failed)?;
+    for table in filled {
+        let upsert = prepared(tables, *table)?;
+        if let Err(failure) = load::copy(&mut savepoint, upsert, batch.rows(*table)) {
+            if failure.is_clash() {
+                loading.met_a_row();
+            } else {
+                loading.refused();
+            }
+            // Not the reason itself, which may quote a value.
+            log::debug!(
+                "rows of table {} can't be loaded, they are written by statements",
+                upsert.relation.quoted()
+            );
+            return savepoint.rollback().map(|()| false).map_err(failed);
+        }
+    }
+    savepoint.commit().map(|()| true).map_err(failed)
 }
 
 fn widen(

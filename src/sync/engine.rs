@@ -331,21 +331,23 @@ impl Engine {
         rfc3339(self.time_of_writing())
     }
 
-    /// The checksums that the database holds of these contacts, where they can be trusted.
+    /// Which of these contacts the database holds, each with its checksum where that can be trusted.
     ///
     /// # Errors
     /// As [`Writer::stored`].
-    pub fn trusted(&mut self, ids: &[&str]) -> Result<HashMap<String, String>> {
+    pub fn stored(&mut self, ids: &[&str]) -> Result<HashMap<String, Option<String>>> {
         let boundary = self.checkpoint.trusted_after.clone();
         Ok(self
             .writer
             .stored(ids)?
             .into_iter()
-            .filter(|contact| match (&contact.changed, &boundary) {
-                (Some(changed), Some(boundary)) => changed > boundary,
-                _ => false,
+            .map(|contact| {
+                let trusted = match (&contact.changed, &boundary) {
+                    (Some(changed), Some(boundary)) => changed > boundary,
+                    _ => false,
+                };
+                (contact.id, contact.md5.filter(|_| trusted))
             })
-            .filter_map(|contact| contact.md5.map(|md5| (contact.id, md5)))
             .collect())
     }
 

@@ -1,17 +1,17 @@
 //! Worker threads: contact ids → documents → rows.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::list::Message;
 use super::profile::{Activity, Profile};
 use crate::dialfire::client::{Client, Fetched};
-use crate::dialfire::json::{Object, elements, mend_surrogates};
+use crate::dialfire::json::{Document, elements, mend_surrogates};
 use crate::error::{Error, Result};
 use crate::tables::batch::Batch;
 use crate::tables::fields::Layout;
@@ -174,12 +174,14 @@ impl Reader {
 
     fn fetch_part(&self, ids: &[String], job: &Job) -> Result<Fetched<Answer>> {
         let begin = Instant::now();
-        let before = self.profile.time(Activity::Parsing);
+        let mut parsing = Duration::ZERO;
         let fetched = self.client.contacts(ids, |text| {
-            self.profile
-                .measure(Activity::Parsing, || self.read(text, ids, job))
+            let begin = Instant::now();
+            let answer = self.read(text, ids, job);
+            parsing += begin.elapsed();
+            answer
         });
-        let parsing = self.profile.time(Activity::Parsing).saturating_sub(before);
+        self.profile.add(Activity::Parsing, parsing);
         self.profile
             .add(Activity::Fetching, begin.elapsed().saturating_sub(parsing));
         fetched
@@ -209,24 +211,15 @@ impl Reader {
             ..Answer::default()
         };
         let mut missing: HashSet<&str> = ids.iter().map(String::as_str).collect();
-        let mut last: HashMap<String, usize> = HashMap::new();
-        for (position, document) in documents.iter().enumerate() {
-            if let Some(id) = Object::parse(document.get())
-                .ok()
-                .and_then(|contact| contact.get("$id").to_text())
+        // From the end: of a document twice in one answer the last one counts.
+        for document in documents.into_iter().rev() {
+            let Some(document) = Document::of(document) else {
+                continue;
+            };
+            let contact = document.root();
+            if let Some(id) = contact.get("$id").to_text()
+                && missing.remove(id.as_ref())
             {
-                last.insert(id.into_owned(), position);
-            }
-        }
-        for (position, document) in documents.into_iter().enumerate() {
-            let Ok(contact) = Object::parse(document.get()) else {
-                continue;
-            };
-            let Some(id) = contact.get("$id").to_text() else {
-                continue;
-            };
-            // A document twice in one answer: the last one counts.
-            if last.get(id.as_ref()) == Some(&position) && missing.remove(id.as_ref()) {
                 maker.contact(&contact, &mut answer.batch, &mut answer.remarks);
             }
         }

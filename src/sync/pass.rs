@@ -21,7 +21,7 @@ use super::list::{Message, Scope, list};
 use super::seen::Version;
 use crate::dialfire::client::Listed;
 use crate::dialfire::event::Event;
-use crate::dialfire::json::Object;
+use crate::dialfire::json::Document;
 use crate::error::{Error, Result};
 use crate::tables::batch::Batch;
 use crate::tables::rows::{Remarks, RowMaker};
@@ -64,6 +64,8 @@ struct Wanted {
     /// The version in which it was listed. It is remembered only if the API has no document for it: else the list
     /// would have it asked for again each hour for ever.
     listed: Option<Version>,
+    /// Whether the database had no row of it when it was listed.
+    is_new: bool,
 }
 
 /// The pass under way.
@@ -253,7 +255,7 @@ impl<'e> Pass<'e> {
             self.todo.push_back(Wanted {
                 id,
                 events,
-                listed: None,
+                ..Wanted::default()
             });
         }
     }
@@ -262,18 +264,20 @@ impl<'e> Pass<'e> {
     fn take_listed(&mut self, contacts: Vec<Listed>) -> Result<()> {
         self.tally.listed += contacts.len();
         let ids: Vec<&str> = contacts.iter().map(|contact| contact.id.as_str()).collect();
-        let stored = self.engine.trusted(&ids)?;
+        let stored = self.engine.stored(&ids)?;
         for contact in contacts {
             let version = Version::new(
                 &["listed", &contact.id],
                 contact.md5.as_deref().unwrap_or_default(),
             );
-            let known = contact.md5.is_some() && stored.get(&contact.id) == contact.md5.as_ref();
+            let row = stored.get(&contact.id);
+            let known = contact.md5.is_some() && row == Some(&contact.md5);
             if !known && !self.engine.seen().contains(version) {
                 self.todo.push_back(Wanted {
                     id: contact.id,
                     events: Vec::new(),
                     listed: Some(version),
+                    is_new: row.is_none(),
                 });
             }
         }
@@ -291,11 +295,13 @@ impl<'e> Pass<'e> {
             stamp: &stamp,
         };
         let mut remarks = Remarks::default();
+        self.batch.is_new = false;
         for call in calls {
-            let Ok(document) = Object::parse(call.get()) else {
+            let Some(document) = Document::of(call) else {
                 log::warn!("an inbound call is no JSON object, left out");
                 continue;
             };
+            let document = document.root();
             let id = document.get("id").to_text().unwrap_or_default();
             let version = Version::new(&["call", &id], call.get());
             if self.engine.seen().contains(version) {
@@ -311,7 +317,7 @@ impl<'e> Pass<'e> {
         self.flush_if_full()
     }
 
-    fn take_fetched(&mut self, answer: Answer) -> Result<()> {
+    fn take_fetched(&mut self, mut answer: Answer) -> Result<()> {
         if self.engine.has_unknown(&answer.remarks.unknown_keys) {
             self.flush()?;
             self.engine.learn(&answer.remarks.unknown_keys)?;
@@ -340,6 +346,10 @@ impl<'e> Pass<'e> {
             }
         }
         self.retry.extend(answer.failing);
+        answer.batch.is_new = answer
+            .ids
+            .iter()
+            .all(|id| self.in_flight.get(id).is_some_and(|wanted| wanted.is_new));
         self.batch.append(&answer.batch);
         self.arrived.extend(answer.ids);
         self.engine.show_progress(&self.tally);

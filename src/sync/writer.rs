@@ -44,6 +44,8 @@ pub struct Writer {
     schema: Option<Schema>,
     gives_up: bool,
     missing: HashSet<(Table, String)>,
+    /// Whether the database is told which batches are new, so that it may load them in its fastest way.
+    hints: bool,
 }
 
 /// What became of a batch.
@@ -68,6 +70,7 @@ impl Writer {
             schema: None,
             gives_up: true,
             missing: HashSet::new(),
+            hints: true,
         }
     }
 
@@ -219,9 +222,20 @@ impl Writer {
         if part.is_empty() {
             return Ok(());
         }
-        let clean = part.without_duplicates();
+        let mut clean = part.without_duplicates();
         let profile = self.options.profile.clone();
-        self.run(|sink| profile.measure(Activity::Writing, || sink.write(&clean)))
+        let (mut hints, mut tried) = (self.hints, false);
+        let written = self.run(|sink| {
+            // What broke the connection may be a proxy that can't do bulk loading: the next one is not to break as well.
+            hints &= !(tried && clean.is_new);
+            tried = true;
+            if clean.is_new && !hints {
+                clean.to_mut().is_new = false;
+            }
+            profile.measure(Activity::Writing, || sink.write(&clean))
+        });
+        self.hints = hints;
+        written
     }
 
     /// Does something with the open database, and again after each loss.

@@ -23,6 +23,9 @@ pub struct Batch {
     units: Vec<Mark>,
     /// Ids of recording rows to delete before the rows are written: placeholders whose location has arrived.
     pub placeholders: Vec<String>,
+    /// No contact of it is in the database, so none of its rows is expected there. A hint: a sink may use it to insert
+    /// faster, but has to replace rows that are there after all.
+    pub is_new: bool,
 }
 
 impl Batch {
@@ -32,6 +35,7 @@ impl Batch {
             rows: columns.map(Rows::new),
             units: Vec::new(),
             placeholders: Vec::new(),
+            is_new: false,
         }
     }
 
@@ -106,10 +110,12 @@ impl Batch {
         self.rows.iter_mut().for_each(Rows::clear);
         self.units.clear();
         self.placeholders.clear();
+        self.is_new = false;
     }
 
     /// Appends another batch; missing columns become NULL.
     pub fn append(&mut self, other: &Batch) {
+        self.is_new = other.is_new && (self.is_new || self.is_empty());
         let base = self.mark();
         self.units.extend(other.units.iter().map(|unit| Mark {
             rows: std::array::from_fn(|table| {
@@ -166,6 +172,7 @@ impl Batch {
         let mut clean = Batch::new(self.rows.each_ref().map(Rows::columns));
         clean.begin_unit();
         clean.placeholders.clone_from(&self.placeholders);
+        clean.is_new = self.is_new;
         for table in Table::ALL {
             let rows = self.rows(table);
             let last: HashMap<&str, usize> = rows

@@ -47,6 +47,11 @@ impl Rows {
         self.text.len() + self.cells.len() * size_of::<Cell>()
     }
 
+    /// Whether some value holds a NUL character.
+    pub fn contains_nul(&self) -> bool {
+        self.text.contains('\0')
+    }
+
     /// Forgets all rows, keeps the memory.
     pub fn clear(&mut self) {
         self.text.clear();
@@ -125,9 +130,24 @@ impl Rows {
 
     /// Appends all rows of another set; missing columns become NULL.
     pub fn append(&mut self, other: &Rows) {
-        for row in other.iter() {
-            self.push(row);
-        }
+        let shift = u32::try_from(self.text.len()).ok();
+        let (Some(shift), true) = (shift, self.columns == other.columns) else {
+            for row in other.iter() {
+                self.push(row);
+            }
+            return;
+        };
+        self.text.push_str(&other.text);
+        self.cells.extend(other.cells.iter().map(|cell| {
+            if cell.start == NULL {
+                *cell
+            } else {
+                Cell {
+                    start: cell.start.saturating_add(shift),
+                    end: cell.end.saturating_add(shift),
+                }
+            }
+        }));
     }
 }
 

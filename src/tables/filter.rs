@@ -47,13 +47,14 @@ fn is_update(transaction: &Object<'_>) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::dialfire::json::Document;
 
     fn passes(mode: FilterMode, prefixes: &[&str], transaction: &str) -> bool {
         Filter {
             mode,
             task_prefixes: prefixes.iter().map(|p| (*p).to_owned()).collect(),
         }
-        .passes(&Object::parse(transaction).unwrap())
+        .passes(&Document::parse(transaction).unwrap().root())
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Ids and skipped rows follow the vendor's client 1.15.0 (EXISTING-CLIENT.md 1.4), so that both write the same rows.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use super::batch::Batch;
 use super::fields::{Layout, Slot};
@@ -55,20 +57,20 @@ impl RowMaker<'_> {
         batch.begin_unit();
         let rows = batch.rows_mut(Table::Contacts);
         rows.begin();
-        for (key, raw) in contact.entries() {
-            match self.layout.slot(key) {
+        for (key, value) in contact.entries() {
+            match self.layout.slot(&key) {
                 Some(Slot::Column(column, kind)) => {
-                    match cell(&Value::of(raw.get()), kind) {
+                    match cell(&value, kind) {
                         Ok(Some(text)) => rows.set(column, &text),
                         Ok(None) => rows.set_null(column),
                         Err(reason) => {
                             rows.set_null(column);
-                            remarks.note(&id, key, reason);
+                            remarks.note(&id, &key, reason);
                         }
                     };
                 }
                 Some(Slot::Ignored) => {}
-                None => remarks.unknown_keys.push(key.to_owned()),
+                None => remarks.unknown_keys.push(key.into_owned()),
             }
         }
         if let Some(changed) = self
@@ -261,28 +263,50 @@ impl RowMaker<'_> {
     ) {
         let rows = batch.rows_mut(table);
         rows.begin();
-        for (column, (name, kind)) in columns(table).iter().enumerate() {
-            if *name == "$changed" {
-                rows.set(column, self.stamp);
-            } else if let Some((_, value)) = known.iter().find(|(known, _)| known == name) {
-                if let Some(value) = value {
-                    rows.set(column, value);
-                }
-            } else {
-                match cell(&document.get(name), *kind) {
-                    Ok(Some(text)) => rows.set(column, &text),
-                    Ok(None) => {}
-                    Err(reason) => {
-                        let id = known
-                            .iter()
-                            .find(|(name, _)| *name == "contact_id")
-                            .or(known.last());
-                        remarks.note(id.and_then(|(_, id)| *id).unwrap_or_default(), name, reason);
-                    }
+        for (key, value) in document.entries() {
+            let Some((column, kind)) = place(table, &key) else {
+                continue;
+            };
+            if known.iter().any(|(known, _)| *known == key) {
+                continue;
+            }
+            match cell(&value, kind) {
+                Ok(Some(text)) => rows.set(column, &text),
+                Ok(None) => rows.set_null(column),
+                Err(reason) => {
+                    rows.set_null(column);
+                    let id = known
+                        .iter()
+                        .find(|(name, _)| *name == "contact_id")
+                        .or(known.last());
+                    remarks.note(id.and_then(|(_, id)| *id).unwrap_or_default(), &key, reason);
                 }
             }
         }
+        let known = known
+            .iter()
+            .copied()
+            .chain([("$changed", Some(self.stamp))]);
+        for (name, value) in known {
+            if let (Some((column, _)), Some(value)) = (place(table, name), value) {
+                rows.set(column, value);
+            }
+        }
     }
+}
+
+/// Where a fixed column stands in its table, and what it holds.
+fn place(table: Table, name: &str) -> Option<(usize, ColumnKind)> {
+    type Places = HashMap<&'static str, (usize, ColumnKind)>;
+    static PLACES: LazyLock<[Places; 5]> = LazyLock::new(|| {
+        Table::ALL.map(|table| {
+            let columns = columns(table).iter().enumerate();
+            columns
+                .map(|(column, (name, kind))| (*name, (column, *kind)))
+                .collect()
+        })
+    });
+    PLACES.get(table.index())?.get(name).copied()
 }
 
 /// Where a connection hangs.

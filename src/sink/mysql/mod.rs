@@ -1,6 +1,7 @@
 //! MySQL and MariaDB as a destination.
 //!
-//! Each batch is one transaction of multi-row `INSERT … ON DUPLICATE KEY UPDATE`, sent as text. Before it, columns
+//! Each batch is one transaction of multi-row `INSERT … ON DUPLICATE KEY UPDATE`, sent as text, or for new contacts of
+//! `LOAD DATA LOCAL INFILE` where the server allows it. Before it, columns
 //! that are too narrow for a value of the batch are widened over a second connection, which may take hours for a
 //! large table where an answer to an ordinary statement may not.
 
@@ -9,8 +10,10 @@ mod column;
 mod connect;
 mod failure;
 mod literal;
+mod load;
 mod prepare;
 mod privileges;
+mod row;
 mod write;
 
 use std::collections::HashSet;
@@ -20,6 +23,7 @@ use mysql::prelude::Queryable;
 
 use self::catalog::RealTable;
 use self::connect::{ANSWER, Limits, REBUILD, Session, guarded, rows};
+use super::load::Loading;
 use super::url::MysqlUrl;
 use super::{CheckLine, MissingColumn, Sink, StoredContact};
 use crate::error::{Error, ErrorKind, Result};
@@ -49,6 +53,7 @@ pub struct MysqlSink {
     /// Columns whose numbers were rounded, and that this was logged for.
     rounded: HashSet<(Table, String)>,
     writer: Writer,
+    loading: Loading,
 }
 
 /// One table, ready to be written.
@@ -59,6 +64,7 @@ struct Prepared {
     columns: Vec<Written>,
     head: String,
     tail: String,
+    load: String,
 }
 
 /// A column that is written.
@@ -110,6 +116,7 @@ impl MysqlSink {
             unwidened: HashSet::new(),
             rounded: HashSet::new(),
             writer: Writer::default(),
+            loading: Loading::default(),
         })
     }
 
@@ -208,6 +215,7 @@ impl Prepared {
             .map(|c| c.name.as_str())
             .collect();
         let (head, tail) = literal::upsert(&schema.name, &names);
+        let load = load::statement(&schema.name, &names);
         Prepared {
             table: schema.table,
             name: schema.name.clone(),
@@ -215,6 +223,7 @@ impl Prepared {
             columns,
             head,
             tail,
+            load,
         }
     }
 }

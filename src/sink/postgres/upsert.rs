@@ -17,7 +17,7 @@ use crate::tables::batch::Rows;
 use crate::tables::schema::{ColumnKind, TableSchema};
 
 /// What takes the place of the NUL character, which PostgreSQL can't hold.
-const NUL_SIGN: &str = "\u{2400}";
+pub(super) const NUL_SIGN: &str = "\u{2400}";
 
 /// A column that is written.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(super) struct Upsert {
     pub(super) relation: Relation,
     pub(super) targets: Vec<Target>,
     sql: String,
+    /// `COPY … FROM STDIN` of the same columns.
+    pub(super) copy: String,
 }
 
 /// What a look at the values of one column found.
@@ -65,20 +67,30 @@ impl Upsert {
             })
             .collect();
         let sql = statement(&relation, wanted.table.key(), &targets);
+        let copy = format!(
+            "COPY {} ({}) FROM STDIN",
+            relation.quoted(),
+            names(&targets)
+        );
         Upsert {
             wanted: Arc::clone(wanted),
             relation,
             targets,
             sql,
+            copy,
         }
     }
 
     /// Looks at all values; one finding per target.
     pub(super) fn survey(&self, rows: &Rows) -> Vec<Finding> {
+        let nuls = rows.contains_nul();
         let look = |target: &Target| {
             let mut finding = Finding::default();
+            if !nuls && target.class.takes_all() {
+                return finding;
+            }
             for value in rows.iter().filter_map(|row| row.get(target.source)) {
-                if value.contains('\0') {
+                if nuls && value.contains('\0') {
                     finding.nuls += 1;
                 }
                 if !target.class.takes_all() {
@@ -122,12 +134,19 @@ pub(super) fn without_nul(value: &str) -> Cow<'_, str> {
     }
 }
 
+fn names(targets: &[Target]) -> String {
+    let names: Vec<String> = (targets.iter())
+        .map(|target| POSTGRES.quote(&target.name))
+        .collect();
+    names.join(", ")
+}
+
 fn statement(relation: &Relation, key: &str, targets: &[Target]) -> String {
     let list = |text: &mut dyn FnMut((usize, &Target)) -> String| {
         let texts: Vec<String> = targets.iter().enumerate().map(text).collect();
         texts.join(", ")
     };
-    let names = list(&mut |(_, target)| POSTGRES.quote(&target.name));
+    let names = names(targets);
     let values = list(&mut |(i, target)| match target.class {
         // Assigned, not cast: too long a text is an error then, and not cut.
         Class::Text(_) => format!("unnest(${}::text[])", i + 1),

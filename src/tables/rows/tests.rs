@@ -5,6 +5,7 @@ use md5::{Digest, Md5};
 
 use super::*;
 use crate::cli::settings::{FieldLimit, FilterMode};
+use crate::dialfire::json::Document;
 use crate::tables::fields::{CustomField, NameUnit, Naming};
 
 const CONTACT: &str = include_str!("../../../tests/support/samples/sample-contact.json");
@@ -47,7 +48,11 @@ fn rows_of(document: &str, mode: FilterMode, prefixes: &[&str]) -> (Batch, Remar
         filter: &filter,
         stamp: STAMP,
     };
-    maker.contact(&Object::parse(document).unwrap(), &mut batch, &mut remarks);
+    maker.contact(
+        &Document::parse(document).unwrap().root(),
+        &mut batch,
+        &mut remarks,
+    );
     (batch, remarks)
 }
 
@@ -270,9 +275,13 @@ fn an_inbound_call_is_renamed() {
         filter: &filter,
         stamp: STAMP,
     };
-    assert!(maker.inbound_call(&Object::parse(CALL).unwrap(), &mut batch, &mut remarks));
+    assert!(maker.inbound_call(
+        &Document::parse(CALL).unwrap().root(),
+        &mut batch,
+        &mut remarks
+    ));
     assert!(!maker.inbound_call(
-        &Object::parse(r#"{"id":""}"#).unwrap(),
+        &Document::parse(r#"{"id":""}"#).unwrap().root(),
         &mut batch,
         &mut remarks
     ));

@@ -63,6 +63,9 @@ pub struct Config {
     pub port: u16,
     /// Whether simulated time also moves by itself, as fast as real time.
     pub realtime: bool,
+    /// Whether answers with contacts are kept and sent again to the same question, which makes them cheap. Only where time
+    /// and settings stay as they are: for the benchmark.
+    pub keep_answers: bool,
     /// Whether the ids of all contacts that were asked for are kept in the counters.
     pub record_ids: bool,
 }
@@ -102,6 +105,7 @@ impl Default for Config {
             tls: None,
             port: 0,
             realtime: false,
+            keep_answers: false,
             record_ids: false,
         }
     }

@@ -44,6 +44,8 @@ Simulates the Dialfire API on 127.0.0.1.
   --no-gzip
   --cert FILE --key FILE   HTTPS
   --fault-rate X       share of the requests that go wrong (0)
+  --delay MS           time before each answer, instead of faults
+  --keep-answers       send the same contacts again at next to no cost
   --page-cap N  --max-ids N
   --events-by fired|modified   --md5-covers everything|contact
   --unknown-ids absent|null|404|500   --empty-as text|missing|null
@@ -53,7 +55,7 @@ Simulates the Dialfire API on 127.0.0.1.
 
 fn main() -> ExitCode {
     match config() {
-        Ok(Some((config, fault_rate))) => serve(config, fault_rate),
+        Ok(Some((config, faults))) => serve(config, faults),
         Ok(None) => {
             print!("{HELP}");
             ExitCode::SUCCESS
@@ -65,9 +67,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(config: Config, fault_rate: f64) -> ExitCode {
+fn serve(config: Config, faults: Faults) -> ExitCode {
     let sim = Simulator::start(config);
-    sim.set_faults(Faults::at_rate(fault_rate, &Fault::QUICK));
+    sim.set_faults(faults);
     println!("url={}", sim.url());
     println!("campaign={}", sim.campaign());
     println!("token={}", sim.token());
@@ -77,10 +79,10 @@ fn serve(config: Config, fault_rate: f64) -> ExitCode {
     }
 }
 
-/// The settings that the command line asks for, and the rate of faults; `None` for `--help`.
-fn config() -> Result<Option<(Config, f64)>, lexopt::Error> {
+/// The settings and faults that the command line asks for; `None` for `--help`.
+fn config() -> Result<Option<(Config, Faults)>, lexopt::Error> {
     let mut config = Config::default();
-    let mut fault_rate = 0.0;
+    let mut faults = Faults::none();
     let (mut certificate, mut key) = (None, None);
     let mut parser = lexopt::Parser::from_env();
     while let Some(flag) = parser.next()? {
@@ -116,7 +118,9 @@ fn config() -> Result<Option<(Config, f64)>, lexopt::Error> {
             "no-gzip" => config.gzip = false,
             "cert" => certificate = Some(parser.value()?.into()),
             "key" => key = Some(parser.value()?.into()),
-            "fault-rate" => fault_rate = parser.value()?.parse()?,
+            "fault-rate" => faults = Faults::at_rate(parser.value()?.parse()?, &Fault::QUICK),
+            "delay" => faults = Faults::at_rate(1.0, &[Fault::Delay(parser.value()?.parse()?)]),
+            "keep-answers" => config.keep_answers = true,
             "page-cap" => readings.page_cap = parser.value()?.parse()?,
             "max-ids" => readings.max_ids = Some(parser.value()?.parse()?),
             "to-inclusive" => readings.to_inclusive = true,
@@ -188,7 +192,7 @@ fn config() -> Result<Option<(Config, f64)>, lexopt::Error> {
         (None, None) => None,
         _ => return Err("--cert and --key belong together".into()),
     };
-    Ok(Some((config, fault_rate)))
+    Ok(Some((config, faults)))
 }
 
 /// One of these words.

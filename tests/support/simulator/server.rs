@@ -159,8 +159,24 @@ fn respond(world: &World, request: &Request, wire: &mut Wire) -> io::Result<Next
         return send(wire, &api::forbidden());
     }
     let right = || api::answer(world, endpoint, request, now);
+    let send_right = |wire: &mut Wire| -> io::Result<Next> {
+        if !world.campaign.config.keep_answers || endpoint != Endpoint::Contacts {
+            return send(wire, &right());
+        }
+        let question = (request.body.clone(), gzip);
+        let kept = world.answers.lock().unwrap().get(&question).cloned();
+        let bytes = kept.unwrap_or_else(|| {
+            let bytes = Arc::new(right().bytes(&date, gzip));
+            let mut answers = world.answers.lock().unwrap();
+            answers.insert(question, Arc::clone(&bytes));
+            bytes
+        });
+        wire.write_all(&bytes)?;
+        wire.flush()?;
+        Ok(Next::KeepAlive)
+    };
     let Some(fault) = fault else {
-        return send(wire, &right());
+        return send_right(wire);
     };
     world.counters.lock().unwrap().faults += 1;
     match fault {
@@ -177,7 +193,7 @@ fn respond(world: &World, request: &Request, wire: &mut Wire) -> io::Result<Next
         Fault::Endless => endless(world, wire, &right(), &date),
         Fault::Delay(milliseconds) => {
             thread::sleep(Duration::from_millis(u64::from(milliseconds)));
-            send(wire, &right())
+            send_right(wire)
         }
         Fault::ExpiredCursor if request.parameter("cursor").is_none() => send(wire, &right()),
         _ => send(wire, &wrong(world, fault, right)),

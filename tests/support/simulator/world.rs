@@ -1,8 +1,8 @@
 //! Everything the server's threads share.
 
-use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use super::campaign::{Campaign, Existence};
 use super::clock::Clock;
@@ -37,6 +37,8 @@ pub struct World {
     pub faults: Mutex<FaultPlan>,
     /// What was seen.
     pub counters: Mutex<Counters>,
+    /// Answers to POST contacts/ by what was asked, where they are kept.
+    pub answers: Mutex<HashMap<(Vec<u8>, bool), Arc<Vec<u8>>>>,
     /// Set when the server ends.
     pub stopping: AtomicBool,
 }
@@ -53,6 +55,7 @@ impl World {
             cursors: Cursors::default(),
             faults: Mutex::new(FaultPlan::new(campaign.config.seed)),
             counters: Mutex::default(),
+            answers: Mutex::default(),
             stopping: AtomicBool::new(false),
             campaign,
         }
