@@ -102,7 +102,7 @@ fn at_many_moments_with_mariadb() {
 
 /// A connection that keeps everybody else from writing to the contacts table.
 enum Locked {
-    Postgres(postgres::Client),
+    Postgres(Box<postgres::Client>),
     Mysql(mysql::Conn),
     Sqlite(rusqlite::Connection),
 }
@@ -115,7 +115,7 @@ impl Locked {
                 client
                     .batch_execute("BEGIN; LOCK TABLE dfire_contacts IN ACCESS EXCLUSIVE MODE")
                     .unwrap();
-                Locked::Postgres(client)
+                Locked::Postgres(Box::new(client))
             }
             Kind::Mysql => {
                 let mut client =

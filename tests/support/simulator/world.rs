@@ -38,10 +38,13 @@ pub struct World {
     /// What was seen.
     pub counters: Mutex<Counters>,
     /// Answers to POST contacts/ by what was asked, where they are kept.
-    pub answers: Mutex<HashMap<(Vec<u8>, bool), Arc<Vec<u8>>>>,
+    pub answers: Mutex<KeptAnswers>,
     /// Set when the server ends.
     pub stopping: AtomicBool,
 }
+
+/// Bodies of answers by the body of the request, and whether they are compressed.
+pub type KeptAnswers = HashMap<(Vec<u8>, bool), Arc<Vec<u8>>>;
 
 impl World {
     /// The world of these settings, at its start.
