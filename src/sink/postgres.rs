@@ -8,13 +8,14 @@ mod error;
 mod fit;
 mod index;
 mod load;
+mod transaction;
 mod upsert;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use ::postgres::types::{ToSql, Type};
-use ::postgres::{Client, Transaction};
+use ::postgres::Client;
+use ::postgres::types::Type;
 
 use super::dialect::POSTGRES;
 use super::load::Loading;
@@ -28,6 +29,7 @@ use connect::Session;
 use define::note;
 use error::Server;
 use fit::{Class, Wider};
+use transaction::{fill, key_is_one_of, prepared};
 use upsert::{Upsert, without_nul};
 
 /// One connection to a PostgreSQL server, version 9.5 or later.
@@ -296,94 +298,6 @@ impl Sink for PostgresSink {
     fn check(&mut self, schema: &Schema) -> Result<Vec<CheckLine>> {
         check::check(&mut self.client, &self.session, schema)
     }
-}
-
-fn prepared(tables: &[Option<Upsert>; 5], table: Table) -> Result<&Upsert> {
-    let upsert = tables.get(table.index()).and_then(Option::as_ref);
-    upsert.ok_or_else(|| Error::transient(format!("table {} is not prepared", table.suffix())))
-}
-
-/// The condition that selects the rows whose keys are in `$1`, in a form that the key's index serves.
-fn key_is_one_of(upsert: &Upsert) -> String {
-    let key = upsert.wanted.table.key();
-    let cast = upsert
-        .target(key)
-        .map_or("text", |target| target.cast.as_str());
-    format!("{} = ANY ($1::text[]::{cast}[])", POSTGRES.quote(key))
-}
-
-fn fill(
-    transaction: &mut Transaction<'_>,
-    tables: &[Option<Upsert>; 5],
-    server: &Server,
-    batch: &Batch,
-    filled: &[Table],
-    loading: &mut Loading,
-) -> Result<()> {
-    if !batch.placeholders.is_empty() {
-        let upsert = prepared(tables, Table::Recordings)?;
-        let table = upsert.relation.quoted();
-        let ids: Vec<_> = batch
-            .placeholders
-            .iter()
-            .map(|id| without_nul(id))
-            .collect();
-        let sql = format!("DELETE FROM {table} WHERE {}", key_is_one_of(upsert));
-        transaction
-            .execute_typed(&sql, &[(&ids as &(dyn ToSql + Sync), Type::TEXT_ARRAY)])
-            .map_err(|e| {
-                let grant = format!("GRANT SELECT, DELETE ON {table} TO \"{}\"", server.user);
-                server.error(&e, &format!("cannot delete from table {table}"), &grant)
-            })?;
-    }
-    if batch.is_new
-        && loading.is_due()
-        && load(transaction, tables, server, batch, filled, loading)?
-    {
-        return Ok(());
-    }
-    for table in filled {
-        let upsert = prepared(tables, *table)?;
-        upsert.run(transaction, batch.rows(*table)).map_err(|e| {
-            let table = upsert.relation.quoted();
-            let grant = format!(
-                "GRANT SELECT, INSERT, UPDATE ON {table} TO \"{}\"",
-                server.user
-            );
-            server.error(&e, &format!("cannot write table {table}"), &grant)
-        })?;
-    }
-    Ok(())
-}
-
-/// Loads the rows of a new batch; false where that fails and nothing of it is left.
-fn load(
-    transaction: &mut Transaction<'_>,
-    tables: &[Option<Upsert>; 5],
-    server: &Server,
-    batch: &Batch,
-    filled: &[Table],
-    loading: &mut Loading,
-) -> Result<bool> {
-    let failed = |e| server.error(&e, "cannot load new rows", "");
-    let mut savepoint = transaction.transaction().map_err(failed)?;
-    for table in filled {
-        let upsert = prepared(tables, *table)?;
-        if let Err(failure) = load::copy(&mut savepoint, upsert, batch.rows(*table)) {
-            if failure.is_clash() {
-                loading.met_a_row();
-            } else {
-                loading.refused();
-            }
-            // Not the reason itself, which may quote a value.
-            log::debug!(
-                "rows of table {} can't be loaded, they are written by statements",
-                upsert.relation.quoted()
-            );
-            return savepoint.rollback().map(|()| false).map_err(failed);
-        }
-    }
-    savepoint.commit().map(|()| true).map_err(failed)
 }
 
 fn widen(

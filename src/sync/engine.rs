@@ -1,14 +1,14 @@
 //! What all passes of a run share: the API, the database, the layout of the tables, and how far the copy has come.
 
+mod trust;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use md5::{Digest, Md5};
-use time::format_description::well_known::Rfc3339;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use super::board::Board;
 use super::fetch::{Fetchers, Job, Reader};
@@ -252,105 +252,6 @@ impl Engine {
         self.distrust_other_shapes()
     }
 
-    /// Rows written under another filter or other fields no longer count as up to date.
-    fn distrust_other_shapes(&mut self) -> Result<()> {
-        let shape = self.shape();
-        if self.checkpoint.shape == shape && self.checkpoint.trusted_after.is_some() {
-            return Ok(());
-        }
-        self.checkpoint.shape = shape;
-        self.distrust("filter, fields or target are new")
-    }
-
-    /// Where tables were lost and made again: from now on no contact counts as up to date, and
-    /// [`Checkpoint::refill`] is set. Returns whether that was so.
-    ///
-    /// # Errors
-    /// As [`Writer::distrust_after`] and [`Engine::save`]; it is then still to be done.
-    pub fn notice_lost_tables(&mut self) -> Result<bool> {
-        if !self.writer.lost().noted() {
-            return Ok(false);
-        }
-        self.checkpoint.refill = true;
-        self.distrust("tables were lost")?;
-        self.writer.lost().remove()?;
-        Ok(true)
-    }
-
-    /// Nothing that was stored up to now counts as up to date any more.
-    fn distrust(&mut self, reason: &str) -> Result<()> {
-        let boundary = self.time_of_writing();
-        let text = rfc3339(boundary);
-        let rows = self.writer.distrust_after(&text)?;
-        if rows > 0 {
-            log::info!(
-                "{rows} contacts bear a time of writing that lies in the future: they count as not up to date"
-            );
-        }
-        log::info!("{reason}: contacts stored before {text} count as not up to date");
-        self.seen.clear();
-        self.checkpoint.trusted_after = Some(text);
-        self.save()
-    }
-
-    fn shape(&self) -> String {
-        let mut md5 = Md5::new();
-        md5.update(format!("{:?}", self.filter.mode));
-        let mut prefixes = self.filter.task_prefixes.clone();
-        prefixes.sort_unstable();
-        for text in prefixes
-            .iter()
-            .map(String::as_str)
-            .chain(["fields"])
-            .chain(self.layout.custom_keys())
-        {
-            md5.update([0]);
-            md5.update(text);
-        }
-        md5.finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
-    }
-
-    /// Dialfire's time, but always later than the boundary of trust.
-    fn time_of_writing(&self) -> OffsetDateTime {
-        let boundary = self
-            .checkpoint
-            .trusted_after
-            .as_deref()
-            .and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
-        let earliest = boundary.map_or(OffsetDateTime::UNIX_EPOCH, |boundary| {
-            boundary + Duration::SECOND
-        });
-        self.client.clock().now().max(earliest)
-    }
-
-    /// What `$changed` is set to now.
-    pub fn stamp(&self) -> String {
-        rfc3339(self.time_of_writing())
-    }
-
-    /// Which of these contacts the database holds, each with its checksum where that can be trusted.
-    ///
-    /// # Errors
-    /// As [`Writer::stored`].
-    pub fn stored(&mut self, ids: &[&str]) -> Result<HashMap<String, Option<String>>> {
-        let boundary = self.checkpoint.trusted_after.clone();
-        Ok(self
-            .writer
-            .stored(ids)?
-            .into_iter()
-            .map(|contact| {
-                let trusted = match (&contact.changed, &boundary) {
-                    (Some(changed), Some(boundary)) => changed > boundary,
-                    _ => false,
-                };
-                (contact.id, contact.md5.filter(|_| trusted))
-            })
-            .collect())
-    }
-
     /// Writes a batch and counts its rows.
     ///
     /// # Errors
@@ -472,12 +373,4 @@ pub fn custom_fields(fields: &[crate::dialfire::fields::Field]) -> Vec<CustomFie
             is_number: field.is_number(),
         })
         .collect()
-}
-
-fn rfc3339(time: OffsetDateTime) -> String {
-    let whole = time
-        .to_offset(time::UtcOffset::UTC)
-        .replace_nanosecond(0)
-        .unwrap_or(time);
-    whole.format(&Rfc3339).unwrap_or_default()
 }
