@@ -11,17 +11,17 @@ use crate::support::simulator::{Config, Simulator, TruthFilter};
 
 /// Kills in each of the two modes: so many groups, each ending with an undisturbed run and a comparison, as a contact
 /// that changes again would cover what a kill has done to it.
-const GROUPS: usize = 20;
-const KILLS: usize = 5;
+const GROUPS: usize = 10;
+const KILLS: usize = 10;
 
-/// Goes by between two starts: a fifth of the contacts changes.
+/// Goes by between two starts: an eighth of the contacts changes.
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A campaign so small that the start, the writing of state and the end are as likely to be hit as the copy itself.
 fn campaign() -> Simulator {
     Simulator::start(Config {
-        contacts: 300,
-        daily_share: 5.0,
+        contacts: 200,
+        daily_share: 3.0,
         long_texts: false,
         ..Config::default()
     })

@@ -10,8 +10,17 @@ use crate::support::simulator::{Config, Simulator};
 /// What the program may need at most.
 const LIMIT_KIB: u64 = 64 * 1024;
 
+/// Whether glibc may give each thread a heap of its own. It does so by default, and then what threads hand to each other
+/// leaves holes whose number grows for long (28 MiB at 4,000 contacts, 35 at 40,000, 39 at 150,000). One heap shows what
+/// the program itself holds.
+#[derive(Clone, Copy)]
+enum Heaps {
+    One,
+    AsUsual,
+}
+
 /// The high-water mark of resident memory of db_init, in KiB; and the rows that it wrote.
-fn peak(contacts: u32, kind: Kind) -> (u64, usize) {
+fn peak(contacts: u32, kind: Kind, heaps: Heaps) -> (u64, usize) {
     let sim = Simulator::start(Config {
         contacts,
         custom_fields: 12,
@@ -22,7 +31,10 @@ fn peak(contacts: u32, kind: Kind) -> (u64, usize) {
         ..Config::default()
     });
     let database = fresh_database(kind);
-    let program = Program::new(&sim, &database.url);
+    let mut program = Program::new(&sim, &database.url);
+    if let Heaps::One = heaps {
+        program = program.variable("MALLOC_ARENA_MAX", "1");
+    }
     let mut running = program.start("db_init");
     let mut peak = 0;
     while !running.has_ended() {
@@ -52,8 +64,8 @@ fn rows(database: &Database, table: &str) -> usize {
 }
 
 fn ten_times_the_contacts(few: u32, kind: Kind) {
-    let (small, _) = peak(few, kind);
-    let (large, rows) = peak(10 * few, kind);
+    let (small, _) = peak(few, kind, Heaps::One);
+    let (large, rows) = peak(10 * few, kind, Heaps::One);
     println!("{kind:?}: {few} contacts {small} KiB, ten times as many {large} KiB, {rows} rows");
     assert!(
         rows > 5 * 10 * few as usize,
@@ -66,17 +78,21 @@ fn ten_times_the_contacts(few: u32, kind: Kind) {
 
 #[test]
 fn sqlite_needs_no_more_memory_for_ten_times_the_contacts() {
-    ten_times_the_contacts(4000, Kind::Sqlite);
+    ten_times_the_contacts(5000, Kind::Sqlite);
 }
 
 #[test]
 fn postgresql_needs_no_more_memory_for_ten_times_the_contacts() {
-    ten_times_the_contacts(2000, Kind::Postgres);
+    ten_times_the_contacts(4000, Kind::Postgres);
 }
 
 #[test]
 #[ignore = "takes minutes; for a release build: 20,000 and 200,000 contacts"]
 fn full_size() {
-    ten_times_the_contacts(20_000, Kind::Sqlite);
-    ten_times_the_contacts(20_000, Kind::Postgres);
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        ten_times_the_contacts(20_000, kind);
+        let (usual, _) = peak(200_000, kind, Heaps::AsUsual);
+        println!("{kind:?}: 200000 contacts with a heap per thread {usual} KiB");
+        assert!(usual < LIMIT_KIB, "{usual} KiB");
+    }
 }
