@@ -245,10 +245,8 @@ load_mariadb() {
 
 # ---- the table ----------------------------------------------------------------------------------------------
 
-format='%-9s %10s %8s %8s %7s %10s %14s %6s %12s\n'
-# shellcheck disable=SC2059 # it is a format
-printf "\n$format" contacts/s rows/s 'own CPU' 'DB CPU' memory unchanged 'loader rows/s' ratio database |
-    sed 's/^/                /' >"$directory/table"
+line() { printf '%-9s %10s %8s %8s %7s %10s %10s %14s %6s\n' "$@"; }
+line '' contacts/s rows/s 'own CPU' 'DB CPU' 'memory MB' unchanged 'loader rows/s' ratio
 for database in ${BENCH_DATABASES:-sqlite postgres mariadb}; do
     export DBSYNC_URL=
     "open_$database"
@@ -273,9 +271,8 @@ for database in ${BENCH_DATABASES:-sqlite postgres mariadb}; do
     sqlite) empty_sqlite ;;
     *) "$servers" stop "$database" "$directory" ;;
     esac
-    # shellcheck disable=SC2059 # it is a format
-    printf "$format" "$database" "$(calculate %.0f "$contacts / $seconds")" \
+    line "$database" "$(calculate %.0f "$contacts / $seconds")" \
         "$(calculate %.0f "$rows / $seconds")" "$own" "$server" "$(calculate %.1f "$memory / 1024")" \
         "$(calculate %.0f "$contacts / $unchanged")" "$(calculate %.0f "$rows / $loader")" \
-        "$(calculate '%.0f %%' "100 * $loader / $seconds")" | tee -a "$directory/table"
+        "$(calculate '%.0f %%' "100 * $loader / $seconds")"
 done

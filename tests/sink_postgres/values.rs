@@ -452,3 +452,56 @@ fn the_kind_of_an_error_follows_its_sqlstate() {
         }
     }
 }
+
+#[test]
+fn new_rows_are_loaded_and_those_that_are_there_after_all_are_replaced() {
+    let mut db = Database::new("load");
+    let schema = Schema::new("l_").with_contact_columns([column("n", ColumnKind::Number)]);
+    let mut sink = db.open();
+    sink.prepare(&schema).unwrap();
+    let texts = [
+        "Zoë 😀",
+        "back\\slash \\N \\. \\\\ \\x41",
+        "lines\nand\r\nreturns\tand tabs",
+        "\\N",
+        "\\.",
+        " spaces ",
+        "",
+    ];
+    let new = |from: usize, comment: &dyn Fn(usize) -> String| {
+        let mut new = batch(&schema);
+        for i in from..from + texts.len() {
+            let (id, comment) = (i.to_string(), comment(i));
+            let values = [
+                ("$id", id.as_str()),
+                ("$comment", &comment),
+                ("n", "-12.50"),
+            ];
+            add(&mut new, &schema, Table::Contacts, &values);
+            let values = [("id", id.as_str()), ("isHI", "1"), ("revoked", "0")];
+            add(&mut new, &schema, Table::Transactions, &values);
+        }
+        new.is_new = true;
+        new
+    };
+    // With a rule, the server refuses the statement that replaces rows.
+    db.run("CREATE RULE only_loading AS ON INSERT TO l_contacts DO ALSO NOTIFY loaded");
+    sink.write(&new(0, &|i| texts[i].to_owned())).unwrap();
+    db.run("DROP RULE only_loading ON l_contacts");
+    let text = |text: &str| Some(text.to_owned());
+    for (i, written) in texts.iter().enumerate() {
+        let sql = format!(
+            "SELECT \"$comment\", n, \"$status\", t.\"isHI\", t.revoked \
+             FROM l_contacts JOIN l_transactions t ON t.id = \"$id\" WHERE \"$id\" = '{i}'"
+        );
+        let row = vec![text(written), text("-12.50"), None, text("t"), text("f")];
+        assert_eq!(db.rows(&sql), vec![row], "{written}");
+    }
+
+    let last = texts.len() - 1;
+    sink.write(&new(last, &|i| format!("later {i}\0"))).unwrap();
+    let count = db.value("SELECT count(*) FROM l_contacts WHERE \"$comment\" LIKE 'later %␀'");
+    assert_eq!(count, text("7"));
+    let count = db.value("SELECT count(*) FROM l_transactions");
+    assert_eq!(count, text("13"));
+}
