@@ -18,6 +18,7 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
 
 use crate::sink_rows::{HOSTILE_NAMES, add, empty, odd_texts, one, schema};
+use crate::support::servers::certificates;
 
 fn server() -> MysqlUrl {
     let url = std::env::var("DBSYNC_TEST_MYSQL")
@@ -188,6 +189,67 @@ fn every_text_comes_back_and_later_rows_replace_earlier_ones() {
         db.rows("SELECT count(*) FROM dfire_contacts"),
         [texts.len().to_string()]
     );
+}
+
+#[test]
+fn new_rows_are_loaded_and_those_that_are_there_after_all_are_replaced() {
+    let mut db = Database::new("load");
+    let schema = schema(&[("note", ColumnKind::Text), ("n", ColumnKind::Number)]);
+    db.sink().prepare(&schema).unwrap();
+    // Without UPDATE the server refuses the statement that replaces rows.
+    let url = db.user("load", "SELECT, INSERT, DELETE, CREATE, ALTER, INDEX");
+    let mut sink = open(&url).unwrap();
+    sink.prepare(&schema).unwrap();
+    let texts = odd_texts();
+    let new = |from: usize, to: usize, note: &dyn Fn(usize) -> String| {
+        let mut new = empty(&schema);
+        for i in from..to {
+            let (id, note) = (format!("id{i}"), note(i));
+            let row = [
+                ("$id", Some(id.as_str())),
+                ("note", Some(note.as_str())),
+                ("n", Some("-12.5")),
+            ];
+            add(&mut new, &schema, Table::Contacts, &row);
+            let row = [("id", Some(id.as_str())), ("isHI", Some("1"))];
+            add(&mut new, &schema, Table::Transactions, &row);
+        }
+        new.is_new = true;
+        new
+    };
+    sink.write(&new(0, texts.len(), &|i| texts[i].clone()))
+        .unwrap();
+    for (i, text) in texts.iter().enumerate() {
+        let found = db.rows(&format!(
+            "SELECT note FROM dfire_contacts WHERE `$id` = 'id{i}'"
+        ));
+        assert_eq!(found, [text.as_str()]);
+    }
+    let sql = "SELECT n = -12.5, `$status`, isHI, revoked FROM dfire_contacts \
+               JOIN dfire_transactions ON id = `$id` WHERE `$id` = 'id3'";
+    assert_eq!(db.rows(sql), ["1|NULL|1|NULL"]);
+
+    // One of them is there: everything is undone, and written by statements, for which the privilege lacks …
+    let (last, end) = (texts.len() - 1, texts.len() + 5);
+    let later = new(last, end, &|i| format!("later {i}"));
+    sink.write(&later).unwrap_err();
+    let count = "SELECT count(*) FROM dfire_contacts WHERE note LIKE 'later %'";
+    assert_eq!(db.rows(count), ["0"]);
+    // … and where it doesn't, all are there.
+    let mut sink = db.sink();
+    sink.prepare(&schema).unwrap();
+    sink.write(&later).unwrap();
+    assert_eq!(db.rows(count), ["6"]);
+    assert_eq!(
+        db.rows("SELECT count(*) FROM dfire_transactions"),
+        [end.to_string()]
+    );
+
+    db.run("SET GLOBAL local_infile = OFF");
+    let outcome = sink.write(&new(100, 105, &|i| format!("later {i}")));
+    db.run("SET GLOBAL local_infile = ON");
+    outcome.unwrap();
+    assert_eq!(db.rows(count), ["11"]);
 }
 
 #[test]
@@ -1005,9 +1067,8 @@ fn tables_of_other_programs_are_refused() {
 
 #[test]
 fn tls_is_verified_as_far_as_asked_for() {
-    let mut db = Database::new("tls");
-    let ca = PathBuf::from(db.rows("SELECT @@datadir").concat())
-        .join(db.rows("SELECT @@ssl_ca").concat());
+    let db = Database::new("tls");
+    let ca = certificates().join("ca.pem");
     let right = Roots::load(Some(&ca)).unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
@@ -1048,9 +1109,8 @@ fn tls_is_verified_as_far_as_asked_for() {
 
 #[test]
 fn the_name_in_the_certificate_counts_only_with_verify_full() {
-    let mut db = Database::new("name");
-    let ca = PathBuf::from(db.rows("SELECT @@datadir").concat())
-        .join(db.rows("SELECT @@ssl_ca").concat());
+    let db = Database::new("name");
+    let ca = certificates().join("ca.pem");
     let roots = Roots::load(Some(&ca)).unwrap();
     // All of 127.0.0.0/8 is this machine, but the certificate names 127.0.0.1 only.
     let listener = TcpListener::bind("127.0.0.2:0").unwrap();
@@ -1131,7 +1191,9 @@ fn hosts_are_tried_in_order_and_a_socket_works() {
         ..db.url()
     })
     .unwrap();
-    let path = PathBuf::from(db.rows("SELECT @@socket").concat());
+    // The socket's path may be relative to the data.
+    let path = PathBuf::from(db.rows("SELECT @@datadir").concat())
+        .join(db.rows("SELECT @@socket").concat());
     let socket = |path: PathBuf| MysqlUrl {
         servers: Servers::Socket { path, port: 3306 },
         ..db.url()

@@ -1,4 +1,4 @@
-//! SQL destinations behind one trait: PostgreSQL, MySQL/MariaDB and SQLite.
+//! SQL destinations behind one trait: PostgreSQL, MySQL/MariaDB, SQL Server and SQLite.
 //!
 //! A sink knows tables, columns and rows ([`crate::tables`]), and nothing of Dialfire. It reports each error
 //! with the kind that decides what follows: [`ErrorKind::Transient`] (connection lost, deadlock, lock time-out,
@@ -11,10 +11,12 @@
 
 pub mod decimal;
 pub mod dialect;
+mod load;
 pub mod mysql;
 pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+pub mod sqlserver;
 pub mod tls;
 pub mod url;
 
@@ -22,8 +24,9 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::tables::batch::Batch;
-use crate::tables::schema::{Schema, Table};
-use dialect::Naming;
+use crate::tables::fields::Naming;
+use crate::tables::schema::{Schema, Table, TableSchema};
+use crate::tls::Roots;
 
 /// A contact as the database holds it, for the comparison with the API's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +61,9 @@ pub struct CheckLine {
 
 /// A database that rows are written to. One connection; not shared between threads.
 pub trait Sink {
+    /// The columns that this table has in the database, spelt as there; none if there is no such table.
+    fn columns(&mut self, table: &TableSchema) -> Result<Vec<String>>;
+
     /// Creates missing tables, columns and indexes, and reads the real types of the columns.
     ///
     /// Called after opening, and again with more columns while running. Columns that can't be added are
@@ -84,7 +90,7 @@ pub trait Sink {
 #[derive(Clone)]
 pub struct Target {
     address: url::DatabaseUrl,
-    tls: tls::Roots,
+    tls: Roots,
 }
 
 impl Target {
@@ -93,7 +99,15 @@ impl Target {
     /// # Errors
     /// [`Usage`](crate::error::ErrorKind::Usage) with a sentence that names what is wrong in the address.
     pub fn new(url: &str, ca_file: Option<&Path>) -> Result<Self> {
-        Ok(Target { address: url::DatabaseUrl::parse(url)?, tls: tls::Roots::load(ca_file)? })
+        let address = url::DatabaseUrl::parse(url)?;
+        let ca_file = match &address {
+            url::DatabaseUrl::SqlServer(url) => url.ca_file.as_deref().or(ca_file),
+            _ => ca_file,
+        };
+        Ok(Target {
+            tls: Roots::load(ca_file)?,
+            address,
+        })
     }
 
     /// The address without user and password, such as `postgres://db.example:5432/reports`:
@@ -107,6 +121,7 @@ impl Target {
         match &self.address {
             url::DatabaseUrl::Postgres(_) => dialect::POSTGRES.naming,
             url::DatabaseUrl::Mysql(_) => dialect::MYSQL.naming,
+            url::DatabaseUrl::SqlServer(_) => dialect::SQLSERVER.naming,
             #[cfg(feature = "sqlite")]
             url::DatabaseUrl::Sqlite(_) => dialect::SQLITE.naming,
         }
@@ -119,8 +134,15 @@ impl Target {
     /// [`Transient`](crate::error::ErrorKind::Transient) where the server can't be reached now.
     pub fn open(&self) -> Result<Box<dyn Sink>> {
         match &self.address {
-            url::DatabaseUrl::Postgres(address) => Ok(Box::new(postgres::PostgresSink::open(address, &self.tls)?)),
-            url::DatabaseUrl::Mysql(address) => Ok(Box::new(mysql::MysqlSink::open(address, &self.tls)?)),
+            url::DatabaseUrl::Postgres(address) => {
+                Ok(Box::new(postgres::PostgresSink::open(address, &self.tls)?))
+            }
+            url::DatabaseUrl::Mysql(address) => {
+                Ok(Box::new(mysql::MysqlSink::open(address, &self.tls)?))
+            }
+            url::DatabaseUrl::SqlServer(address) => Ok(Box::new(sqlserver::SqlServerSink::open(
+                address, &self.tls,
+            )?)),
             #[cfg(feature = "sqlite")]
             url::DatabaseUrl::Sqlite(path) => Ok(Box::new(sqlite::SqliteSink::open(path)?)),
         }
