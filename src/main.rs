@@ -1,3 +1,55 @@
 //! Parses, runs, and ends with the exit code; nothing else.
 
-fn main() {}
+use std::io::Write;
+use std::process::ExitCode;
+
+use dbsync2::cli::{self, Parsed};
+use dbsync2::error::{Error, ErrorKind};
+use dbsync2::{logging, shutdown::Shutdown, sync};
+use time::OffsetDateTime;
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os().skip(1), &|name| std::env::var_os(name)) {
+        Ok(Parsed::Help) => print(&cli::help::help()),
+        Ok(Parsed::Version) => print(&cli::help::version()),
+        Ok(Parsed::Run(settings)) => match run(*settings) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => ended_by(&error),
+        },
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "dbsync2: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(settings: cli::Settings) -> Result<(), Error> {
+    let shutdown = Shutdown::install()?;
+    let log = logging::init(&settings, OffsetDateTime::now_utc())?;
+    std::panic::set_hook(Box::new(|panic| {
+        // The place only: a panic message may hold values.
+        let place = panic
+            .location()
+            .map_or_else(String::new, |place| format!(" at {place}"));
+        log::error!("internal error{place}; please report it");
+    }));
+    sync::run(settings, &log, shutdown)
+}
+
+fn ended_by(error: &Error) -> ExitCode {
+    if error.kind() == ErrorKind::Stopped {
+        log::info!("ended as told");
+    } else {
+        log::error!("{error}");
+    }
+    log::logger().flush();
+    ExitCode::from(error.exit_code())
+}
+
+fn print(text: &str) -> ExitCode {
+    // Not println!, which panics when nobody listens.
+    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

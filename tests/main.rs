@@ -1,5 +1,6 @@
-//! Behaviour, one module per promise.
+//! The promises of the program, tested from outside: one module per promise, one binary for all of them.
 #![allow(
+    dead_code,
     missing_docs,
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,7 +8,22 @@
     clippy::panic
 )]
 
+mod databases_themselves;
+mod killed;
+mod memory;
+mod newcomer;
+mod old_tables;
+mod one_row;
+mod outages;
+mod private;
+mod readme;
+mod servers_themselves;
+mod simulator_itself;
 mod sink_mysql;
+mod sink_postgres;
 mod sink_rows;
-#[cfg(feature = "sqlite")]
 mod sink_sqlite;
+mod support;
+mod tds_itself;
+mod told_to_end;
+mod truth;

@@ -18,6 +18,7 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
 
 use crate::sink_rows::{HOSTILE_NAMES, add, empty, odd_texts, one, schema};
+use crate::support::servers::certificates;
 
 fn server() -> MysqlUrl {
     let url = std::env::var("DBSYNC_TEST_MYSQL")
@@ -1005,9 +1006,8 @@ fn tables_of_other_programs_are_refused() {
 
 #[test]
 fn tls_is_verified_as_far_as_asked_for() {
-    let mut db = Database::new("tls");
-    let ca = PathBuf::from(db.rows("SELECT @@datadir").concat())
-        .join(db.rows("SELECT @@ssl_ca").concat());
+    let db = Database::new("tls");
+    let ca = certificates().join("ca.pem");
     let right = Roots::load(Some(&ca)).unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
@@ -1048,9 +1048,8 @@ fn tls_is_verified_as_far_as_asked_for() {
 
 #[test]
 fn the_name_in_the_certificate_counts_only_with_verify_full() {
-    let mut db = Database::new("name");
-    let ca = PathBuf::from(db.rows("SELECT @@datadir").concat())
-        .join(db.rows("SELECT @@ssl_ca").concat());
+    let db = Database::new("name");
+    let ca = certificates().join("ca.pem");
     let roots = Roots::load(Some(&ca)).unwrap();
     // All of 127.0.0.0/8 is this machine, but the certificate names 127.0.0.1 only.
     let listener = TcpListener::bind("127.0.0.2:0").unwrap();
@@ -1131,7 +1130,9 @@ fn hosts_are_tried_in_order_and_a_socket_works() {
         ..db.url()
     })
     .unwrap();
-    let path = PathBuf::from(db.rows("SELECT @@socket").concat());
+    // The socket's path may be relative to the data.
+    let path = PathBuf::from(db.rows("SELECT @@datadir").concat())
+        .join(db.rows("SELECT @@socket").concat());
     let socket = |path: PathBuf| MysqlUrl {
         servers: Servers::Socket { path, port: 3306 },
         ..db.url()

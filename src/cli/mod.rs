@@ -1,3 +1,15 @@
 //! What was asked for: flags, environment, settings. Knows no other module but the error type.
 
+mod arguments;
+mod duration;
+pub mod flags;
+pub mod help;
+pub mod parse;
 pub mod settings;
+mod start_date;
+
+pub use parse::{Parsed, parse};
+pub use settings::Settings;
+
+#[cfg(test)]
+mod tests;

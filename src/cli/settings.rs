@@ -42,6 +42,9 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// All modes, in the order of `--help`.
+    pub const ALL: [Mode; 4] = [Mode::DbInit, Mode::DbUpdate, Mode::DbSync, Mode::Check];
+
     /// The name as on the command line and in log file names.
     pub fn name(self) -> &'static str {
         match self {
@@ -78,7 +81,7 @@ pub enum FieldLimit {
 pub struct Settings {
     /// `--a`
     pub mode: Mode,
-    /// `--c`: campaign id, not empty, no slash or blank.
+    /// `--c`: campaign id, 1 to 100 letters, digits, `-` and `_`.
     pub campaign: String,
     /// `--ct` or `--token-file`: the token of the campaign.
     pub token: Secret,
@@ -96,6 +99,8 @@ pub struct Settings {
     pub table_prefix: String,
     /// `--w`: threads that fetch contacts, 1 to 64.
     pub workers: usize,
+    /// `--d`: 1 to 64; checked for compatibility, as one connection writes.
+    pub connections: usize,
     /// `--l`: 0 critical to 5 debug.
     pub log_level: u8,
     /// `--v`: log to standard output at debug level.
@@ -116,6 +121,10 @@ pub struct Settings {
     pub fields: FieldLimit,
     /// `--batch`: contacts per database transaction, 1 to 10,000.
     pub batch: usize,
+    /// `--wr`: requests per second to a webhook, 0 or more.
+    pub webhook_rate: Option<f64>,
+    /// `--wb`: webhook requests that may go out at once.
+    pub webhook_burst: Option<u32>,
     /// `--state-dir`
     pub state_dir: Option<PathBuf>,
     /// `--log-dir`
@@ -124,4 +133,6 @@ pub struct Settings {
     pub ca_file: Option<PathBuf>,
     /// `--status-file`
     pub status_file: Option<PathBuf>,
+    /// What is allowed but unwise, one sentence each, to be logged once the log is open.
+    pub warnings: Vec<String>,
 }

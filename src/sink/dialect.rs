@@ -1,26 +1,7 @@
 //! What differs between the databases as data: quoting, types, limits of names.
 
+use crate::tables::fields::{NameUnit, Naming};
 use crate::tables::schema::ColumnKind;
-
-/// How a database compares and limits the names of columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Naming {
-    /// The longest name, in `unit`s.
-    pub longest: usize,
-    /// What `longest` counts.
-    pub unit: NameUnit,
-    /// Whether names that differ only in case are the same column.
-    pub ignores_case: bool,
-}
-
-/// What the length of a name is counted in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NameUnit {
-    /// UTF-8 bytes.
-    Bytes,
-    /// Characters of the Basic Multilingual Plane; others can't stand in a name there.
-    BmpCharacters,
-}
 
 /// One database's SQL, as far as it differs from the others'.
 #[derive(Debug, Clone, Copy)]
@@ -78,15 +59,29 @@ impl Dialect {
 
 /// PostgreSQL: names fold only when unquoted, which ours never are; 63 bytes.
 pub const POSTGRES: Dialect = Dialect {
-    naming: Naming { longest: 63, unit: NameUnit::Bytes, ignores_case: false },
+    naming: Naming {
+        longest: 63,
+        unit: NameUnit::Bytes,
+        ignores_case: false,
+    },
     quotes: ('"', '"'),
-    types: Types { key: "varchar(100)", time: "varchar(100)", text: "text", number: "numeric", bool: "boolean" },
+    types: Types {
+        key: "varchar(100)",
+        time: "varchar(100)",
+        text: "text",
+        number: "numeric",
+        bool: "boolean",
+    },
 };
 
 /// MySQL and MariaDB: column names ignore case; 64 characters. Keys compare by code point, so that ids that
 /// differ in case stay two contacts. DECIMAL(65,30) is the widest exact number they have.
 pub const MYSQL: Dialect = Dialect {
-    naming: Naming { longest: 64, unit: NameUnit::BmpCharacters, ignores_case: true },
+    naming: Naming {
+        longest: 64,
+        unit: NameUnit::BmpCharacters,
+        ignores_case: true,
+    },
     quotes: ('`', '`'),
     types: Types {
         key: "varchar(100) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
@@ -101,7 +96,17 @@ pub const MYSQL: Dialect = Dialect {
 /// NUMERIC would turn numbers of more than 15 digits into rounded floats.
 #[cfg(feature = "sqlite")]
 pub const SQLITE: Dialect = Dialect {
-    naming: Naming { longest: 1000, unit: NameUnit::Bytes, ignores_case: true },
+    naming: Naming {
+        longest: 1000,
+        unit: NameUnit::Bytes,
+        ignores_case: true,
+    },
     quotes: ('"', '"'),
-    types: Types { key: "TEXT", time: "TEXT", text: "TEXT", number: "", bool: "BOOLEAN" },
+    types: Types {
+        key: "TEXT",
+        time: "TEXT",
+        text: "TEXT",
+        number: "",
+        bool: "BOOLEAN",
+    },
 };

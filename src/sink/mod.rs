@@ -11,6 +11,7 @@
 
 pub mod decimal;
 pub mod dialect;
+mod load;
 pub mod mysql;
 pub mod postgres;
 #[cfg(feature = "sqlite")]
@@ -22,8 +23,9 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::tables::batch::Batch;
-use crate::tables::schema::{Schema, Table};
-use dialect::Naming;
+use crate::tables::fields::Naming;
+use crate::tables::schema::{Schema, Table, TableSchema};
+use crate::tls::Roots;
 
 /// A contact as the database holds it, for the comparison with the API's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +60,9 @@ pub struct CheckLine {
 
 /// A database that rows are written to. One connection; not shared between threads.
 pub trait Sink {
+    /// The columns that this table has in the database, spelt as there; none if there is no such table.
+    fn columns(&mut self, table: &TableSchema) -> Result<Vec<String>>;
+
     /// Creates missing tables, columns and indexes, and reads the real types of the columns.
     ///
     /// Called after opening, and again with more columns while running. Columns that can't be added are
@@ -84,7 +89,7 @@ pub trait Sink {
 #[derive(Clone)]
 pub struct Target {
     address: url::DatabaseUrl,
-    tls: tls::Roots,
+    tls: Roots,
 }
 
 impl Target {
@@ -93,7 +98,10 @@ impl Target {
     /// # Errors
     /// [`Usage`](crate::error::ErrorKind::Usage) with a sentence that names what is wrong in the address.
     pub fn new(url: &str, ca_file: Option<&Path>) -> Result<Self> {
-        Ok(Target { address: url::DatabaseUrl::parse(url)?, tls: tls::Roots::load(ca_file)? })
+        Ok(Target {
+            address: url::DatabaseUrl::parse(url)?,
+            tls: Roots::load(ca_file)?,
+        })
     }
 
     /// The address without user and password, such as `postgres://db.example:5432/reports`:
@@ -119,8 +127,12 @@ impl Target {
     /// [`Transient`](crate::error::ErrorKind::Transient) where the server can't be reached now.
     pub fn open(&self) -> Result<Box<dyn Sink>> {
         match &self.address {
-            url::DatabaseUrl::Postgres(address) => Ok(Box::new(postgres::PostgresSink::open(address, &self.tls)?)),
-            url::DatabaseUrl::Mysql(address) => Ok(Box::new(mysql::MysqlSink::open(address, &self.tls)?)),
+            url::DatabaseUrl::Postgres(address) => {
+                Ok(Box::new(postgres::PostgresSink::open(address, &self.tls)?))
+            }
+            url::DatabaseUrl::Mysql(address) => {
+                Ok(Box::new(mysql::MysqlSink::open(address, &self.tls)?))
+            }
             #[cfg(feature = "sqlite")]
             url::DatabaseUrl::Sqlite(path) => Ok(Box::new(sqlite::SqliteSink::open(path)?)),
         }

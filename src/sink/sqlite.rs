@@ -17,7 +17,7 @@ use super::decimal::Decimal;
 use super::{CheckLine, MissingColumn, Sink, StoredContact};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tables::batch::{Batch, Rows};
-use crate::tables::schema::{Schema, Table};
+use crate::tables::schema::{Schema, Table, TableSchema};
 
 /// How long to wait for another program that writes to the file.
 const BUSY: Duration = Duration::from_secs(60);
@@ -107,6 +107,13 @@ impl SqliteSink {
 }
 
 impl Sink for SqliteSink {
+    fn columns(&mut self, table: &TableSchema) -> Result<Vec<String>> {
+        let columns = catalog::columns(&self.conn, &table.name);
+        columns
+            .map(|columns| columns.into_iter().map(|column| column.name).collect())
+            .map_err(|e| failure(&self.path, "reading the columns of a table", &e))
+    }
+
     fn prepare(&mut self, schema: &Schema) -> Result<Vec<MissingColumn>> {
         self.check_file()?;
         let path = &self.path;
@@ -142,6 +149,7 @@ impl Sink for SqliteSink {
     }
 
     fn stored(&mut self, ids: &[&str]) -> Result<Vec<StoredContact>> {
+        self.check_file()?;
         let table = self.table(Table::Contacts)?;
         let mut found = Vec::with_capacity(ids.len());
         for ids in ids.chunks(IDS_PER_QUERY) {

@@ -1,204 +1,47 @@
-//! Rows on their way into the database: flat buffers without an allocation per value.
+//! What is written in one database transaction.
 
-use super::schema::Table;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
-/// Marks a NULL cell. No real cell starts there, as [`Rows`] never grows to 4 GiB (batches are bounded by bytes).
-const NULL: u32 = u32::MAX;
+pub use super::buffer::{Row, Rows};
+use super::schema::{Schema, Table};
 
+/// Where a unit (a contact with its rows, or one inbound call) begins: row numbers per table, and of the placeholders.
 #[derive(Debug, Clone, Copy)]
-struct Cell {
-    start: u32,
-    end: u32,
+struct Mark {
+    rows: [usize; 5],
+    placeholders: usize,
 }
 
-/// Rows of one table: texts one behind the other, cells row by row.
-#[derive(Debug, Clone, Default)]
-pub struct Rows {
-    columns: usize,
-    text: String,
-    cells: Vec<Cell>,
-}
-
-impl Rows {
-    /// An empty set of rows with so many columns.
-    pub fn new(columns: usize) -> Self {
-        Rows {
-            columns,
-            text: String::new(),
-            cells: Vec::new(),
-        }
-    }
-
-    /// Number of columns.
-    pub fn columns(&self) -> usize {
-        self.columns
-    }
-
-    /// Number of rows.
-    pub fn len(&self) -> usize {
-        self.cells.len().checked_div(self.columns).unwrap_or(0)
-    }
-
-    /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
-        self.cells.is_empty()
-    }
-
-    /// Bytes of text and cells held.
-    pub fn bytes(&self) -> usize {
-        self.text.len() + self.cells.len() * size_of::<Cell>()
-    }
-
-    /// Forgets all rows, keeps the memory.
-    pub fn clear(&mut self) {
-        self.text.clear();
-        self.cells.clear();
-    }
-
-    /// Starts a new row, all of its cells NULL.
-    pub fn begin(&mut self) {
-        self.cells.resize(
-            self.cells.len() + self.columns,
-            Cell {
-                start: NULL,
-                end: NULL,
-            },
-        );
-    }
-
-    /// Sets a cell of the row that was begun last. A column that the rows don't have is ignored.
-    pub fn set(&mut self, column: usize, value: &str) {
-        let start = self.text.len();
-        let (Ok(from), Ok(to)) = (u32::try_from(start), u32::try_from(start + value.len())) else {
-            return;
-        };
-        let row = self.cells.len().saturating_sub(self.columns);
-        if column >= self.columns {
-            return;
-        }
-        if let Some(cell) = self.cells.get_mut(row + column) {
-            self.text.push_str(value);
-            *cell = Cell {
-                start: from,
-                end: to,
-            };
-        }
-    }
-
-    /// Sets a cell of the row that was begun last to NULL.
-    pub fn set_null(&mut self, column: usize) {
-        let row = self.cells.len().saturating_sub(self.columns);
-        if column < self.columns
-            && let Some(cell) = self.cells.get_mut(row + column)
-        {
-            *cell = Cell {
-                start: NULL,
-                end: NULL,
-            };
-        }
-    }
-
-    /// One row; all NULL where there is no such row.
-    pub fn row(&self, index: usize) -> Row<'_> {
-        let from = index.saturating_mul(self.columns);
-        Row {
-            text: &self.text,
-            cells: self
-                .cells
-                .get(from..from.saturating_add(self.columns))
-                .unwrap_or(&[]),
-        }
-    }
-
-    /// All rows in order.
-    pub fn iter(&self) -> impl Iterator<Item = Row<'_>> {
-        (0..self.len()).map(|index| self.row(index))
-    }
-
-    /// Forgets all rows from `len` on.
-    pub fn truncate(&mut self, len: usize) {
-        self.cells.truncate(len.saturating_mul(self.columns));
-        let end = self
-            .cells
-            .iter()
-            .filter(|c| c.start != NULL)
-            .map(|c| c.end)
-            .max()
-            .unwrap_or(0);
-        self.text
-            .truncate(usize::try_from(end).unwrap_or(usize::MAX));
-    }
-
-    /// Appends a row of another set; missing columns become NULL, surplus ones are dropped.
-    pub fn push(&mut self, row: Row<'_>) {
-        self.begin();
-        for (column, value) in row.values().enumerate() {
-            if let Some(value) = value {
-                self.set(column, value);
-            }
-        }
-    }
-
-    /// Appends all rows of another set; missing columns become NULL.
-    pub fn append(&mut self, other: &Rows) {
-        for row in other.iter() {
-            self.push(row);
-        }
-    }
-}
-
-/// One row: its values in the order of the table's columns.
-#[derive(Debug, Clone, Copy)]
-pub struct Row<'a> {
-    text: &'a str,
-    cells: &'a [Cell],
-}
-
-impl<'a> Row<'a> {
-    /// A value; `None` is NULL.
-    pub fn get(&self, column: usize) -> Option<&'a str> {
-        self.cells
-            .get(column)
-            .and_then(|cell| value(self.text, *cell))
-    }
-
-    /// The primary key (the first column); empty where it is NULL.
-    pub fn key(&self) -> &'a str {
-        self.get(0).unwrap_or("")
-    }
-
-    /// All values in order; `None` is NULL.
-    pub fn values(&self) -> impl Iterator<Item = Option<&'a str>> + use<'a> {
-        let text = self.text;
-        self.cells.iter().map(move |cell| value(text, *cell))
-    }
-}
-
-fn value(text: &str, cell: Cell) -> Option<&str> {
-    if cell.start == NULL {
-        return None;
-    }
-    text.get(usize::try_from(cell.start).ok()?..usize::try_from(cell.end).ok()?)
-}
-
-/// What is written in one database transaction: whole contacts with all their rows, or inbound calls.
+/// What is written in one database transaction: whole contacts with all their rows, and inbound calls.
 ///
-/// `rows` are in the order of [`Table::ALL`]. Several rows may have the same key; the last one counts
-/// (sinks receive batches without such duplicates, see [`Batch::deduplicate`]).
+/// Several rows may have the same key; the last one counts. Sinks receive batches without such duplicates
+/// (see [`Batch::without_duplicates`]).
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     rows: [Rows; 5],
+    units: Vec<Mark>,
     /// Ids of recording rows to delete before the rows are written: placeholders whose location has arrived.
     pub placeholders: Vec<String>,
+    /// No contact of it is in the database, so none of its rows is expected there. A hint: a sink may use it to insert
+    /// faster, but has to replace rows that are there after all.
+    pub is_new: bool,
 }
 
 impl Batch {
-    /// An empty batch; `columns` are the numbers of columns in the order of [`Table::ALL`].
+    /// An empty batch for tables with so many columns, in the order of [`Table::ALL`].
     pub fn new(columns: [usize; 5]) -> Self {
         Batch {
             rows: columns.map(Rows::new),
+            units: Vec::new(),
             placeholders: Vec::new(),
+            is_new: false,
         }
+    }
+
+    /// An empty batch for these tables.
+    pub fn for_schema(schema: &Schema) -> Self {
+        Batch::new(Table::ALL.map(|table| schema.table(table).columns.len()))
     }
 
     /// The rows of one table.
@@ -237,6 +80,16 @@ impl Batch {
         }
     }
 
+    /// The rows added from now on, up to the next call, belong together: one contact, or one inbound call.
+    pub fn begin_unit(&mut self) {
+        self.units.push(self.mark());
+    }
+
+    /// Number of units.
+    pub fn units(&self) -> usize {
+        self.units.len()
+    }
+
     /// Number of rows per table, in the order of [`Table::ALL`].
     pub fn counts(&self) -> [usize; 5] {
         self.rows.each_ref().map(Rows::len)
@@ -255,14 +108,174 @@ impl Batch {
     /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
         self.rows.iter_mut().for_each(Rows::clear);
+        self.units.clear();
         self.placeholders.clear();
+        self.is_new = false;
     }
 
     /// Appends another batch; missing columns become NULL.
     pub fn append(&mut self, other: &Batch) {
+        self.is_new = other.is_new && (self.is_new || self.is_empty());
+        let base = self.mark();
+        self.units.extend(other.units.iter().map(|unit| Mark {
+            rows: std::array::from_fn(|table| {
+                base.rows.get(table).copied().unwrap_or(0)
+                    + unit.rows.get(table).copied().unwrap_or(0)
+            }),
+            placeholders: base.placeholders + unit.placeholders,
+        }));
         for table in Table::ALL {
             self.rows_mut(table).append(other.rows(table));
         }
         self.placeholders.extend(other.placeholders.iter().cloned());
+    }
+
+    /// The units from `from` to before `to` as a batch of their own.
+    pub fn slice(&self, from: usize, to: usize) -> Batch {
+        let mut part = Batch::new(self.rows.each_ref().map(Rows::columns));
+        for unit in from..to.min(self.units.len()) {
+            part.begin_unit();
+            let start = self.units.get(unit).copied().unwrap_or_else(|| self.mark());
+            let end = self
+                .units
+                .get(unit + 1)
+                .copied()
+                .unwrap_or_else(|| self.mark());
+            for (index, table) in Table::ALL.into_iter().enumerate() {
+                let (first, last) = (start.rows.get(index).copied(), end.rows.get(index).copied());
+                for row in first.unwrap_or(0)..last.unwrap_or(0) {
+                    part.rows_mut(table).push(self.rows(table).row(row));
+                }
+            }
+            let placeholders = self
+                .placeholders
+                .get(start.placeholders..end.placeholders)
+                .unwrap_or(&[]);
+            part.placeholders.extend(placeholders.iter().cloned());
+        }
+        part
+    }
+
+    /// A batch with nothing but one row.
+    pub fn single(&self, table: Table, row: usize) -> Batch {
+        let mut part = Batch::new(self.rows.each_ref().map(Rows::columns));
+        part.begin_unit();
+        part.rows_mut(table).push(self.rows(table).row(row));
+        part
+    }
+
+    /// The same batch with each key once per table: the last row counts.
+    pub fn without_duplicates(&self) -> Cow<'_, Batch> {
+        if !self.rows.iter().any(has_duplicates) {
+            return Cow::Borrowed(self);
+        }
+        let mut clean = Batch::new(self.rows.each_ref().map(Rows::columns));
+        clean.begin_unit();
+        clean.placeholders.clone_from(&self.placeholders);
+        clean.is_new = self.is_new;
+        for table in Table::ALL {
+            let rows = self.rows(table);
+            let last: HashMap<&str, usize> = rows
+                .iter()
+                .enumerate()
+                .map(|(index, row)| (row.key(), index))
+                .collect();
+            for (index, row) in rows.iter().enumerate() {
+                if last.get(row.key()) == Some(&index) {
+                    clean.rows_mut(table).push(row);
+                }
+            }
+        }
+        Cow::Owned(clean)
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            rows: self.counts(),
+            placeholders: self.placeholders.len(),
+        }
+    }
+}
+
+fn has_duplicates(rows: &Rows) -> bool {
+    let mut seen = HashSet::with_capacity(rows.len());
+    rows.iter().any(|row| !seen.insert(row.key()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Contacts with one text column behind the key, and a recording each.
+    fn batch(contacts: &[(&str, Option<&str>)]) -> Batch {
+        let mut batch = Batch::new([2, 1, 1, 1, 1]);
+        for (id, text) in contacts {
+            batch.begin_unit();
+            let rows = batch.rows_mut(Table::Contacts);
+            rows.begin();
+            rows.set(0, id);
+            if let Some(text) = text {
+                rows.set(1, text);
+            }
+            let rows = batch.rows_mut(Table::Recordings);
+            rows.begin();
+            rows.set(0, &format!("r-{id}"));
+            batch.placeholders.push(format!("p-{id}"));
+        }
+        batch
+    }
+
+    fn contacts(batch: &Batch) -> Vec<(String, Option<String>)> {
+        let owned = |row: Row<'_>| (row.key().to_owned(), row.get(1).map(str::to_owned));
+        batch.rows(Table::Contacts).iter().map(owned).collect()
+    }
+
+    fn pair(id: &str, text: Option<&str>) -> (String, Option<String>) {
+        (id.to_owned(), text.map(str::to_owned))
+    }
+
+    #[test]
+    fn the_last_of_equal_keys_stays() {
+        let given = batch(&[
+            ("a", Some("1")),
+            ("b", None),
+            ("a", Some("2")),
+            ("c", Some("")),
+        ]);
+        let clean = given.without_duplicates();
+        assert_eq!(
+            contacts(&clean),
+            [pair("b", None), pair("a", Some("2")), pair("c", Some(""))]
+        );
+        assert_eq!(clean.counts(), [3, 0, 0, 3, 0]);
+        assert_eq!(clean.placeholders.len(), 4);
+        assert!(matches!(
+            batch(&[("a", None), ("b", None)]).without_duplicates(),
+            Cow::Borrowed(_)
+        ));
+    }
+
+    #[test]
+    fn a_slice_holds_whole_units() {
+        let mut given = batch(&[("a", Some("1"))]);
+        given.append(&batch(&[("b", None), ("c", Some("3"))]));
+        assert_eq!(given.units(), 3);
+        let part = given.slice(1, 3);
+        assert_eq!(contacts(&part), [pair("b", None), pair("c", Some("3"))]);
+        assert_eq!(part.counts(), [2, 0, 0, 2, 0]);
+        assert_eq!(part.placeholders, ["p-b", "p-c"]);
+        assert_eq!(given.slice(0, 1).placeholders, ["p-a"]);
+        assert_eq!(given.single(Table::Recordings, 2).counts(), [0, 0, 0, 1, 0]);
+    }
+
+    #[test]
+    fn rows_of_an_earlier_layout_get_null_in_later_columns() {
+        let mut wide = Batch::new([3, 1, 1, 1, 1]);
+        wide.append(&batch(&[("a", Some("1"))]));
+        let row = wide.rows(Table::Contacts).row(0);
+        assert_eq!(
+            row.values().collect::<Vec<_>>(),
+            [Some("a"), Some("1"), None]
+        );
     }
 }

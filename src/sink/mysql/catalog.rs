@@ -22,6 +22,8 @@ pub(super) struct RealColumn {
     /// As in DDL, such as `varchar(50)`, with the character set of texts.
     pub(super) declared: String,
     pub(super) holds: Holds,
+    /// Whether `a` and `A` are the same in it.
+    pub(super) folds_case: bool,
     pub(super) nullable: bool,
     pub(super) generated: bool,
 }
@@ -63,14 +65,18 @@ pub(super) fn read(session: &mut Session, table: &str) -> mysql::Result<Option<R
     };
     let sql = format!(
         "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, CHARACTER_MAXIMUM_LENGTH, \
-         NUMERIC_PRECISION, NUMERIC_SCALE, CHARACTER_SET_NAME, EXTRA \
+         NUMERIC_PRECISION, NUMERIC_SCALE, CHARACTER_SET_NAME, EXTRA, COLLATION_NAME \
          FROM information_schema.COLUMNS WHERE {here} ORDER BY ORDINAL_POSITION"
     );
     for row in rows(conn, &sql)?.iter().filter(|row| is_same(text(row, 0))) {
         let number = |column| text(row, column).parse().ok();
         let (declared, charset, extra) = (text(row, 3), text(row, 8), text(row, 9).to_uppercase());
+        let collation = text(row, 10);
         real.columns.push(RealColumn {
             name: text(row, 1).to_owned(),
+            folds_case: !collation.is_empty()
+                && !collation.ends_with("_bin")
+                && !collation.contains("_cs"),
             holds: Holds::read(
                 text(row, 2),
                 declared,

@@ -127,7 +127,17 @@ fn log_in(
         TlsMode::Disable => reach(opts, host),
         TlsMode::Prefer => match encrypted(unverified) {
             // Servers of before 2018 may speak TLS 1.0 only, which is no better than nothing.
-            Err(e) if failure::is_tls(&e) => reach(opts, host),
+            Err(e) if failure::is_tls(&e) => {
+                // The line about the connection says that it is not encrypted; here stands why, if there is more to say.
+                if !matches!(e, mysql::Error::DriverError(DriverError::TlsNotSupported)) {
+                    log::warn!(
+                        "cannot encrypt the connection to MySQL at {}: {}: going on without encryption (ssl-mode=PREFERRED)",
+                        host.map_or_else(|| "its socket".to_owned(), ToString::to_string),
+                        failure::reason(&e)
+                    );
+                }
+                reach(opts, host)
+            }
             other => other,
         },
         TlsMode::Require => encrypted(unverified),

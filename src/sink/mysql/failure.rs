@@ -257,7 +257,8 @@ fn safe_text(e: &MySqlError) -> String {
     format!("{before}…{names} (error {})", e.code)
 }
 
-fn reason(e: &mysql::Error) -> String {
+/// Why the driver failed, without values.
+pub(super) fn reason(e: &mysql::Error) -> String {
     match e {
         mysql::Error::IoError(io) => io_reason(io),
         mysql::Error::CodecError(codec) => codec

@@ -1,6 +1,7 @@
 //! MySQL and MariaDB as a destination.
 //!
-//! Each batch is one transaction of multi-row `INSERT … ON DUPLICATE KEY UPDATE`, sent as text. Before it, columns
+//! Each batch is one transaction of multi-row `INSERT … ON DUPLICATE KEY UPDATE`, sent as text, or for new contacts of
+//! `LOAD DATA LOCAL INFILE` where the server allows it. Before it, columns
 //! that are too narrow for a value of the batch are widened over a second connection, which may take hours for a
 //! large table where an answer to an ordinary statement may not.
 
@@ -9,8 +10,10 @@ mod column;
 mod connect;
 mod failure;
 mod literal;
+mod load;
 mod prepare;
 mod privileges;
+mod row;
 mod write;
 
 use std::collections::HashSet;
@@ -20,6 +23,7 @@ use mysql::prelude::Queryable;
 
 use self::catalog::RealTable;
 use self::connect::{ANSWER, Limits, REBUILD, Session, guarded, rows};
+use super::load::Loading;
 use super::url::MysqlUrl;
 use super::{CheckLine, MissingColumn, Sink, StoredContact};
 use crate::error::{Error, ErrorKind, Result};
@@ -49,6 +53,7 @@ pub struct MysqlSink {
     /// Columns whose numbers were rounded, and that this was logged for.
     rounded: HashSet<(Table, String)>,
     writer: Writer,
+    loading: Loading,
 }
 
 /// One table, ready to be written.
@@ -59,6 +64,7 @@ struct Prepared {
     columns: Vec<Written>,
     head: String,
     tail: String,
+    load: String,
 }
 
 /// A column that is written.
@@ -93,7 +99,7 @@ impl MysqlSink {
                 lock,
             },
         )?;
-        log::debug!(
+        log::info!(
             "connected to MySQL {} at {}, {}",
             session.version,
             session.place,
@@ -110,6 +116,7 @@ impl MysqlSink {
             unwidened: HashSet::new(),
             rounded: HashSet::new(),
             writer: Writer::default(),
+            loading: Loading::default(),
         })
     }
 
@@ -208,6 +215,7 @@ impl Prepared {
             .map(|c| c.name.as_str())
             .collect();
         let (head, tail) = literal::upsert(&schema.name, &names);
+        let load = load::statement(&schema.name, &names);
         Prepared {
             table: schema.table,
             name: schema.name.clone(),
@@ -215,11 +223,20 @@ impl Prepared {
             columns,
             head,
             tail,
+            load,
         }
     }
 }
 
 impl Sink for MysqlSink {
+    fn columns(&mut self, table: &TableSchema) -> Result<Vec<String>> {
+        let real = catalog::read(&mut self.session, &table.name)
+            .map_err(|e| self.failed("reading the catalogue", &e, ErrorKind::Transient))?;
+        Ok(real.map_or_else(Vec::new, |real| {
+            real.columns.into_iter().map(|column| column.name).collect()
+        }))
+    }
+
     fn prepare(&mut self, schema: &Schema) -> Result<Vec<MissingColumn>> {
         self.alive()?;
         let mut missing = Vec::new();

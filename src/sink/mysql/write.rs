@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::catalog::RealTable;
-use super::column::{Fitted, Holds, Shortage, WIDEST, fit, measure, wider};
-use super::literal::{list, push_text};
-use super::{IDS_PER_QUERY, MysqlSink, Prepared, failure};
+use super::column::{Holds, Shortage, WIDEST, measure, wider};
+use super::literal::list;
+use super::row::{LITERALS, Numbers, push_row};
+use super::{IDS_PER_QUERY, MysqlSink, Prepared, failure, load};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::dialect::MYSQL;
-use crate::tables::batch::{Batch, Row, Rows};
-use crate::tables::schema::Table;
+use crate::tables::batch::{Batch, Rows};
+use crate::tables::schema::{ColumnKind, Table};
 
-/// Bytes of one statement; a single row may take as much as the server allows. Measured: 64 KiB to 1 MiB are
-/// equally fast on one machine, and the driver copies a statement twice.
-const STATEMENT: usize = 256 << 10;
+/// Bytes of one statement. More than this saves no time; a single row may take as much as the server allows.
+pub(super) const STATEMENT: usize = 1 << 20;
 
 /// Bytes of a packet that are not the statement's text.
 const PACKET_MARGIN: usize = 1024;
@@ -180,9 +180,13 @@ fn shortages(table: &Prepared, rows: &Rows) -> Vec<(usize, Shortage)> {
             continue;
         };
         let mut shortage = Shortage::default();
+        // Contact ids are in capitals. Should others appear, the old client's tables would take them for the same.
+        let tells_case =
+            table.table == Table::Contacts && column.kind == ColumnKind::Key && real.folds_case;
         for row in rows.iter() {
             if let Some(value) = row.get(column.position) {
                 measure(&real.holds, column.kind, value, &mut shortage);
+                shortage.case |= tells_case && value.bytes().any(|b| b.is_ascii_lowercase());
             }
         }
         // The widest number type takes what it can; the rest is rounded or left out.
@@ -202,13 +206,6 @@ pub(super) struct Writer {
     sql: String,
 }
 
-/// What happened to numbers of one column.
-#[derive(Default)]
-struct Numbers {
-    rounded: u64,
-    left_out: u64,
-}
-
 impl Writer {
     pub(super) fn write(&mut self, sink: &mut MysqlSink, batch: &Batch) -> Result<()> {
         // The one thing that our escaping relies on, and that a proxy between us and the server could lose.
@@ -220,7 +217,15 @@ impl Writer {
             )));
         }
         let tables = std::mem::take(&mut sink.tables);
-        let outcome = self.transaction(sink, &tables, batch);
+        let outcome = if batch.is_new && sink.loading.is_due() {
+            load::transaction(sink, &tables, batch)
+        } else {
+            Ok(false)
+        };
+        let outcome = match outcome {
+            Ok(false) => self.transaction(sink, &tables, batch),
+            loaded => loaded.map(|_| ()),
+        };
         sink.tables = tables;
         outcome
     }
@@ -231,15 +236,8 @@ impl Writer {
         tables: &[Prepared],
         batch: &Batch,
     ) -> Result<()> {
-        run(sink, "beginning a transaction", "START TRANSACTION")?;
+        begin(sink, tables, batch)?;
         for table in tables {
-            if table.table == Table::Recordings {
-                for ids in batch.placeholders.chunks(IDS_PER_QUERY) {
-                    let ids = list(ids.iter().map(String::as_str));
-                    let sql = format!("DELETE FROM {} WHERE id IN {ids}", MYSQL.quote(&table.name));
-                    run(sink, "deleting placeholders of recordings", &sql)?;
-                }
-            }
             self.rows(sink, table, batch.rows(table.table))?;
         }
         run(sink, "committing a batch", "COMMIT")
@@ -254,12 +252,7 @@ impl Writer {
             .max_packet
             .saturating_sub(table.tail.len() + PACKET_MARGIN);
         let doing = format!("writing to {}", table.name);
-        let narrow: Vec<bool> = {
-            let lacking = shortages(table, rows);
-            (0..table.columns.len())
-                .map(|at| lacking.iter().any(|(column, _)| *column == at))
-                .collect()
-        };
+        let narrow = narrow(table, rows);
         let mut numbers: BTreeMap<usize, Numbers> = BTreeMap::new();
         self.sql.clear();
         for row in rows.iter() {
@@ -271,7 +264,7 @@ impl Writer {
             if !is_first {
                 self.sql.push(',');
             }
-            push_row(&mut self.sql, table, row, &narrow, &mut numbers)?;
+            push_row(&mut self.sql, &LITERALS, table, row, &narrow, &mut numbers)?;
             if !is_first && self.sql.len() > most.min(STATEMENT) {
                 let last = self.sql.split_off(begun + 1);
                 self.sql.truncate(begun);
@@ -307,70 +300,35 @@ impl Writer {
     }
 }
 
-fn run(sink: &mut MysqlSink, doing: &str, sql: &str) -> Result<()> {
+/// Begins a batch's transaction, and deletes the placeholders in it.
+pub(super) fn begin(sink: &mut MysqlSink, tables: &[Prepared], batch: &Batch) -> Result<()> {
+    run(sink, "beginning a transaction", "START TRANSACTION")?;
+    for table in tables.iter().filter(|t| t.table == Table::Recordings) {
+        for ids in batch.placeholders.chunks(IDS_PER_QUERY) {
+            let ids = list(ids.iter().map(String::as_str));
+            let sql = format!("DELETE FROM {} WHERE id IN {ids}", MYSQL.quote(&table.name));
+            run(sink, "deleting placeholders of recordings", &sql)?;
+        }
+    }
+    Ok(())
+}
+
+/// Which columns can't hold some value of these rows.
+pub(super) fn narrow(table: &Prepared, rows: &Rows) -> Vec<bool> {
+    let lacking = shortages(table, rows);
+    (0..table.columns.len())
+        .map(|at| lacking.iter().any(|(column, _)| *column == at))
+        .collect()
+}
+
+pub(super) fn run(sink: &mut MysqlSink, doing: &str, sql: &str) -> Result<()> {
     sink.session
         .query(sql)
         .map_err(|e| sink.failed(doing, &e, ErrorKind::Transient))
 }
 
-/// Appends `(…)`. A value that the server would change without an error is refused here.
-fn push_row(
-    sql: &mut String,
-    table: &Prepared,
-    row: Row<'_>,
-    narrow: &[bool],
-    numbers: &mut BTreeMap<usize, Numbers>,
-) -> Result<()> {
-    sql.push('(');
-    for (at, column) in table.columns.iter().enumerate() {
-        if at > 0 {
-            sql.push(',');
-        }
-        let (Some(value), Some(real)) = (
-            row.get(column.position),
-            table.real.columns.get(column.real),
-        ) else {
-            sql.push_str("NULL");
-            continue;
-        };
-        if narrow.get(at).copied().unwrap_or_default() {
-            let mut shortage = Shortage::default();
-            measure(&real.holds, column.kind, value, &mut shortage);
-            if shortage.characters > 0
-                || shortage.not_a_number
-                || (shortage.number && real.holds != Holds::Number(WIDEST))
-            {
-                return Err(Error::data(format!(
-                    "table {}: the column {} ({}) can't hold the value of the row {}, and can't be widened",
-                    table.name,
-                    real.name,
-                    real.declared,
-                    row.key()
-                )));
-            }
-        }
-        if real.holds != Holds::Number(WIDEST) {
-            push_text(sql, value);
-            continue;
-        }
-        match fit(value) {
-            Fitted::Exact(text) => push_text(sql, text),
-            Fitted::Rounded(text) => {
-                numbers.entry(column.real).or_default().rounded += 1;
-                push_text(sql, text);
-            }
-            Fitted::None => {
-                numbers.entry(column.real).or_default().left_out += 1;
-                sql.push_str("NULL");
-            }
-        }
-    }
-    sql.push(')');
-    Ok(())
-}
-
 /// Says what happened to numbers that no column type of MySQL holds.
-fn report(sink: &mut MysqlSink, table: &Prepared, column: usize, count: &Numbers) {
+pub(super) fn report(sink: &mut MysqlSink, table: &Prepared, column: usize, count: &Numbers) {
     let Some(real) = table.real.columns.get(column) else {
         return;
     };

@@ -12,7 +12,7 @@ use crate::tables::schema::{Column, ColumnKind, TableSchema};
 
 /// A column as the file has it.
 pub(super) struct RealColumn {
-    name: String,
+    pub(super) name: String,
     /// Whether SQLite turns numbers that are put here into texts: "TEXT affinity".
     is_text: bool,
     generated: bool,

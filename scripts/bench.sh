@@ -1,0 +1,281 @@
+#!/usr/bin/env bash
+# Measures db_init from the simulator into SQLite, PostgreSQL and MariaDB, beside the database's own bulk loader.
+#
+# usage: scripts/bench.sh [--quick] [CONTACTS]      20000 contacts and 3 runs each; --quick: 5000 and 1
+#
+# What the table says:
+#   contacts/s, rows/s   of db_init into empty tables: median of the runs
+#   own CPU, DB CPU      seconds of user and system time in that run, of dbsync2 and of the server (SQLite has none)
+#   memory               the most that dbsync2 held, in MB
+#   unchanged            contacts/s of a second db_init that finds nothing changed
+#   loader rows/s        the same rows loaded from files into equal empty tables with equal indexes: COPY by psql,
+#                        LOAD DATA LOCAL by mariadb, .import by sqlite3; median of the runs
+#   ratio                rows/s as a share of the loader's
+# The servers wait for the disk at each commit, as real ones do. BENCH_FLAGS holds further flags for dbsync2,
+# BENCH_DATABASES the databases if not all, BENCH_SIMULATOR further flags for the simulator.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+runs=3
+contacts=20000
+for argument in "$@"; do
+    case $argument in
+    --quick) runs=1 contacts=5000 ;;
+    -h | --help)
+        sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"
+        exit 0
+        ;;
+    *[!0-9]* | '')
+        echo "bench.sh: '$argument' is no number of contacts (see --help)" >&2
+        exit 2
+        ;;
+    *) contacts=$argument ;;
+    esac
+done
+
+servers=$PWD/scripts/servers.sh
+tables='contacts transactions connections recordings inbound_calls'
+[ -x "${HOME-}/.cargo/bin/cargo" ] && PATH="$PATH:$HOME/.cargo/bin"
+"$servers" install
+command -v sqlite3 >/dev/null || {
+    echo "bench.sh: sqlite3 is missing (apt-get install sqlite3)" >&2
+    exit 1
+}
+cargo build --locked --release --bin dbsync2 --example simulator --example fetch_loop
+release=${CARGO_TARGET_DIR:-$PWD/target}/release
+
+directory=$(mktemp -d "${TMPDIR:-/tmp}/dbsync2-bench.XXXXXX")
+# The servers of a root user run as other users, who have to get through.
+chmod 755 "$directory"
+simulator=
+program=
+# shellcheck disable=SC2317 # it is called, by the trap
+clean_up() {
+    trap '' INT TERM HUP
+    local pid
+    for pid in $simulator $program; do
+        { kill "$pid" && wait "$pid"; } 2>/dev/null || true
+    done
+    "$servers" stop postgres "$directory" kill || true
+    "$servers" stop mariadb "$directory" kill || true
+    rm -rf "$directory"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+now() { date +%s.%N; }
+# The line with the middle number in the first column.
+median() { sort -n | sed -n "$(((runs + 1) / 2))p"; }
+calculate() { awk "BEGIN { printf \"$1\", $2 }"; }
+
+# ---- the simulator, and how fast it is by itself ------------------------------------------------------------
+
+# shellcheck disable=SC2086 # several flags
+"$release/examples/simulator" --plain --keep-answers --contacts "$contacts" ${BENCH_SIMULATOR-} \
+    >"$directory/simulator" &
+simulator=$!
+until grep -q '^token=' "$directory/simulator"; do
+    kill -0 "$simulator"
+    sleep 0.1
+done
+api=$(sed -n 's/^url=//p' "$directory/simulator")
+campaign=$(sed -n 's/^campaign=//p' "$directory/simulator")
+DBSYNC_CT=$(sed -n 's/^token=//p' "$directory/simulator")
+export DBSYNC_CT
+
+printf 'Machine: %s, %s cores, %s; %s\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
+    "$(nproc)" "$(date -u +%F)" "$(uname -sr)"
+# The first loop fills the simulator's memory, so that later ones cost it next to nothing.
+"$release/examples/fetch_loop" "$api" "$campaign" 8 >/dev/null
+printf 'The simulator by itself, 8 connections: %s\n' "$("$release/examples/fetch_loop" "$api" "$campaign" 8)"
+
+# ---- the databases ------------------------------------------------------------------------------------------
+
+decode() { printf '%b' "${1//%/\\x}"; }
+
+open_sqlite() { export DBSYNC_URL="sqlite://$directory/sqlite.db"; }
+open_postgres() {
+    local port
+    port=$("$servers" free-port)
+    "$servers" start postgres "$directory" "$port"
+    DBSYNC_URL=$("$servers" url postgres "$directory" "$port")
+}
+open_mariadb() {
+    local port account
+    port=$("$servers" free-port)
+    "$servers" start mariadb "$directory" "$port"
+    DBSYNC_URL=$("$servers" url mariadb "$directory" "$port")
+    account=${DBSYNC_URL#mysql://}
+    account=${account%@*}
+    MYSQL_PWD=$(decode "${account#*:}")
+    export MYSQL_PWD
+    mariadb_client=(mariadb --no-defaults --skip-ssl --local-infile=1 -N -B -h 127.0.0.1 -P "$port" -u "${account%%:*}")
+    mariadb_database=${DBSYNC_URL##*/}
+}
+
+sql_sqlite() { sqlite3 -bail "$directory/sqlite.db" "$@"; }
+sql_postgres() { psql -X -q -A -t -v ON_ERROR_STOP=1 "$DBSYNC_URL" "$@"; }
+sql_mariadb() { "${mariadb_client[@]}" "$mariadb_database" "$@"; }
+
+empty_sqlite() { rm -f "$directory"/sqlite.db*; }
+empty_postgres() { sql_postgres -c 'SET client_min_messages = error; DROP SCHEMA public CASCADE; CREATE SCHEMA public'; }
+empty_mariadb() {
+    "${mariadb_client[@]}" -e "DROP DATABASE $mariadb_database; CREATE DATABASE $mariadb_database CHARACTER SET utf8mb4"
+}
+
+# CPU seconds that the server has used so far, with all its processes.
+server_cpu() { # DATABASE
+    local pid
+    pid=$(cat "$directory/$1/pid" 2>/dev/null) || {
+        echo 0
+        return
+    }
+    # The own time and that of children that have ended; of the living ones only their own.
+    # shellcheck disable=SC2013 # pids are words
+    for pid in "$pid" $(cat "/proc/$pid"/task/*/children); do
+        sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null || true
+    done | awk -v ticks="$(getconf CLK_TCK)" \
+        '{ sum += $12 + $13; if (NR == 1) sum += $14 + $15 } END { printf "%.2f", sum / ticks }'
+}
+
+# ---- one run of dbsync2 -------------------------------------------------------------------------------------
+
+# Prints: seconds, own CPU, CPU of the server, peak memory in kB.
+run() { # DATABASE
+    local begin end peak=0 pid sample before after
+    before=$(server_cpu "$1")
+    begin=$(now)
+    # shellcheck disable=SC2086 # several flags
+    { TIMEFORMAT='%U %S'; time "$release/dbsync2" --a db_init --c "$campaign" --api-url "$api" \
+        --state-dir "$directory/state" --log-dir "$directory/log" ${BENCH_FLAGS-} >"$directory/output" 2>&1; } \
+        2>"$directory/cpu" &
+    program=$!
+    while kill -0 "$program" 2>/dev/null; do
+        # The program itself is a child of the shell that measures its time.
+        read -r pid <"/proc/$program/task/$program/children" || true
+        sample=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' "/proc/${pid:-none}/status") || true
+        [ -z "$sample" ] || peak=$sample
+        sleep 0.05
+    done 2>/dev/null
+    wait "$program" || {
+        cat "$directory/output" >&2
+        echo "bench.sh: db_init failed" >&2
+        exit 1
+    }
+    program=
+    end=$(now)
+    # PostgreSQL takes a moment to count in the process that served us.
+    sleep 0.3
+    after=$(server_cpu "$1")
+    awk -v s="$begin" -v e="$end" -v b="$before" -v a="$after" -v peak="$peak" \
+        '{ printf "%.3f %.2f %.2f %d\n", e - s, $1 + $2, a - b, peak }' "$directory/cpu"
+}
+
+# ---- the same rows by the database's own loader -------------------------------------------------------------
+
+dump=$directory/dump
+mkdir "$dump"
+
+prepare_sqlite() {
+    local table
+    for table in $tables; do
+        sql_sqlite ".mode ascii" "SELECT * FROM dfire_$table" >"$dump/$table"
+    done
+    sql_sqlite .schema | sed 's/dfire_/dfire_/g' >"$dump/schema"
+}
+load_sqlite() {
+    local table begin
+    rm -f "$directory"/loaded.db*
+    sqlite3 "$directory/loaded.db" <"$dump/schema"
+    sqlite3 "$directory/loaded.db" 'PRAGMA journal_mode=WAL' >/dev/null
+    {
+        echo 'PRAGMA synchronous=FULL;'
+        echo .mode ascii
+        for table in $tables; do echo ".import \"$dump/$table\" dfire_$table"; done
+    } >"$dump/load"
+    begin=$(now)
+    sqlite3 -bail "$directory/loaded.db" <"$dump/load"
+    calculate '%.3f\n' "$(now) - $begin"
+    rm -f "$directory"/loaded.db*
+}
+
+prepare_postgres() {
+    local table
+    : >"$dump/load"
+    for table in $tables; do
+        sql_postgres -c "\\copy dfire_$table TO '$dump/$table'"
+        echo "\\copy loaded_$table FROM '$dump/$table'" >>"$dump/load"
+    done
+}
+load_postgres() {
+    local table begin
+    for table in $tables; do
+        sql_postgres -c "CREATE TABLE loaded_$table (LIKE dfire_$table INCLUDING ALL)"
+    done
+    begin=$(now)
+    sql_postgres -f "$dump/load"
+    calculate '%.3f\n' "$(now) - $begin"
+    for table in $tables; do sql_postgres -c "DROP TABLE loaded_$table"; done
+}
+
+prepare_mariadb() {
+    local table order
+    : >"$dump/load"
+    for table in $tables; do
+        # In the order in which rows come from the API: contact by contact, whose ids are random.
+        # shellcheck disable=SC2016 # the name of a column
+        case $table in
+        contacts) order='`$version`' ;;
+        *) order=contact_id ;;
+        esac
+        sql_mariadb -e "SELECT * FROM dfire_$table ORDER BY $order INTO OUTFILE '$directory/mariadb/$table.dump'"
+        mv "$directory/mariadb/$table.dump" "$dump/$table"
+        echo "LOAD DATA LOCAL INFILE '$dump/$table' INTO TABLE loaded_$table;" >>"$dump/load"
+    done
+}
+load_mariadb() {
+    local table begin
+    for table in $tables; do sql_mariadb -e "CREATE TABLE loaded_$table LIKE dfire_$table"; done
+    begin=$(now)
+    sql_mariadb <"$dump/load"
+    calculate '%.3f\n' "$(now) - $begin"
+    for table in $tables; do sql_mariadb -e "DROP TABLE loaded_$table"; done
+}
+
+# ---- the table ----------------------------------------------------------------------------------------------
+
+format='%-9s %10s %8s %8s %7s %10s %14s %6s %12s\n'
+# shellcheck disable=SC2059 # it is a format
+printf "\n$format" contacts/s rows/s 'own CPU' 'DB CPU' memory unchanged 'loader rows/s' ratio database |
+    sed 's/^/                /' >"$directory/table"
+for database in ${BENCH_DATABASES:-sqlite postgres mariadb}; do
+    export DBSYNC_URL=
+    "open_$database"
+    : >"$directory/runs"
+    for ((nth = 1; nth <= runs; nth++)); do
+        "empty_$database"
+        rm -rf "$directory/state"
+        run "$database" >>"$directory/runs"
+    done
+    read -r seconds own server memory <<<"$(median <"$directory/runs")"
+    read -r unchanged _ <<<"$(run "$database")"
+    rows=0
+    for table in $tables; do
+        case $database in postgres) flag=-c ;; mariadb) flag=-e ;; *) flag= ;; esac
+        # shellcheck disable=SC2086 # no flag at all for sqlite3
+        rows=$((rows + $("sql_$database" $flag "SELECT count(*) FROM dfire_$table")))
+    done
+    "prepare_$database"
+    loader=$(for ((nth = 1; nth <= runs; nth++)); do "load_$database"; done | median)
+    rm -f "$dump"/*
+    case $database in
+    sqlite) empty_sqlite ;;
+    *) "$servers" stop "$database" "$directory" ;;
+    esac
+    # shellcheck disable=SC2059 # it is a format
+    printf "$format" "$database" "$(calculate %.0f "$contacts / $seconds")" \
+        "$(calculate %.0f "$rows / $seconds")" "$own" "$server" "$(calculate %.1f "$memory / 1024")" \
+        "$(calculate %.0f "$contacts / $unchanged")" "$(calculate %.0f "$rows / $loader")" \
+        "$(calculate '%.0f %%' "100 * $loader / $seconds")" | tee -a "$directory/table"
+done

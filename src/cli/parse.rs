@@ -1,0 +1,348 @@
+//! Command line and environment become settings; each wrong input is one sentence.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::arguments::{self, Origin, Request, Value, Values};
+use super::settings::{FieldLimit, FilterMode, Mode, Secret, Settings};
+use super::{duration, start_date};
+use crate::error::{Error, Result};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest campaign id, in characters; real ones have 16.
+const LONGEST_CAMPAIGN: usize = 100;
+/// The longest table prefix, in characters: leaves room for the table's name within PostgreSQL's 63.
+const LONGEST_TABLE_PREFIX: usize = 40;
+/// A token or database address is looked for in the first so many bytes of its file.
+const LONGEST_FIRST_LINE: u64 = 64 * 1024;
+/// Beginnings of the database addresses that are understood, for messages.
+const DATABASE_SCHEMES: &str = "an address that begins with postgres://, postgresql://, mysql://, mariadb:// or sqlite: is expected";
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Parsed {
+    /// Run with these settings.
+    Run(Box<Settings>),
+    /// Print [`help`](super::help::help).
+    Help,
+    /// Print [`version`](super::help::version).
+    Version,
+}
+
+/// Reads the arguments (without the program's name) and the environment; of the two the command line wins.
+///
+/// Nothing is touched, but the files of `--token-file` and `--url-file` are read.
+///
+/// # Errors
+/// [`Usage`](crate::error::ErrorKind::Usage) for the first thing that is wrong: names the flag, the value unless it
+/// is a secret, and what is allowed.
+pub fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Parsed> {
+    match arguments::read(arguments, environment)? {
+        Request::Help => Ok(Parsed::Help),
+        Request::Version => Ok(Parsed::Version),
+        Request::Work(values) => settings(&values).map(|all| Parsed::Run(Box::new(all))),
+    }
+}
+
+fn settings(values: &Values) -> Result<Settings> {
+    let mode = mode(&required(values, "a", "what to do")?)?;
+    let (api_url, warnings) = api_url(values)?;
+    Ok(Settings {
+        mode,
+        campaign: campaign(&required(values, "c", "the campaign id")?)?,
+        token: token(values)?,
+        url: database_url(values)?,
+        api_url,
+        start: optional(values, "s", |value| {
+            start_date::parse(&value.text).ok_or_else(|| value.wrong(start_date::SPELLINGS))
+        })?,
+        filter: optional(values, "fm", filter)?.unwrap_or(FilterMode::All),
+        task_prefixes: optional(values, "fp", |value| Ok(list(&value.text)))?.unwrap_or_default(),
+        table_prefix: table_prefix(values)?,
+        workers: number(values, "w", 1, 64)?,
+        connections: number(values, "d", 1, 64)?,
+        log_level: number(values, "l", 0, 5)?,
+        verbose: switch(values, "v"),
+        profile: switch(values, "p"),
+        interval: length_of_time(values, "interval", Duration::ZERO, DAY, "0 to 1d")?,
+        overlap: length_of_time(values, "overlap", Duration::ZERO, 7 * DAY, "0 to 7d")?,
+        reconcile: length_of_time(
+            values,
+            "reconcile",
+            Duration::from_secs(1),
+            7 * DAY,
+            "1s to 7d",
+        )?,
+        retry_wait: length_of_time(
+            values,
+            "retry-wait",
+            Duration::from_millis(1),
+            Duration::from_secs(60),
+            "1ms to 60s",
+        )?,
+        once: once(values, mode)?,
+        fields: fields(values)?,
+        batch: number(values, "batch", 1, 10_000)?,
+        webhook_rate: optional(values, "wr", |value| {
+            let rate: Option<f64> = value.text.trim().parse().ok();
+            rate.filter(|rate| rate.is_finite() && *rate >= 0.0)
+                .ok_or_else(|| value.wrong("a number from 0 up is expected"))
+        })?,
+        webhook_burst: optional(values, "wb", |value| {
+            let burst: Option<u32> = value.text.trim().parse().ok();
+            burst.ok_or_else(|| value.wrong("a whole number from 0 up is expected"))
+        })?,
+        state_dir: path(values, "state-dir"),
+        log_dir: path(values, "log-dir"),
+        ca_file: path(values, "ca-file"),
+        status_file: path(values, "status-file"),
+        warnings,
+    })
+}
+
+/// The value of a flag, unless it is empty: an empty text counts as not given, as for the vendor's client.
+fn given(values: &Values, name: &str) -> Option<Value> {
+    values
+        .get(name)
+        .filter(|value| !value.text.trim().is_empty())
+}
+
+fn required(values: &Values, name: &str, what: &str) -> Result<Value> {
+    given(values, name).ok_or_else(|| {
+        Error::usage(format!(
+            "--{name} is missing: {what} (--help explains all flags)"
+        ))
+    })
+}
+
+fn optional<T>(
+    values: &Values,
+    name: &str,
+    read: impl FnOnce(&Value) -> Result<T>,
+) -> Result<Option<T>> {
+    given(values, name).map(|value| read(&value)).transpose()
+}
+
+fn switch(values: &Values, name: &str) -> bool {
+    values.get(name).is_some_and(|value| value.text == "true")
+}
+
+fn path(values: &Values, name: &str) -> Option<PathBuf> {
+    given(values, name).map(|value| PathBuf::from(value.text))
+}
+
+/// A whole number; the flag has a default, so that it is missing only where its value was given empty.
+fn number<T: FromStr + PartialOrd + std::fmt::Display>(
+    values: &Values,
+    name: &str,
+    least: T,
+    most: T,
+) -> Result<T> {
+    let value = required(values, name, "a whole number")?;
+    let number: Option<T> = value.text.trim().parse().ok();
+    number
+        .filter(|number| *number >= least && *number <= most)
+        .ok_or_else(|| {
+            value.wrong(&format!(
+                "a whole number from {least} to {most} is expected"
+            ))
+        })
+}
+
+fn length_of_time(
+    values: &Values,
+    name: &str,
+    least: Duration,
+    most: Duration,
+    range: &str,
+) -> Result<Duration> {
+    let value = required(values, name, "a time")?;
+    duration::parse(&value.text)
+        .filter(|time| (least..=most).contains(time))
+        .ok_or_else(|| {
+            value.wrong(&format!(
+                "a time from {range} is expected, such as 500ms, 60s, 2m, 1h or 1d"
+            ))
+        })
+}
+
+fn mode(value: &Value) -> Result<Mode> {
+    Mode::ALL
+        .into_iter()
+        .find(|mode| mode.name() == value.text.trim())
+        .ok_or_else(|| {
+            let names = Mode::ALL.map(Mode::name).join(", ");
+            value.wrong(&format!("the modes of this version are {names}"))
+        })
+}
+
+fn campaign(value: &Value) -> Result<String> {
+    let id = value.text.trim();
+    // It becomes part of file names and of the API's addresses.
+    let harmless = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if id.len() > LONGEST_CAMPAIGN || !id.chars().all(harmless) {
+        return Err(value.wrong(&format!(
+            "a campaign id has only letters, digits, - and _, and at most {LONGEST_CAMPAIGN} of them"
+        )));
+    }
+    Ok(id.to_owned())
+}
+
+fn token(values: &Values) -> Result<Secret> {
+    let (value, text) = secret(values, "ct", "token-file", "the token of the campaign")?;
+    // It travels in an HTTP header, where blanks and control characters would end it or worse.
+    match text.chars().position(|c| !c.is_ascii_graphic()) {
+        Some(position) => Err(value.wrong(&format!(
+            "character {} of the token can't be part of one",
+            position + 1
+        ))),
+        None => Ok(Secret::new(text)),
+    }
+}
+
+fn database_url(values: &Values) -> Result<Secret> {
+    let (value, text) = secret(values, "url", "url-file", "the address of the database")?;
+    let known = |scheme: &str| {
+        ["postgres", "postgresql", "mysql", "mariadb", "sqlite"]
+            .iter()
+            .any(|known| scheme.eq_ignore_ascii_case(known))
+    };
+    match text.split_once(':') {
+        Some((scheme, _)) if known(scheme) => Ok(Secret::new(text)),
+        _ => Err(value.wrong(DATABASE_SCHEMES)),
+    }
+}
+
+/// A secret that is given directly or as the first line of a file; and which of the two flags it came by.
+///
+/// The command line wins over the environment; both flags in one place contradict each other.
+fn secret(values: &Values, direct: &str, file: &str, what: &str) -> Result<(Value, String)> {
+    let on_command_line = |value: &Value| value.origin == Origin::CommandLine;
+    let value = match (given(values, direct), given(values, file)) {
+        (Some(direct), Some(file)) if on_command_line(&direct) == on_command_line(&file) => {
+            return Err(Error::usage(format!(
+                "{} and {} exclude each other: give one of them",
+                direct.name(),
+                file.name()
+            )));
+        }
+        (Some(_), Some(file)) if on_command_line(&file) => file,
+        (Some(direct), _) => direct,
+        (None, Some(file)) => file,
+        (None, None) => {
+            return Err(Error::usage(format!(
+                "--{file} or --{direct} is missing: {what} (--help explains all flags)"
+            )));
+        }
+    };
+    let text = if value.flag.name == file {
+        first_line(&value)?
+    } else {
+        value.text.trim().to_owned()
+    };
+    Ok((value, text))
+}
+
+fn first_line(value: &Value) -> Result<String> {
+    let read = || -> std::io::Result<String> {
+        let mut line = String::new();
+        BufReader::new(File::open(Path::new(&value.text))?.take(LONGEST_FIRST_LINE))
+            .read_line(&mut line)?;
+        Ok(line)
+    };
+    let line = read().map_err(|error| value.wrong(&format!("cannot read this file: {error}")))?;
+    // Editors on Windows put a byte order mark at the beginning.
+    let line = line.trim_start_matches('\u{feff}').trim();
+    if line.is_empty() {
+        return Err(value.wrong("the first line of this file is empty"));
+    }
+    Ok(line.to_owned())
+}
+
+/// The API's address, and warnings about it.
+fn api_url(values: &Values) -> Result<(String, Vec<String>)> {
+    let value = required(values, "api-url", "the address of the API")?;
+    let wrong = || {
+        value
+            .wrong("an address such as https://api.dialfire.com is expected, without user, ? and #")
+    };
+    let url = value.text.trim().trim_end_matches('/');
+    let (encrypted, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+        (Some(rest), _) => (true, rest),
+        (None, Some(rest)) => (false, rest),
+        (None, None) => return Err(wrong()),
+    };
+    let harmless = |c: char| c.is_ascii_graphic() && !matches!(c, '@' | '?' | '#');
+    if rest.is_empty() || rest.starts_with([':', '/']) || !rest.chars().all(harmless) {
+        return Err(wrong());
+    }
+    let warnings = if encrypted {
+        Vec::new()
+    } else {
+        vec![format!(
+            "{} is http, not https: everyone on the way can read the token and the contacts",
+            value.name()
+        )]
+    };
+    Ok((url.to_owned(), warnings))
+}
+
+fn filter(value: &Value) -> Result<FilterMode> {
+    match value.text.trim() {
+        "updates_only" => Ok(FilterMode::UpdatesOnly),
+        "hi_updates_only" => Ok(FilterMode::HiUpdatesOnly),
+        _ => Err(value
+            .wrong("updates_only or hi_updates_only is expected, or nothing for all transactions")),
+    }
+}
+
+fn list(text: &str) -> Vec<String> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn table_prefix(values: &Values) -> Result<String> {
+    let Some(value) = values.get("tp") else {
+        return Ok(String::new());
+    };
+    if value.text.chars().any(char::is_control) || value.text.chars().count() > LONGEST_TABLE_PREFIX
+    {
+        return Err(value.wrong(&format!(
+            "at most {LONGEST_TABLE_PREFIX} characters are expected, none of them a control character"
+        )));
+    }
+    Ok(value.text)
+}
+
+fn once(values: &Values, mode: Mode) -> Result<bool> {
+    let once = switch(values, "once");
+    if once && mode != Mode::DbSync {
+        let name = values.get("once").map_or_else(String::new, |v| v.name());
+        return Err(Error::usage(format!(
+            "{name} goes only with --a db_sync: {} ends by itself",
+            mode.name()
+        )));
+    }
+    Ok(once)
+}
+
+fn fields(values: &Values) -> Result<FieldLimit> {
+    let value = required(values, "fields", "a whole number or all")?;
+    match value.text.trim() {
+        "all" => Ok(FieldLimit::All),
+        text => text
+            .parse()
+            .map(FieldLimit::First)
+            .map_err(|_| value.wrong("a whole number from 0 up or all is expected")),
+    }
+}

@@ -1,0 +1,325 @@
+//! A transaction event: one entry of `contacts/transactions`, which says that a transaction of a contact is new or changed.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// One event. Only the contact id is certain to be there; all else is as the server sent it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// When the transaction was fired, up to and including the `Z`, as in the contact's document.
+    pub fired: String,
+    /// The whole first part: `fired` and the sequence number behind it. With the contact id it identifies the transaction.
+    pub key_part: String,
+    /// The sequence number of the transaction, where it is a number.
+    pub sequence: Option<u64>,
+    /// Checksum of the transaction, changes with each change. If empty, nothing is known of changes.
+    pub md5: String,
+    /// The contact, never empty.
+    pub contact_id: String,
+    /// Indexes of the log entry and of the transaction in it. May be out of date.
+    pub pointer: Option<(usize, usize)>,
+    /// `fired` as a time, where it is one.
+    pub fired_at: Option<OffsetDateTime>,
+}
+
+/// The form of the first generation of the API.
+#[derive(Deserialize)]
+struct ObjectForm {
+    fired: Option<String>,
+    seqnr: Option<serde_json::Value>,
+    md5: Option<String>,
+    contact_id: Option<String>,
+    pointer: Option<serde_json::Value>,
+}
+
+impl Event {
+    /// Reads one entry of the results: the string form `fired+sequence|md5|contact|pointer`, or the older object form.
+    ///
+    /// # Errors
+    /// What is wrong with an entry that names no contact, without any of its content.
+    pub fn read(entry: &RawValue) -> Result<Event, String> {
+        if let Ok(text) = serde_json::from_str::<String>(entry.get()) {
+            return Event::parse(&text);
+        }
+        let object: ObjectForm = serde_json::from_str(entry.get())
+            .map_err(|_| "it is neither a text nor an event object".to_owned())?;
+        let fired = object.fired.unwrap_or_default();
+        let sequence = match &object.seqnr {
+            Some(serde_json::Value::String(digits)) => number(digits),
+            Some(value) => value.as_u64(),
+            None => None,
+        };
+        // The string form has four digits; the same transaction shall have the same key in both forms.
+        let key_part = match sequence {
+            Some(n) if cut_after_z(&fired).1.is_empty() => format!("{fired}{n:04}"),
+            _ => fired,
+        };
+        let pointer = match &object.pointer {
+            Some(serde_json::Value::String(text)) => pointer(text),
+            Some(serde_json::Value::Array(indexes)) => match indexes.as_slice() {
+                [entry, transaction] => index(entry).zip(index(transaction)),
+                _ => None,
+            },
+            _ => None,
+        };
+        Event::assemble(
+            &key_part,
+            &object.md5.unwrap_or_default(),
+            &object.contact_id.unwrap_or_default(),
+            pointer,
+        )
+    }
+
+    /// Reads the string form. The number behind `Z` may have any count of digits; parts behind the fourth are ignored.
+    ///
+    /// # Errors
+    /// What is wrong with an entry of less than three parts or without a contact id, without any of its content.
+    pub fn parse(text: &str) -> Result<Event, String> {
+        let mut parts = text.split('|');
+        let (Some(key_part), Some(md5), Some(contact_id)) =
+            (parts.next(), parts.next(), parts.next())
+        else {
+            return Err("it has less than three parts".to_owned());
+        };
+        Event::assemble(key_part, md5, contact_id, parts.next().and_then(pointer))
+    }
+
+    fn assemble(
+        key_part: &str,
+        md5: &str,
+        contact_id: &str,
+        pointer: Option<(usize, usize)>,
+    ) -> Result<Event, String> {
+        let (key_part, contact_id) = (key_part.trim(), contact_id.trim());
+        if contact_id.is_empty() {
+            return Err("it names no contact".to_owned());
+        }
+        let (fired, suffix) = cut_after_z(key_part);
+        Ok(Event {
+            fired: fired.to_owned(),
+            key_part: key_part.to_owned(),
+            sequence: number(suffix),
+            md5: md5.trim().to_owned(),
+            contact_id: contact_id.to_owned(),
+            pointer,
+            fired_at: OffsetDateTime::parse(fired, &Rfc3339).ok(),
+        })
+    }
+}
+
+/// Splits behind the first `Z`; without one everything is the first half.
+fn cut_after_z(text: &str) -> (&str, &str) {
+    text.find('Z')
+        .and_then(|at| text.split_at_checked(at + 1))
+        .unwrap_or((text, ""))
+}
+
+fn number(digits: &str) -> Option<u64> {
+    digits
+        .bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| digits.parse().ok())
+        .flatten()
+}
+
+fn index(value: &serde_json::Value) -> Option<usize> {
+    value.as_u64().and_then(|n| usize::try_from(n).ok())
+}
+
+fn pointer(text: &str) -> Option<(usize, usize)> {
+    let (entry, transaction) = text.split_once(',')?;
+    entry
+        .trim()
+        .parse()
+        .ok()
+        .zip(transaction.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )]
+
+    use time::macros::datetime;
+
+    use super::*;
+
+    const MD5: &str = "0123456789abcdef0123456789abcdef";
+
+    fn read(json: &str) -> Result<Event, String> {
+        Event::read(serde_json::from_str(json).unwrap())
+    }
+
+    #[test]
+    fn the_string_form_is_read() {
+        let event = read(&format!(
+            "\"2024-03-05T09:15:42.468Z0217|{MD5}|ABCD2345EFGH6789|6,166\""
+        ))
+        .unwrap();
+        assert_eq!(
+            event,
+            Event {
+                fired: "2024-03-05T09:15:42.468Z".to_owned(),
+                key_part: "2024-03-05T09:15:42.468Z0217".to_owned(),
+                sequence: Some(217),
+                md5: MD5.to_owned(),
+                contact_id: "ABCD2345EFGH6789".to_owned(),
+                pointer: Some((6, 166)),
+                fired_at: Some(datetime!(2024-03-05 09:15:42.468 UTC)),
+            }
+        );
+    }
+
+    #[test]
+    fn the_number_behind_z_has_any_count_of_digits() {
+        for (suffix, sequence) in [
+            ("", None),
+            ("7", Some(7)),
+            ("0000", Some(0)),
+            ("123456", Some(123_456)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("x1", None),
+            ("+5", None),
+            ("Z7", None),
+        ] {
+            let event = Event::parse(&format!("2024-03-05T09:15:42.468Z{suffix}|m|c")).unwrap();
+            assert_eq!(event.sequence, sequence, "{suffix}");
+            assert_eq!(event.fired, "2024-03-05T09:15:42.468Z");
+            assert_eq!(event.key_part, format!("2024-03-05T09:15:42.468Z{suffix}"));
+        }
+    }
+
+    #[test]
+    fn fired_is_kept_even_if_it_is_no_time() {
+        for (part, fired, at) in [
+            (
+                "2024-03-05T09:15:42Z1",
+                "2024-03-05T09:15:42Z",
+                Some(datetime!(2024-03-05 09:15:42 UTC)),
+            ),
+            (
+                "2024-03-05T09:15:42.4Z1",
+                "2024-03-05T09:15:42.4Z",
+                Some(datetime!(2024-03-05 09:15:42.4 UTC)),
+            ),
+            ("yesterday", "yesterday", None),
+            ("2024-13-05T09:15:42Z1", "2024-13-05T09:15:42Z", None),
+            ("Ärger Z1", "Ärger Z", None),
+            ("", "", None),
+        ] {
+            let event = Event::parse(&format!("{part}|m|c")).unwrap();
+            assert_eq!((event.fired.as_str(), event.fired_at), (fired, at));
+        }
+    }
+
+    #[test]
+    fn the_pointer_is_optional() {
+        for (tail, pointer) in [
+            ("", None),
+            ("|", None),
+            ("|6", None),
+            ("|a,b", None),
+            ("|-1,2", None),
+            ("|0,0", Some((0, 0))),
+            ("| 6 , 166 ", Some((6, 166))),
+            ("|6,166|more", Some((6, 166))),
+            ("|99999999999999999999999,1", None),
+        ] {
+            assert_eq!(
+                Event::parse(&format!("2024-03-05T09:15:42.468Z0217|{MD5}|C{tail}"))
+                    .unwrap()
+                    .pointer,
+                pointer,
+                "{tail}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_object_form_is_read_like_the_string_form() {
+        let string = read(&format!(
+            "\"2024-03-05T09:15:42.468Z0217|{MD5}|ABCD|6,166\""
+        ))
+        .unwrap();
+        for (seqnr, pointer) in [
+            ("217", "\"6,166\""),
+            ("\"217\"", "[6,166]"),
+            ("\"0217\"", "[6,166]"),
+        ] {
+            let object = read(&format!(
+                r#"{{"fired":"2024-03-05T09:15:42.468Z","seqnr":{seqnr},"type":"update","hi":true,"task":"fc_x","pointer":{pointer},"md5":"{MD5}","contact_id":"ABCD"}}"#
+            ))
+            .unwrap();
+            assert_eq!(object, string);
+        }
+    }
+
+    #[test]
+    fn an_object_may_lack_all_but_the_contact() {
+        let event = read(r#"{"contact_id":"ABCD","pointer":[1],"seqnr":-3,"fired":null}"#).unwrap();
+        assert_eq!(event.contact_id, "ABCD");
+        assert_eq!(
+            (
+                event.fired.as_str(),
+                event.md5.as_str(),
+                event.sequence,
+                event.pointer
+            ),
+            ("", "", None, None)
+        );
+        let event =
+            read(r#"{"contact_id":"ABCD","fired":"2024-03-05T09:15:42.468Z0009","seqnr":9}"#)
+                .unwrap();
+        assert_eq!(
+            (event.key_part.as_str(), event.sequence),
+            ("2024-03-05T09:15:42.468Z0009", Some(9))
+        );
+    }
+
+    #[test]
+    fn entries_that_name_no_contact_are_refused_without_quoting_them() {
+        for (json, reason) in [
+            ("\"\"", "it has less than three parts"),
+            (
+                "\"2024-03-05T09:15:42.468Z0217|secret\"",
+                "it has less than three parts",
+            ),
+            (
+                "\"2024-03-05T09:15:42.468Z0217|secret|\"",
+                "it names no contact",
+            ),
+            (
+                "\"2024-03-05T09:15:42.468Z0217|secret|  |1,2\"",
+                "it names no contact",
+            ),
+            ("{}", "it names no contact"),
+            (r#"{"contact_id":""}"#, "it names no contact"),
+            (
+                r#"{"contact_id":["secret"]}"#,
+                "it is neither a text nor an event object",
+            ),
+            ("null", "it is neither a text nor an event object"),
+            ("17", "it is neither a text nor an event object"),
+            ("[\"secret\"]", "it is neither a text nor an event object"),
+        ] {
+            assert_eq!(read(json).unwrap_err(), reason, "{json}");
+        }
+    }
+
+    #[test]
+    fn escapes_of_json_are_undone() {
+        assert_eq!(
+            read(r#""2024-03-05T09:15:42.468Z1|m|\u00c4B|1,2""#)
+                .unwrap()
+                .contact_id,
+            "ÄB"
+        );
+    }
+}

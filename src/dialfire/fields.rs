@@ -1,0 +1,216 @@
+//! The custom fields of a campaign, from `fields/list` or from the campaign itself.
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::http::json_problem;
+
+/// A custom field of the campaign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Its name exactly as the admin of the campaign chose it; the key in the contacts' documents. Not empty.
+    pub name: String,
+    /// The type as Dialfire names it, such as `text`, `date`, `number`; empty if missing. New ones may appear.
+    pub field_type: String,
+}
+
+impl Field {
+    /// Whether its values are numbers by its type. All other types, known or not, are text.
+    pub fn is_number(&self) -> bool {
+        self.field_type == "number"
+    }
+}
+
+/// Reads the answer of `fields/list`: an array of form elements, in their order.
+///
+/// # Errors
+/// What is wrong with an answer that is no JSON array, without any of its content.
+pub fn read_list(text: &str) -> Result<Vec<Field>, String> {
+    let elements: Vec<Value> = serde_json::from_str(text).map_err(|e| json_problem(&e))?;
+    Ok(select(&elements))
+}
+
+/// Reads the answer of `GET campaigns/{campaign}`, the predecessor of `fields/list`: the same elements in `form.elements`.
+///
+/// # Errors
+/// What is wrong with an answer that has no such list, without any of its content.
+pub fn read_campaign(text: &str) -> Result<Vec<Field>, String> {
+    #[derive(Deserialize)]
+    struct Campaign {
+        form: Form,
+    }
+    #[derive(Deserialize)]
+    struct Form {
+        elements: Vec<Value>,
+    }
+    let campaign: Campaign = serde_json::from_str(text).map_err(|e| json_problem(&e))?;
+    Ok(select(&campaign.form.elements))
+}
+
+/// Picks the fields out of the elements of a form: no layout, nothing deleted, no name twice (the first one counts).
+fn select(elements: &[Value]) -> Vec<Field> {
+    let mut names = HashSet::new();
+    elements
+        .iter()
+        .filter_map(field)
+        .filter(|field| names.insert(field.name.clone()))
+        .collect()
+}
+
+fn field(element: &Value) -> Option<Field> {
+    match element.get("type") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(kind)) if kind == "field" => {}
+        Some(_) => return None,
+    }
+    if matches!(element.get("deleted"), Some(Value::Bool(true)))
+        || text(element, "deleted") == "true"
+    {
+        return None;
+    }
+    let name = text(element, "name");
+    (!name.is_empty()).then(|| Field {
+        name,
+        field_type: text(element, "fieldType"),
+    })
+}
+
+fn text(element: &Value, key: &str) -> String {
+    match element.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )]
+
+    use super::*;
+
+    fn fields(json: &str) -> Vec<(String, String)> {
+        read_list(json)
+            .unwrap()
+            .into_iter()
+            .map(|f| (f.name, f.field_type))
+            .collect()
+    }
+
+    fn pair(name: &str, field_type: &str) -> (String, String) {
+        (name.to_owned(), field_type.to_owned())
+    }
+
+    #[test]
+    fn fields_come_in_their_order_and_layout_is_left_out() {
+        let json = r#"[
+            {"type":"headline","name":"Kunde"},
+            {"type":"field","fieldType":"text","name":"Größe","state":"hidden","deleted":false,"width":3},
+            {"type":"field","fieldType":"number","name":"1. Betrag"},
+            {"type":["field"],"name":"odd"},
+            {"type":"separator"},
+            {"type":"field","fieldType":"textarea","name":"_notiz"}
+        ]"#;
+        assert_eq!(
+            fields(json),
+            [
+                pair("Größe", "text"),
+                pair("1. Betrag", "number"),
+                pair("_notiz", "textarea")
+            ]
+        );
+    }
+
+    #[test]
+    fn deleted_ones_are_left_out() {
+        let json = r#"[{"type":"field","name":"a","deleted":true},{"type":"field","name":"b","deleted":"true"},
+                       {"type":"field","name":"c","deleted":null},{"type":"field","name":"d","deleted":"false"}]"#;
+        assert_eq!(fields(json), [pair("c", ""), pair("d", "")]);
+    }
+
+    #[test]
+    fn a_deleted_field_does_not_hide_one_of_the_same_name() {
+        let json = r#"[{"type":"field","name":"a","fieldType":"text","deleted":true},{"type":"field","name":"a","fieldType":"number"}]"#;
+        assert_eq!(fields(json), [pair("a", "number")]);
+    }
+
+    #[test]
+    fn of_equal_names_the_first_counts_and_case_is_kept_apart() {
+        let json = r#"[{"type":"field","name":"Titel","fieldType":"text"},{"type":"field","name":"titel","fieldType":"radiogroup"},
+                       {"type":"field","name":"Titel","fieldType":"number"}]"#;
+        assert_eq!(
+            fields(json),
+            [pair("Titel", "text"), pair("titel", "radiogroup")]
+        );
+    }
+
+    #[test]
+    fn odd_elements_are_tolerated() {
+        let json = r#"[null, 7, "x", [], {}, {"name":"no type","fieldType":"hologram"}, {"type":null,"name":"null type"},
+                       {"type":"field","name":""}, {"type":"field","name":null}, {"type":"field","name":42,"fieldType":{"a":1}}]"#;
+        assert_eq!(
+            fields(json),
+            [
+                pair("no type", "hologram"),
+                pair("null type", ""),
+                pair("42", "")
+            ]
+        );
+    }
+
+    #[test]
+    fn only_the_type_number_is_a_number() {
+        let is_number = |t: &str| {
+            Field {
+                name: "x".to_owned(),
+                field_type: t.to_owned(),
+            }
+            .is_number()
+        };
+        assert!(is_number("number"));
+        assert!(
+            !is_number("text") && !is_number("") && !is_number("Number") && !is_number("hologram")
+        );
+    }
+
+    #[test]
+    fn anything_but_a_list_is_an_error_that_quotes_nothing() {
+        for json in [
+            "",
+            "{}",
+            "null",
+            "\"secret\"",
+            "<html>secret</html>",
+            "[{\"name\":\"secret\"}",
+        ] {
+            let reason = read_list(json).unwrap_err();
+            assert!(
+                reason.starts_with("not the JSON expected: ") && !reason.contains("secret"),
+                "{json}: {reason}"
+            );
+        }
+        assert_eq!(fields("[]"), []);
+    }
+
+    #[test]
+    fn the_campaign_itself_holds_the_same_elements() {
+        let json = r#"{"id":"C","form":{"title":"x","elements":[{"type":"field","name":"a","fieldType":"date"},{"type":"box","name":"b"}]}}"#;
+        assert_eq!(
+            read_campaign(json).unwrap(),
+            [Field {
+                name: "a".to_owned(),
+                field_type: "date".to_owned()
+            }]
+        );
+        for json in ["{}", "[]", r#"{"form":{}}"#, r#"{"form":{"elements":{}}}"#] {
+            assert!(read_campaign(json).is_err(), "{json}");
+        }
+    }
+}

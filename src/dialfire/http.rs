@@ -1,0 +1,319 @@
+//! One request to the API: time limits, size limit, TLS, proxy. No retries.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use ureq::http::{HeaderMap, HeaderValue, Uri, header};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
+use ureq::{Agent, Proxy};
+
+use super::resolver::RememberingResolver;
+use super::{clock, retry};
+use crate::cli::settings::Secret;
+use crate::error::{Error, Result};
+use crate::tls::Roots;
+
+/// Longest piece of an answer that is quoted in a message, in characters.
+const LONGEST_QUOTE: usize = 200;
+
+/// What one request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Time for the name look-up, and time for the connection with its TLS handshake.
+    pub connect: Duration,
+    /// Time for the whole request, from the name look-up to the last byte of the answer.
+    pub total: Duration,
+    /// Size of an answer in bytes, decompressed.
+    pub body: u64,
+    /// Connections kept open for the next request; best the number of threads that make requests.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connect: Duration::from_secs(15),
+            total: Duration::from_secs(120),
+            body: 64 << 20,
+            connections: 32,
+        }
+    }
+}
+
+/// An answer, whatever its status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body, decompressed.
+    pub body: Vec<u8>,
+    /// The `Date` header.
+    pub date: Option<OffsetDateTime>,
+    /// The `Retry-After` header, from the answer's `Date`.
+    pub retry_after: Option<Duration>,
+    /// The `Location` header, without control characters and not longer than 200 characters.
+    pub location: Option<String>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// Connection, time limit, protocol: may work later.
+    Passing(String),
+    /// The body is longer than the limit, which is given in the text.
+    TooLong(String),
+    /// The server's certificate is not trusted.
+    Certificate(String),
+}
+
+/// Makes requests to one server with one token. Shared by all threads.
+pub struct Http {
+    agent: Agent,
+    base: String,
+    token: Secret,
+    authorization: HeaderValue,
+    limits: Limits,
+    requests: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Http {
+    /// Sets up requests to `base` (such as `https://api.dialfire.com`, no slash at the end); connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`Usage`](crate::error::ErrorKind::Usage) if `base` is no web address or the token can't be sent in a header.
+    pub fn new(
+        base: &str,
+        token: Secret,
+        roots: &Roots,
+        proxy: Option<Proxy>,
+        limits: Limits,
+    ) -> Result<Http> {
+        let uri: Uri = base
+            .parse()
+            .map_err(|_| Error::usage(format!("{base} is no web address (check --api-url)")))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https"))
+            || uri.host().is_none_or(str::is_empty)
+            || uri.query().is_some()
+        {
+            return Err(Error::usage(format!(
+                "{base} is no web address such as https://api.dialfire.com (check --api-url)"
+            )));
+        }
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.reveal()))
+            .map_err(|_| {
+                Error::usage("the token holds characters that no token has (check --ct)")
+            })?;
+        authorization.set_sensitive(true);
+        let root_certs = match roots.own_certificates() {
+            Some(own) => RootCerts::new_with_certs(
+                &own.iter()
+                    .map(|der| Certificate::from_der(der).to_owned())
+                    .collect::<Vec<_>>(),
+            ),
+            None => RootCerts::WebPki,
+        };
+        let tls = TlsConfig::builder()
+            .root_certs(root_certs)
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .build();
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .proxy(proxy)
+            .user_agent(concat!("dbsync2/", env!("CARGO_PKG_VERSION")))
+            .http_status_as_error(false)
+            // With the token in a header, following a redirect would be a decision about whom to trust.
+            .max_redirects(0)
+            .timeout_resolve(Some(limits.connect))
+            .timeout_connect(Some(limits.connect))
+            .timeout_global(Some(limits.total))
+            .max_idle_connections(limits.connections)
+            .max_idle_connections_per_host(limits.connections)
+            // Shorter than what servers and firewalls commonly keep, so that few requests meet a dead connection.
+            .max_idle_age(Duration::from_secs(15))
+            // Per connection and twice with TLS; the default of 128 KiB each would be most of the program's memory.
+            .input_buffer_size(32 << 10)
+            .output_buffer_size(16 << 10)
+            .max_response_header_size(24 << 10)
+            .build();
+        let agent = Agent::with_parts(
+            config,
+            DefaultConnector::default(),
+            RememberingResolver::of_the_system(),
+        );
+        Ok(Http {
+            agent,
+            base: base.trim_end_matches('/').to_owned(),
+            token,
+            authorization,
+            limits,
+            requests: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        })
+    }
+
+    /// Sends a request and reads the whole answer: GET, or POST if there is a body, which is JSON.
+    pub fn send(
+        &self,
+        path_and_query: &str,
+        body: Option<&str>,
+    ) -> std::result::Result<Answer, Failure> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let address = format!("{}{path_and_query}", self.base);
+        let response = match body {
+            None => self
+                .agent
+                .get(&address)
+                .header(header::AUTHORIZATION, &self.authorization)
+                .call(),
+            Some(json) => self
+                .agent
+                .post(&address)
+                .header(header::AUTHORIZATION, &self.authorization)
+                .header(header::CONTENT_TYPE, "application/json")
+                .send(json),
+        };
+        let mut response = response.map_err(|e| self.failure(e))?;
+        let length = response.body().content_length().unwrap_or(0);
+        if length > self.limits.body {
+            return Err(self.too_long());
+        }
+        // What the server promises is not allocated beyond 1 MiB before it arrives.
+        let mut bytes = Vec::with_capacity(usize::try_from(length.min(1 << 20)).unwrap_or(0));
+        let read = response
+            .body_mut()
+            .with_config()
+            .limit(self.limits.body)
+            .reader()
+            .read_to_end(&mut bytes);
+        self.bytes.fetch_add(
+            bytes.len().try_into().unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
+        read.map_err(|e| self.failure(e.into()))?;
+        let date = text(response.headers(), header::DATE).and_then(clock::http_date);
+        Ok(Answer {
+            status: response.status().as_u16(),
+            body: bytes,
+            date,
+            retry_after: text(response.headers(), header::RETRY_AFTER)
+                .and_then(|h| retry::retry_after(h, date)),
+            location: text(response.headers(), header::LOCATION)
+                .map(|location| self.quote(location)),
+        })
+    }
+
+    /// A piece of text for a message: at most 200 characters, in one line, without the token.
+    pub fn quote(&self, text: &str) -> String {
+        let begin: String = text.chars().take(LONGEST_QUOTE * 50).collect();
+        let text = match self.token.reveal() {
+            "" => begin,
+            token => begin.replace(token, "(token)"),
+        };
+        let words = text
+            .split(|c: char| c.is_control() || c.is_whitespace())
+            .filter(|word| !word.is_empty());
+        let mut line = words
+            .flat_map(|word| std::iter::once(' ').chain(word.chars()))
+            .skip(1);
+        let mut quote: String = line.by_ref().take(LONGEST_QUOTE).collect();
+        if line.next().is_some() {
+            quote.push('…');
+        }
+        quote
+    }
+
+    /// Number of requests sent so far.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of all bodies received so far, decompressed.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Breaks off all requests at once and lets none begin: for the end of the program.
+    pub fn shut_down(&self) {
+        self.agent.clone().shutdown();
+    }
+
+    fn too_long(&self) -> Failure {
+        Failure::TooLong(format!(
+            "the answer is longer than {} bytes",
+            self.limits.body
+        ))
+    }
+
+    fn unreachable(&self, why: &dyn std::error::Error) -> Failure {
+        Failure::Passing(format!("cannot connect to {}: {why}", self.base))
+    }
+
+    fn failure(&self, error: ureq::Error) -> Failure {
+        use std::io::ErrorKind;
+        use ureq::Timeout;
+        match error {
+            ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => Failure::Passing(format!(
+                "no connection within {} s",
+                self.limits.connect.as_secs_f64()
+            )),
+            ureq::Error::Timeout(_) => Failure::Passing(format!(
+                "no complete answer within {} s",
+                self.limits.total.as_secs_f64()
+            )),
+            ureq::Error::BodyExceedsLimit(_) => self.too_long(),
+            ureq::Error::Rustls(error) => tls_failure(&error),
+            ureq::Error::Io(error) => match error
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+            {
+                Some(inner) => tls_failure(inner),
+                None if error.kind() == ErrorKind::UnexpectedEof => Failure::Passing(
+                    "the server closed the connection before the end of its answer".to_owned(),
+                ),
+                None if matches!(
+                    error.kind(),
+                    ErrorKind::ConnectionRefused
+                        | ErrorKind::HostUnreachable
+                        | ErrorKind::NetworkUnreachable
+                ) =>
+                {
+                    self.unreachable(&error)
+                }
+                None => Failure::Passing(error.to_string()),
+            },
+            error @ ureq::Error::HostNotFound => self.unreachable(&error),
+            error => Failure::Passing(error.to_string()),
+        }
+    }
+}
+
+fn tls_failure(error: &rustls::Error) -> Failure {
+    match error {
+        rustls::Error::InvalidCertificate(reason) => Failure::Certificate(format!("{reason}")),
+        error => Failure::Passing(format!("TLS: {error}")),
+    }
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// What is wrong with a JSON text, without quoting from it: serde's own messages hold values.
+pub fn json_problem(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        serde_json::error::Category::Eof => "it ends too early",
+        serde_json::error::Category::Syntax => "wrong syntax",
+        serde_json::error::Category::Data => "wrong type or missing key",
+        serde_json::error::Category::Io => "unreadable",
+    };
+    format!(
+        "not the JSON expected: {what} at line {} column {}",
+        error.line(),
+        error.column()
+    )
+}

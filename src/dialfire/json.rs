@@ -1,0 +1,329 @@
+//! JSON as the API sends it: objects with unparsed values, so that nothing is reformatted or lost on the way.
+//!
+//! A contact's document has several levels of objects, and almost all of its text stands on the lowest. So it is walked
+//! through once, into a flat list of nodes in which whole subtrees can be skipped, with one allocation per document.
+
+mod walk;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// A JSON object with everything in it.
+#[derive(Debug, Clone)]
+pub struct Document<'a> {
+    text: &'a str,
+    nodes: Vec<Node>,
+}
+
+/// A value, or a key, which is followed by its value.
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    /// Where it stands in the text: strings and keys without their quotes.
+    start: u32,
+    end: u32,
+    /// The node behind it and everything in it.
+    next: u32,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Null,
+    True,
+    False,
+    Number,
+    Text,
+    /// A string with backslashes.
+    EscapedText,
+    Array,
+    Object,
+}
+
+/// An object of a [`Document`].
+#[derive(Debug, Clone, Copy)]
+pub struct Object<'a> {
+    text: &'a str,
+    /// Those of its keys and values, and of all that is in them.
+    nodes: &'a [Node],
+    /// Number of the first one in the document.
+    first: u32,
+}
+
+/// One value of an object. Numbers keep the digits that the document has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// `null`, or no such key.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number as the document writes it.
+    Number(&'a str),
+    /// A string, unescaped.
+    Text(Cow<'a, str>),
+    /// An array or an object as the document writes it.
+    Nested(&'a str),
+}
+
+impl<'a> Document<'a> {
+    /// Walks through an object; `None` for any other value.
+    pub fn of(raw: &'a RawValue) -> Option<Self> {
+        let text = raw.get();
+        let nodes = walk::nodes(text);
+        match nodes.first() {
+            Some(root) if root.kind == Kind::Object => Some(Document { text, nodes }),
+            _ => None,
+        }
+    }
+
+    /// The same for any text.
+    #[cfg(test)]
+    pub fn parse(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok().and_then(Document::of)
+    }
+
+    /// The object.
+    pub fn root(&self) -> Object<'_> {
+        Object {
+            text: self.text,
+            nodes: self.nodes.get(1..).unwrap_or_default(),
+            first: 1,
+        }
+    }
+}
+
+impl<'a> Object<'a> {
+    /// The value of a key; [`Value::Null`] where there is none. Of several equal keys the last one counts.
+    pub fn get(&self, key: &str) -> Value<'a> {
+        self.find(key)
+            .map_or(Value::Null, |node| node.value(self.text))
+    }
+
+    /// All keys and values in order, repeated keys included.
+    pub fn entries(&self) -> impl Iterator<Item = (Cow<'a, str>, Value<'a>)> {
+        let text = self.text;
+        self.pairs()
+            .map(move |(key, value, _)| (key.string(text), value.value(text)))
+    }
+
+    /// The objects in the array under `key`. Elements of other types are left out; anything but an array is empty.
+    pub fn objects(&self, key: &str) -> Vec<Object<'a>> {
+        let mut objects = Vec::new();
+        let found = self.pairs().filter(|(k, ..)| k.is(self.text, key)).last();
+        let Some((_, array, at)) = found.filter(|(_, value, _)| value.kind == Kind::Array) else {
+            return objects;
+        };
+        let mut at = at + 1;
+        while at < array.next
+            && let Some(element) = self.node(at)
+        {
+            if element.kind == Kind::Object {
+                objects.push(Object {
+                    text: self.text,
+                    nodes: self.range(at + 1, element.next),
+                    first: at + 1,
+                });
+            }
+            at = element.next;
+        }
+        objects
+    }
+
+    fn find(&self, key: &str) -> Option<Node> {
+        self.pairs()
+            .filter(|(k, ..)| k.is(self.text, key))
+            .last()
+            .map(|(_, value, _)| value)
+    }
+
+    /// Keys and values, and the numbers of the latter's nodes.
+    fn pairs(&self) -> impl Iterator<Item = (Node, Node, u32)> + use<'a> {
+        let object = *self;
+        let mut at = self.first;
+        std::iter::from_fn(move || {
+            let (key, value) = (object.node(at)?, object.node(at + 1)?);
+            let of_value = at + 1;
+            at = value.next;
+            Some((key, value, of_value))
+        })
+    }
+
+    fn node(&self, number: u32) -> Option<Node> {
+        self.nodes
+            .get(index(number.checked_sub(self.first)?))
+            .copied()
+    }
+
+    fn range(&self, from: u32, to: u32) -> &'a [Node] {
+        let first = self.first;
+        self.nodes
+            .get(index(from.saturating_sub(first))..index(to.saturating_sub(first)))
+            .unwrap_or_default()
+    }
+}
+
+impl Node {
+    fn raw(self, text: &str) -> &str {
+        text.get(index(self.start)..index(self.end))
+            .unwrap_or_default()
+    }
+
+    fn is(self, text: &str, key: &str) -> bool {
+        match self.kind {
+            Kind::EscapedText => self.string(text) == key,
+            _ => self.raw(text) == key,
+        }
+    }
+
+    fn string(self, text: &str) -> Cow<'_, str> {
+        let raw = self.raw(text);
+        if self.kind == Kind::EscapedText
+            && let Ok(unescaped) = serde_json::from_str(&format!("\"{raw}\""))
+        {
+            return Cow::Owned(unescaped);
+        }
+        Cow::Borrowed(raw)
+    }
+
+    fn value(self, text: &str) -> Value<'_> {
+        match self.kind {
+            Kind::Null => Value::Null,
+            Kind::True => Value::Bool(true),
+            Kind::False => Value::Bool(false),
+            Kind::Number => Value::Number(self.raw(text)),
+            Kind::Text | Kind::EscapedText => Value::Text(self.string(text)),
+            Kind::Array | Kind::Object => Value::Nested(self.raw(text)),
+        }
+    }
+}
+
+fn index(n: u32) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+impl<'a> Value<'a> {
+    /// What a text column holds of this value, by the old client's rule (EXISTING-CLIENT.md 1.3): `None` for
+    /// null and the empty string, `1`/`0` for booleans, JSON text for arrays and objects, numbers as written.
+    pub fn to_text(&self) -> Option<Cow<'a, str>> {
+        match self {
+            Value::Null => None,
+            Value::Bool(true) => Some(Cow::Borrowed("1")),
+            Value::Bool(false) => Some(Cow::Borrowed("0")),
+            Value::Number(digits) => Some(Cow::Borrowed(digits)),
+            Value::Text(text) if text.is_empty() => None,
+            Value::Text(text) => Some(text.clone()),
+            Value::Nested(json) => Some(compact(json)),
+        }
+    }
+}
+
+/// The elements of a JSON array, unparsed.
+///
+/// # Errors
+/// Where `text` is no JSON array.
+pub fn elements(text: &str) -> Result<Vec<&RawValue>, serde_json::Error> {
+    struct Elements;
+    impl<'de> Visitor<'de> for Elements {
+        type Value = Vec<&'de RawValue>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut elements = Vec::new();
+            while let Some(element) = seq.next_element::<&'de RawValue>()? {
+                elements.push(element);
+            }
+            Ok(elements)
+        }
+    }
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let elements = serde::Deserializer::deserialize_seq(&mut reader, Elements)?;
+    reader.end()?;
+    Ok(elements)
+}
+
+/// JSON text without the blanks between its tokens.
+pub fn compact(json: &str) -> Cow<'_, str> {
+    let mut in_string = false;
+    let mut escaped = false;
+    let mut keep = |c: char| {
+        let blank = !in_string && matches!(c, ' ' | '\n' | '\r' | '\t');
+        if escaped {
+            escaped = false;
+        } else if in_string && c == '\\' {
+            escaped = true;
+        } else if c == '"' {
+            in_string = !in_string;
+        }
+        !blank
+    };
+    if json
+        .bytes()
+        .any(|b| matches!(b, b' ' | b'\n' | b'\r' | b'\t'))
+    {
+        Cow::Owned(json.chars().filter(|c| keep(*c)).collect())
+    } else {
+        Cow::Borrowed(json)
+    }
+}
+
+/// Replaces each escaped lone surrogate (`\ud800` without its partner) by `\ufffd`.
+///
+/// JSON allows them, Unicode text can't hold them, and one of them would make the whole answer unreadable.
+/// Returns whether anything was replaced.
+pub fn mend_surrogates(json: &mut String) -> bool {
+    if !json.contains("\\ud") && !json.contains("\\uD") {
+        return false;
+    }
+    let bytes = json.as_bytes();
+    let mut lone = Vec::new();
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        if byte != b'\\' {
+            at += 1;
+            continue;
+        }
+        match unit(bytes, at) {
+            Some(0xD800..=0xDBFF) => {
+                if let Some(0xDC00..=0xDFFF) = unit(bytes, at + 6) {
+                    at += 12;
+                } else {
+                    lone.push(at);
+                    at += 6;
+                }
+            }
+            Some(0xDC00..=0xDFFF) => {
+                lone.push(at);
+                at += 6;
+            }
+            Some(_) => at += 6,
+            None => at += 2,
+        }
+    }
+    for start in &lone {
+        json.replace_range(*start..*start + 6, "\\ufffd");
+    }
+    !lone.is_empty()
+}
+
+/// The UTF-16 unit of an escape `\uXXXX` that starts at `at`.
+fn unit(bytes: &[u8], at: usize) -> Option<u32> {
+    match bytes.get(at..at + 6)? {
+        [b'\\', b'u', digits @ ..] => {
+            let digits = std::str::from_utf8(digits).ok()?;
+            if digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+                u32::from_str_radix(digits, 16).ok()
+            } else {
+                None
+            }
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! The log: a file of bounded size, errors on standard output too.
+
+mod rotation;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use simplelog::{Config, ConfigBuilder, LevelPadding, WriteLogger};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::cli::Settings;
+use crate::error::{Error, Result};
+use rotation::{Clock, Limits, RotatingLog};
+
+/// A new file is begun after 10 MiB, and the newest ten of each campaign and mode are kept: 100 MiB in all.
+const LIMITS: Limits = Limits {
+    file_bytes: 10 * 1024 * 1024,
+    files: 10,
+    goes_on: false,
+};
+
+/// Lines of this crate are logged from debug on, those of other crates only if they are warnings or errors.
+const OWN_CRATE: &str = env!("CARGO_CRATE_NAME");
+
+/// Where the log has gone.
+#[derive(Debug)]
+pub struct LogFile {
+    /// The first file; `None` where no directory could be written to and the log goes to standard output.
+    pub path: Option<PathBuf>,
+}
+
+/// Opens the log of this campaign and mode, and prints its path to standard output, as the vendor's client does.
+///
+/// The directory is `--log-dir`, or else the first of `/var/log/dbsync` and `$HOME/.dbsync/logs`
+/// (Windows: `%LOCALAPPDATA%\dbsync\logs`) that can be written to. Where there is none, the program goes on with
+/// standard output and says so.
+///
+/// # Errors
+/// [`Setup`](crate::error::ErrorKind::Setup) if the log is open already.
+pub fn init(settings: &Settings, start_time: OffsetDateTime) -> Result<LogFile> {
+    let directories = directories(settings.log_dir.as_deref(), &|name| std::env::var_os(name));
+    let stem = format!("{}_{}", settings.campaign, settings.mode.name());
+    let limits = Limits {
+        goes_on: settings.once,
+        ..LIMITS
+    };
+    let (file, notice) = open_first(&directories, &stem, limits, &|| clock_from(start_time));
+    // Not println!, which panics when nobody listens.
+    let _ = writeln!(io::stdout(), "{notice}");
+    let path = file.as_ref().map(|file| file.path().to_owned());
+    let levels = Levels::new(settings, file.is_some());
+    let logger = Logger::new(levels, file, io::stdout());
+    log::set_boxed_logger(Box::new(logger))
+        .map_err(|error| Error::setup(format!("cannot open the log: {error}")))?;
+    log::set_max_level(levels.file.max(levels.stdout));
+    Ok(LogFile { path })
+}
+
+/// The real clock, but for the first file the time that the caller calls its start.
+fn clock_from(start_time: OffsetDateTime) -> Clock {
+    let first = std::cell::Cell::new(Some(start_time));
+    Box::new(move || first.take().unwrap_or_else(OffsetDateTime::now_utc))
+}
+
+/// Where to try to write the log, best first.
+fn directories(
+    log_dir: Option<&Path>,
+    environment: &dyn Fn(&str) -> Option<OsString>,
+) -> Vec<PathBuf> {
+    if let Some(directory) = log_dir {
+        return vec![directory.to_owned()];
+    }
+    let below = |variable: &str, parts: [&str; 2]| {
+        environment(variable)
+            .filter(|base| !base.is_empty())
+            .map(|base| PathBuf::from(base).join(parts.iter().collect::<PathBuf>()))
+    };
+    if cfg!(windows) {
+        below("LOCALAPPDATA", ["dbsync", "logs"])
+            .into_iter()
+            .collect()
+    } else {
+        let own = below("HOME", [".dbsync", "logs"]);
+        std::iter::once(PathBuf::from("/var/log/dbsync"))
+            .chain(own)
+            .collect()
+    }
+}
+
+/// The log in the first directory that takes it, and the line about it for the admin.
+fn open_first(
+    directories: &[PathBuf],
+    stem: &str,
+    limits: Limits,
+    clock: &dyn Fn() -> Clock,
+) -> (Option<RotatingLog>, String) {
+    let mut failures = Vec::new();
+    for directory in directories {
+        match RotatingLog::create(directory, stem, limits, clock()) {
+            Ok(log) => {
+                let notice = format!("log file: {}", log.path().display());
+                return (Some(log), notice);
+            }
+            Err(error) => failures.push(format!("{}: {error}", directory.display())),
+        }
+    }
+    let reasons = if failures.is_empty() {
+        "no directory is known".to_owned()
+    } else {
+        failures.join("; ")
+    };
+    let notice =
+        format!("cannot write a log file: {reasons} (give --log-dir); logging to standard output");
+    (None, notice)
+}
+
+/// What goes where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Levels {
+    file: LevelFilter,
+    stdout: LevelFilter,
+}
+
+impl Levels {
+    /// `--l` is for the file, and for standard output where there is none; `--v` for standard output.
+    fn new(settings: &Settings, has_file: bool) -> Levels {
+        // The vendor's levels are critical, error, warning, notice, info and debug.
+        let asked = match settings.log_level {
+            0 => LevelFilter::Off,
+            1 => LevelFilter::Error,
+            2 => LevelFilter::Warn,
+            3 | 4 => LevelFilter::Info,
+            _ => LevelFilter::Debug,
+        };
+        let stdout = match (settings.verbose, has_file) {
+            (true, _) => LevelFilter::Debug,
+            (false, true) => LevelFilter::Error,
+            (false, false) => asked.max(LevelFilter::Error),
+        };
+        Levels {
+            file: asked,
+            stdout,
+        }
+    }
+}
+
+/// Passes each line on to the file and to standard output.
+struct Logger<W: Write + Send + 'static> {
+    file: Option<Box<WriteLogger<RotatingLog>>>,
+    stdout: Box<WriteLogger<W>>,
+}
+
+impl<W: Write + Send + 'static> Logger<W> {
+    fn new(levels: Levels, file: Option<RotatingLog>, stdout: W) -> Self {
+        Logger {
+            file: file.map(|file| WriteLogger::new(levels.file, line_format(), file)),
+            stdout: WriteLogger::new(levels.stdout, line_format(), stdout),
+        }
+    }
+}
+
+impl<W: Write + Send + 'static> Log for Logger<W> {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let own = metadata.target() == OWN_CRATE
+            || metadata
+                .target()
+                .strip_prefix(OWN_CRATE)
+                .is_some_and(|rest| rest.starts_with("::"));
+        (own || metadata.level() <= Level::Warn)
+            && (self.stdout.enabled(metadata)
+                || self
+                    .file
+                    .as_ref()
+                    .is_some_and(|file| file.enabled(metadata)))
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let text = one_line(&record.args().to_string());
+        let metadata = record.metadata().clone();
+        if let Some(file) = &self.file {
+            file.log(
+                &Record::builder()
+                    .metadata(metadata.clone())
+                    .args(format_args!("{text}"))
+                    .build(),
+            );
+        }
+        self.stdout.log(
+            &Record::builder()
+                .metadata(metadata)
+                .args(format_args!("{text}"))
+                .build(),
+        );
+    }
+
+    fn flush(&self) {
+        if let Some(file) = &self.file {
+            file.flush();
+        }
+        self.stdout.flush();
+    }
+}
+
+/// A message without line breaks and control characters: what a server says must not look like a line of its own,
+/// nor steer a terminal.
+fn one_line(text: &str) -> String {
+    text.trim_end()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+fn line_format() -> Config {
+    ConfigBuilder::new()
+        .set_time_format_custom(format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+        ))
+        .set_time_level(LevelFilter::Error)
+        .set_level_padding(LevelPadding::Right)
+        .set_thread_level(LevelFilter::Off)
+        .set_target_level(LevelFilter::Off)
+        .set_location_level(LevelFilter::Off)
+        .build()
+}
+
+#[cfg(test)]
+mod tests;

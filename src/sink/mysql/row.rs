@@ -1,0 +1,101 @@
+//! One row as text, for a statement or for the bulk loader.
+
+use std::collections::BTreeMap;
+
+use super::Prepared;
+use super::column::{Fitted, Holds, Shortage, WIDEST, fit, measure};
+use super::literal::push_text;
+use crate::error::{Error, Result};
+use crate::sink::load::{NULL, push_field};
+use crate::tables::batch::Row;
+
+/// How a row is written down.
+pub(super) struct Form {
+    begin: &'static str,
+    between: &'static str,
+    end: &'static str,
+    null: &'static str,
+    text: fn(&mut String, &str),
+}
+
+/// `('a','b')`
+pub(super) const LITERALS: Form = Form {
+    begin: "(",
+    between: ",",
+    end: ")",
+    null: "NULL",
+    text: push_text,
+};
+
+/// A line of `LOAD DATA`, with its defaults.
+pub(super) const LINE: Form = Form {
+    begin: "",
+    between: "\t",
+    end: "\n",
+    null: NULL,
+    text: |line, value| push_field(line, value, "\\0"),
+};
+
+/// What happened to numbers of one column.
+#[derive(Default)]
+pub(super) struct Numbers {
+    pub(super) rounded: u64,
+    pub(super) left_out: u64,
+}
+
+/// Appends a row. A value that the server would change without an error is refused here.
+pub(super) fn push_row(
+    sql: &mut String,
+    form: &Form,
+    table: &Prepared,
+    row: Row<'_>,
+    narrow: &[bool],
+    numbers: &mut BTreeMap<usize, Numbers>,
+) -> Result<()> {
+    sql.push_str(form.begin);
+    for (at, column) in table.columns.iter().enumerate() {
+        if at > 0 {
+            sql.push_str(form.between);
+        }
+        let (Some(value), Some(real)) = (
+            row.get(column.position),
+            table.real.columns.get(column.real),
+        ) else {
+            sql.push_str(form.null);
+            continue;
+        };
+        if narrow.get(at).copied().unwrap_or_default() {
+            let mut shortage = Shortage::default();
+            measure(&real.holds, column.kind, value, &mut shortage);
+            if shortage.characters > 0
+                || shortage.not_a_number
+                || (shortage.number && real.holds != Holds::Number(WIDEST))
+            {
+                return Err(Error::data(format!(
+                    "table {}: the column {} ({}) can't hold the value of the row {}, and can't be widened",
+                    table.name,
+                    real.name,
+                    real.declared,
+                    row.key()
+                )));
+            }
+        }
+        if real.holds != Holds::Number(WIDEST) {
+            (form.text)(sql, value);
+            continue;
+        }
+        match fit(value) {
+            Fitted::Exact(text) => (form.text)(sql, text),
+            Fitted::Rounded(text) => {
+                numbers.entry(column.real).or_default().rounded += 1;
+                (form.text)(sql, text);
+            }
+            Fitted::None => {
+                numbers.entry(column.real).or_default().left_out += 1;
+                sql.push_str(form.null);
+            }
+        }
+    }
+    sql.push_str(form.end);
+    Ok(())
+}

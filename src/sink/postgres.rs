@@ -1,0 +1,335 @@
+//! PostgreSQL as a destination.
+
+mod catalog;
+mod check;
+mod connect;
+mod define;
+mod error;
+mod fit;
+mod index;
+mod load;
+mod transaction;
+mod upsert;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use ::postgres::Client;
+use ::postgres::types::Type;
+
+use super::dialect::POSTGRES;
+use super::load::Loading;
+use super::url::PostgresUrl;
+use super::{CheckLine, MissingColumn, Sink, StoredContact};
+use crate::error::{Error, ErrorKind, Result};
+use crate::tables::batch::Batch;
+use crate::tables::schema::{Schema, Table, TableSchema};
+use crate::tls::Roots;
+use connect::Session;
+use define::note;
+use error::Server;
+use fit::{Class, Wider};
+use transaction::{fill, key_is_one_of, prepared};
+use upsert::{Upsert, without_nul};
+
+/// One connection to a PostgreSQL server, version 9.5 or later.
+///
+/// Tables are looked for on the search path, and created in its first schema.
+pub struct PostgresSink {
+    client: Client,
+    session: Session,
+    tables: [Option<Upsert>; 5],
+    /// Columns that can't be widened, and why, so that it is not tried for each batch.
+    fixed: HashMap<(Table, String), String>,
+    /// What was logged once.
+    noted: HashSet<String>,
+    loading: Loading,
+}
+
+impl PostgresSink {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`Setup`](ErrorKind::Setup) where the admin has to mend something (password, database, certificate,
+    /// read-only server), [`Transient`](ErrorKind::Transient) where the server can't be reached now.
+    pub fn open(url: &PostgresUrl, roots: &Roots) -> Result<Self> {
+        let (client, session) = connect::connect(url, roots)?;
+        Ok(PostgresSink {
+            client,
+            session,
+            tables: [const { None }; 5],
+            fixed: HashMap::new(),
+            noted: HashSet::new(),
+            loading: Loading::default(),
+        })
+    }
+
+    /// Reads the real columns of a table and makes the statement for them.
+    fn plan(&mut self, wanted: &Arc<TableSchema>, relation: catalog::Relation) -> Result<()> {
+        let server = &self.session.server;
+        let failed = |e| {
+            server.error(
+                &e,
+                &format!("cannot read the columns of table {}", relation.quoted()),
+                "",
+            )
+        };
+        let columns = catalog::columns(&mut self.client, &relation).map_err(failed)?;
+        let indexes = catalog::indexes(&mut self.client, &relation).map_err(failed)?;
+        define::require_unique_key(server, wanted, &relation, &columns, &indexes)?;
+        for column in columns
+            .iter()
+            .filter(|c| !c.writable && wanted.position(&c.name).is_some())
+        {
+            let name = POSTGRES.quote(&column.name);
+            let text = format!(
+                "column {name} of table {} is made by the server and left alone",
+                relation.quoted()
+            );
+            note(&mut self.noted, text);
+        }
+        let upsert = Upsert::new(wanted, relation, &columns);
+        if let Some(slot) = self.tables.get_mut(wanted.table.index()) {
+            *slot = Some(upsert);
+        }
+        Ok(())
+    }
+
+    /// Looks at the values of a batch; widens the columns that they don't fit into.
+    fn make_room(&mut self, batch: &Batch, table: Table) -> Result<()> {
+        let upsert = prepared(&self.tables, table)?;
+        let (wanted, relation) = (Arc::clone(&upsert.wanted), upsert.relation.clone());
+        let findings: Vec<_> = upsert.survey(batch.rows(table));
+        let mut wider = Vec::new();
+        for (target, finding) in upsert.targets.iter().zip(findings) {
+            let name = POSTGRES.quote(&target.name);
+            if finding.nuls > 0 && self.noted.insert(format!("NUL {table:?} {name}")) {
+                log::warn!(
+                    "column {name} of table {}: {} values hold NUL characters, which PostgreSQL can't store: replaced by ␀",
+                    relation.quoted(),
+                    finding.nuls
+                );
+            }
+            if let Some(to) = finding.wider {
+                wider.push((target.name.clone(), target.class, to));
+            }
+        }
+        if wider.is_empty() {
+            return Ok(());
+        }
+        let mut refused = None;
+        for (column, class, to) in wider {
+            let key = (table, column);
+            if !self.fixed.contains_key(&key)
+                && let Err(error) = widen(
+                    &mut self.client,
+                    &self.session.server,
+                    &relation,
+                    &key.1,
+                    class,
+                    to,
+                )
+            {
+                if error.kind() == ErrorKind::Transient {
+                    return Err(error);
+                }
+                log::warn!("{error}: rows that don't fit are set aside");
+                self.fixed.insert(key.clone(), error.to_string());
+            }
+            if let Some(reason) = self.fixed.get(&key) {
+                refused = Some(Error::data(format!("a value does not fit: {reason}")));
+            }
+        }
+        // Also where one was refused: casts of the others must be those of their new types.
+        self.plan(&wanted, relation)?;
+        refused.map_or(Ok(()), Err)
+    }
+}
+
+impl Sink for PostgresSink {
+    fn columns(&mut self, table: &TableSchema) -> Result<Vec<String>> {
+        let server = &self.session.server;
+        let Some(relation) = define::locate(&mut self.client, server, &table.name)? else {
+            return Ok(Vec::new());
+        };
+        let columns = catalog::columns(&mut self.client, &relation).map_err(|e| {
+            server.error(
+                &e,
+                &format!("cannot read the columns of table \"{}\"", table.name),
+                "",
+            )
+        })?;
+        Ok(columns.into_iter().map(|column| column.name).collect())
+    }
+
+    fn prepare(&mut self, schema: &Schema) -> Result<Vec<MissingColumn>> {
+        let mut missing = Vec::new();
+        for wanted in schema.tables() {
+            let relation = define::table(
+                &mut self.client,
+                &self.session.server,
+                wanted,
+                &mut self.noted,
+            )?;
+            let failed =
+                define::missing_columns(&mut self.client, &self.session.server, wanted, &relation)?;
+            missing.extend(failed.into_iter().map(|failed| MissingColumn {
+                table: wanted.table,
+                column: failed.column,
+                reason: failed.reason,
+            }));
+            self.plan(wanted, relation.clone())?;
+            index::indexes(
+                &mut self.client,
+                &self.session.server,
+                wanted,
+                &relation,
+                &mut self.noted,
+            )?;
+        }
+        Ok(missing)
+    }
+
+    fn stored(&mut self, ids: &[&str]) -> Result<Vec<StoredContact>> {
+        let upsert = prepared(&self.tables, Table::Contacts)?;
+        let table = upsert.relation.quoted();
+        let text = |name: &str| match upsert.target(name) {
+            Some(_) => format!("{}::text", POSTGRES.quote(name)),
+            None => "NULL::text".to_owned(),
+        };
+        let key = Table::Contacts.key();
+        let sql = format!(
+            "SELECT {}, {}, {} FROM {table} WHERE {}",
+            text(key),
+            text("$md5"),
+            text("$changed"),
+            key_is_one_of(upsert)
+        );
+        let ids: Vec<_> = ids.iter().map(|id| without_nul(id)).collect();
+        let failed = |e| {
+            let grant = format!(
+                "GRANT SELECT ON {table} TO \"{}\"",
+                self.session.server.user
+            );
+            self.session
+                .server
+                .error(&e, &format!("cannot read table {table}"), &grant)
+        };
+        let rows = self
+            .client
+            .query_typed(&sql, &[(&ids, Type::TEXT_ARRAY)])
+            .map_err(failed)?;
+        rows.iter()
+            .map(|row| {
+                Ok(StoredContact {
+                    id: row.try_get(0)?,
+                    md5: row.try_get(1)?,
+                    changed: row.try_get(2)?,
+                })
+            })
+            .collect::<std::result::Result<_, _>>()
+            .map_err(failed)
+    }
+
+    fn distrust_after(&mut self, stamp: &str) -> Result<u64> {
+        let upsert = prepared(&self.tables, Table::Contacts)?;
+        let table = upsert.relation.quoted();
+        if upsert.target("$md5").is_none() {
+            return Ok(0);
+        }
+        let later = match upsert.target("$changed") {
+            None => "true".to_owned(),
+            Some(target) => {
+                let changed = POSTGRES.quote("$changed");
+                let comparison = match target.class {
+                    // Stamps sort as bytes; the database's own collation may do otherwise.
+                    Class::Text(_) => format!("{changed}::text COLLATE \"C\" > $1::text"),
+                    _ => format!("{changed} > $1::text::{}", target.cast),
+                };
+                format!("({changed} IS NULL OR {comparison})")
+            }
+        };
+        let sql =
+            format!("UPDATE {table} SET \"$md5\" = NULL WHERE \"$md5\" IS NOT NULL AND {later}");
+        self.client
+            .execute_typed(&sql, &[(&stamp, Type::TEXT)])
+            .map_err(|e| {
+                let grant = format!(
+                    "GRANT SELECT, UPDATE ON {table} TO \"{}\"",
+                    self.session.server.user
+                );
+                self.session
+                    .server
+                    .error(&e, &format!("cannot update table {table}"), &grant)
+            })
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        let filled: Vec<Table> = Table::ALL
+            .into_iter()
+            .filter(|table| !batch.rows(*table).is_empty())
+            .collect();
+        for table in &filled {
+            self.make_room(batch, *table)?;
+        }
+        let server = &self.session.server;
+        let failed = |e| server.error(&e, "cannot start a transaction", "");
+        let mut transaction = self.client.transaction().map_err(failed)?;
+        let loading = &mut self.loading;
+        match fill(
+            &mut transaction,
+            &self.tables,
+            server,
+            batch,
+            &filled,
+            loading,
+        ) {
+            Ok(()) => transaction
+                .commit()
+                .map_err(|e| server.error(&e, "cannot commit a batch", "")),
+            Err(error) => {
+                // Where this fails too, the connection is gone, and with it the transaction.
+                let _ = transaction.rollback();
+                Err(error)
+            }
+        }
+    }
+
+    fn check(&mut self, schema: &Schema) -> Result<Vec<CheckLine>> {
+        check::check(&mut self.client, &self.session, schema)
+    }
+}
+
+fn widen(
+    client: &mut Client,
+    server: &Server,
+    relation: &catalog::Relation,
+    column: &str,
+    class: Class,
+    to: Wider,
+) -> Result<()> {
+    let (table, name) = (relation.quoted(), POSTGRES.quote(column));
+    let to = match to {
+        Wider::Numeric => "numeric",
+        Wider::Text => "text",
+    };
+    // Text columns hold our booleans as 1 and 0.
+    let using = match class {
+        Class::Bool => format!(" USING CASE {name} WHEN true THEN '1' WHEN false THEN '0' END"),
+        _ => String::new(),
+    };
+    client
+        .batch_execute(&format!(
+            "ALTER TABLE {table} ALTER COLUMN {name} TYPE {to}{using}"
+        ))
+        .map_err(|e| {
+            let grant = format!("ALTER TABLE {table} OWNER TO \"{}\"", server.user);
+            server.error(
+                &e,
+                &format!("cannot change column {name} of table {table} to {to}"),
+                &grant,
+            )
+        })?;
+    log::warn!("column {name} of table {table} was too narrow for a value: it is now {to}");
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! What PostgreSQL's errors mean to us: from SQLSTATE to a kind and a sentence.
+
+use std::error::Error as _;
+
+use postgres::error::DbError;
+
+use crate::error::{Error, ErrorKind};
+
+/// Names the server in messages.
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    /// `host:port`, or the directory of the socket.
+    pub(super) address: String,
+    pub(super) user: String,
+    pub(super) database: String,
+}
+
+impl Server {
+    /// The error of a connection attempt.
+    pub(super) fn login_error(&self, error: &postgres::Error) -> Error {
+        let Server {
+            address,
+            user,
+            database,
+        } = self;
+        let failed = |kind, reason: &str| {
+            let text = format!("cannot log in to PostgreSQL at {address} as \"{user}\": {reason}");
+            Error::new(kind, text)
+        };
+        let setup = |reason: &str| failed(ErrorKind::Setup, reason);
+        if let Some(db) = error.as_db_error() {
+            return match db.code().code() {
+                "28P01" => setup("password rejected (check --url)"),
+                "28000" => setup(&format!(
+                    "{} (check the role in --url, and pg_hba.conf on the server)",
+                    db.message()
+                )),
+                "3D000" => setup(&format!(
+                    "the database \"{database}\" does not exist (check --url, or create it)"
+                )),
+                "42501" => setup(&format!(
+                    "{} (grant it: GRANT CONNECT ON DATABASE \"{database}\" TO \"{user}\")",
+                    db.message()
+                )),
+                _ => {
+                    let (kind, reason) = explain(db, "");
+                    failed(kind, &reason)
+                }
+            };
+        }
+        let causes = causes(error);
+        match error.to_string().as_str() {
+            "invalid configuration" if causes.contains("password missing") => {
+                setup("the server asks for a password (put it into --url)")
+            }
+            "error performing TLS handshake" => {
+                let reason = tls_reason(error, &causes);
+                let kind = if reason.is_some() {
+                    ErrorKind::Setup
+                } else {
+                    ErrorKind::Transient
+                };
+                let reason = reason.unwrap_or(causes);
+                Error::new(
+                    kind,
+                    format!("cannot encrypt the connection to PostgreSQL at {address}: {reason}"),
+                )
+            }
+            "authentication error" | "invalid configuration" => setup(&causes),
+            _ if causes.contains("database does not allow writes") => {
+                setup("the server is read-only (a standby?): name the primary server in --url")
+            }
+            _ => Error::transient(format!("cannot reach PostgreSQL at {address}: {causes}")),
+        }
+    }
+
+    /// The error of a statement. `tried` says what was tried on what (`cannot write table "x"`); `grant` is
+    /// the statement that gives the privilege for it, for an admin to run.
+    pub(super) fn error(&self, error: &postgres::Error, tried: &str, grant: &str) -> Error {
+        let address = &self.address;
+        let Some(db) = error.as_db_error() else {
+            let causes = causes(error);
+            return Error::transient(format!("{tried} in PostgreSQL at {address}: {causes}"));
+        };
+        let (kind, reason) = explain(db, grant);
+        Error::new(
+            kind,
+            format!("{tried} in PostgreSQL at {address}: {reason}"),
+        )
+    }
+}
+
+/// The kind of an error the server reported, and the reason without any stored or sent value.
+pub(super) fn explain(db: &DbError, grant: &str) -> (ErrorKind, String) {
+    let code = db.code().code();
+    let message = db.message();
+    let class = code.get(..2).unwrap_or_default();
+    match (class, code) {
+        (_, "42501") if grant.is_empty() => (ErrorKind::Setup, format!("{message} (42501)")),
+        (_, "42501") => (
+            ErrorKind::Setup,
+            format!("{message} (a superuser or the owner must run: {grant})"),
+        ),
+        (_, "25006") => (
+            ErrorKind::Setup,
+            "the server is read-only (a standby?): name the primary server in --url".to_owned(),
+        ),
+        (_, "3F000") => (
+            ErrorKind::Setup,
+            "search_path of the role names no schema that exists and that it may use (create one, GRANT USAGE on it, or ALTER ROLE … SET search_path)"
+                .to_owned(),
+        ),
+        // Dropped or changed by someone: opening anew creates them again.
+        (_, "42P01" | "42703" | "42P10") => (
+            ErrorKind::Transient,
+            format!("table or column is gone: {message} ({code})"),
+        ),
+        (_, "54011") => (ErrorKind::Setup, format!("{message} ({code})")),
+        // A prepared plan that no longer fits, after someone changed a type.
+        (_, "0A000") if db.routine() == Some("RevalidateCachedQuery") => {
+            (ErrorKind::Transient, format!("{message} ({code})"))
+        }
+        // 54: index row size, row size. 21: one key twice in a statement. 09, 27, 2F, 38, 39, P0: a trigger.
+        ("22" | "23" | "21" | "44" | "54" | "09" | "27" | "2F" | "38" | "39" | "P0", _) => {
+            (ErrorKind::Data, refusal(db))
+        }
+        ("08" | "40" | "53" | "55" | "57" | "58" | "25" | "XX", _) => {
+            (ErrorKind::Transient, format!("{message} ({code})"))
+        }
+        _ => (ErrorKind::Setup, format!("{message} ({code})")),
+    }
+}
+
+/// Why the server refused data. Its own message is left out: it quotes values.
+fn refusal(db: &DbError) -> String {
+    let code = db.code().code();
+    let mut reason = match code {
+        "22001" => "a text is longer than its column",
+        "22003" => "a number is too large for its column",
+        "22007" | "22008" | "22P02" => "a value does not fit the type of its column",
+        "22021" | "22P05" => "a text holds characters that the database's encoding lacks",
+        "23502" => "a value is missing",
+        "23503" => "a foreign key is violated",
+        "23505" => "a unique key is violated",
+        "23514" => "a check constraint is violated",
+        "54000" => "a row or an index entry is too large",
+        _ if code.starts_with("P0") => "a trigger refused it",
+        _ => "the data was refused",
+    }
+    .to_owned();
+    for (what, name) in [
+        ("table", db.table()),
+        ("column", db.column()),
+        ("constraint", db.constraint()),
+    ] {
+        if let Some(name) = name {
+            reason.push_str(&format!(", {what} \"{name}\""));
+        }
+    }
+    reason.push_str(&format!(" ({code})"));
+    reason
+}
+
+/// Whether an error came from the TLS handshake.
+pub(super) fn is_tls(error: &postgres::Error) -> bool {
+    error.to_string() == "error performing TLS handshake"
+}
+
+fn causes(error: &postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    if cause.is_some() {
+        text.clear();
+    }
+    while let Some(error) = cause {
+        let part = error.to_string();
+        // io::Error repeats its inner error.
+        if !text.contains(&part) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&part);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Why TLS failed for good, and what to do; `None` for what may pass.
+fn tls_reason(error: &postgres::Error, causes: &str) -> Option<String> {
+    if causes.contains("server does not support TLS") {
+        return Some(
+            "the server has TLS switched off (switch it on there, or use sslmode=prefer in --url)"
+                .to_owned(),
+        );
+    }
+    let io = error.source()?.downcast_ref::<std::io::Error>()?;
+    match io.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => Some(
+            "its certificate comes from an authority that is not trusted (name the authority's certificate with --ca-file)"
+                .to_owned(),
+        ),
+        rustls::Error::InvalidCertificate(reason) => {
+            Some(format!("its certificate is not accepted: {reason}"))
+        }
+        other => Some(other.to_string()),
+    }
+}

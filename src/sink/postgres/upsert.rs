@@ -1,0 +1,167 @@
+//! One statement per table that writes all rows of a batch, and the look at the values before it is sent.
+//!
+//! `INSERT … SELECT unnest($1), unnest($2), … ON CONFLICT …` with one array of texts per column: one round trip,
+//! no temporary table. Measured with 500 contacts of 60 columns and 5,000 rows of 22 columns per batch, it is about as
+//! fast as COPY into a temporary table followed by `INSERT … SELECT`, and faster than `FROM unnest($1, $2, …)`.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use postgres::types::{ToSql, Type};
+use postgres::{Error, Transaction};
+
+use super::catalog::{DbColumn, Relation};
+use super::fit::{Class, Wider, misfit};
+use crate::sink::dialect::POSTGRES;
+use crate::tables::batch::Rows;
+use crate::tables::schema::{ColumnKind, TableSchema};
+
+/// What takes the place of the NUL character, which PostgreSQL can't hold.
+pub(super) const NUL_SIGN: &str = "\u{2400}";
+
+/// A column that is written.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// Position in the rows.
+    pub(super) source: usize,
+    pub(super) name: String,
+    pub(super) kind: ColumnKind,
+    pub(super) class: Class,
+    pub(super) cast: String,
+}
+
+/// How to write one table.
+#[derive(Debug)]
+pub(super) struct Upsert {
+    pub(super) wanted: Arc<TableSchema>,
+    pub(super) relation: Relation,
+    pub(super) targets: Vec<Target>,
+    sql: String,
+    /// `COPY … FROM STDIN` of the same columns.
+    pub(super) copy: String,
+}
+
+/// What a look at the values of one column found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// What the column has to become.
+    pub(super) wider: Option<Wider>,
+    /// Number of values with a NUL character.
+    pub(super) nuls: usize,
+}
+
+impl Upsert {
+    pub(super) fn new(wanted: &Arc<TableSchema>, relation: Relation, present: &[DbColumn]) -> Self {
+        let targets: Vec<Target> = (wanted.columns.iter().enumerate())
+            .filter_map(|(source, column)| {
+                let found = present
+                    .iter()
+                    .find(|p| p.writable && p.name == column.name)?;
+                Some(Target {
+                    source,
+                    name: column.name.clone(),
+                    kind: column.kind,
+                    class: found.class,
+                    cast: found.cast.clone(),
+                })
+            })
+            .collect();
+        let sql = statement(&relation, wanted.table.key(), &targets);
+        let copy = format!(
+            "COPY {} ({}) FROM STDIN",
+            relation.quoted(),
+            names(&targets)
+        );
+        Upsert {
+            wanted: Arc::clone(wanted),
+            relation,
+            targets,
+            sql,
+            copy,
+        }
+    }
+
+    /// Looks at all values; one finding per target.
+    pub(super) fn survey(&self, rows: &Rows) -> Vec<Finding> {
+        let nuls = rows.contains_nul();
+        let look = |target: &Target| {
+            let mut finding = Finding::default();
+            if !nuls && target.class.takes_all() {
+                return finding;
+            }
+            for value in rows.iter().filter_map(|row| row.get(target.source)) {
+                if nuls && value.contains('\0') {
+                    finding.nuls += 1;
+                }
+                if !target.class.takes_all() {
+                    finding.wider = finding.wider.max(misfit(target.class, target.kind, value));
+                }
+            }
+            finding
+        };
+        self.targets.iter().map(look).collect()
+    }
+
+    /// Inserts the rows, or replaces those with the same key. The rows hold no key twice.
+    pub(super) fn run(&self, transaction: &mut Transaction<'_>, rows: &Rows) -> Result<u64, Error> {
+        let arrays: Vec<Vec<Option<Cow<'_, str>>>> = (self.targets.iter())
+            .map(|target| {
+                rows.iter()
+                    .map(|row| row.get(target.source).map(without_nul))
+                    .collect()
+            })
+            .collect();
+        let parameters: Vec<(&(dyn ToSql + Sync), Type)> = arrays
+            .iter()
+            .map(|array| (array as &(dyn ToSql + Sync), Type::TEXT_ARRAY))
+            .collect();
+        // Unnamed, so that a pooler between us and the server does no harm.
+        transaction.execute_typed(&self.sql, &parameters)
+    }
+
+    /// One column of the table, if it is written.
+    pub(super) fn target(&self, column: &str) -> Option<&Target> {
+        self.targets.iter().find(|target| target.name == column)
+    }
+}
+
+/// The value as PostgreSQL can hold it.
+pub(super) fn without_nul(value: &str) -> Cow<'_, str> {
+    if value.contains('\0') {
+        Cow::Owned(value.replace('\0', NUL_SIGN))
+    } else {
+        Cow::Borrowed(value)
+    }
+}
+
+fn names(targets: &[Target]) -> String {
+    let names: Vec<String> = (targets.iter())
+        .map(|target| POSTGRES.quote(&target.name))
+        .collect();
+    names.join(", ")
+}
+
+fn statement(relation: &Relation, key: &str, targets: &[Target]) -> String {
+    let list = |text: &mut dyn FnMut((usize, &Target)) -> String| {
+        let texts: Vec<String> = targets.iter().enumerate().map(text).collect();
+        texts.join(", ")
+    };
+    let names = names(targets);
+    let values = list(&mut |(i, target)| match target.class {
+        // Assigned, not cast: too long a text is an error then, and not cut.
+        Class::Text(_) => format!("unnest(${}::text[])", i + 1),
+        _ => format!("unnest(${}::text[])::{}", i + 1, target.cast),
+    });
+    let updates: Vec<String> = (targets.iter().filter(|target| target.name != key))
+        .map(|target| {
+            let name = POSTGRES.quote(&target.name);
+            format!("{name} = EXCLUDED.{name}")
+        })
+        .collect();
+    format!(
+        "INSERT INTO {} ({names}) SELECT {values} ON CONFLICT ({}) DO UPDATE SET {}",
+        relation.quoted(),
+        POSTGRES.quote(key),
+        updates.join(", ")
+    )
+}

@@ -1,0 +1,270 @@
+//! What outlives a run: the checkpoint file and the lock, one pair per campaign and target.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use md5::{Digest, Md5};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The most contacts that are remembered for another try; beyond it the oldest are forgotten, and logged.
+pub const MOST_RETRIES: usize = 10_000;
+
+/// How far the copy of one campaign in one target has come. All times are Dialfire's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Checkpoint {
+    /// Everything that happened before is stored.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub poll: Option<OffsetDateTime>,
+    /// Nothing from before is looked for; `None` means the campaign's whole past is.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub since: Option<OffsetDateTime>,
+    /// When the last three hours were last read again.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub look_back: Option<OffsetDateTime>,
+    /// When the list of contacts was last compared with the database.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub reconcile: Option<OffsetDateTime>,
+    /// What rows depend on besides the documents (filter, fields), as a checksum.
+    pub shape: String,
+    /// A stored `$md5` counts only if the row's `$changed` is later than this (RFC 3339 with seconds): rows written
+    /// up to then were written under another shape.
+    pub trusted_after: Option<String>,
+    /// Contacts with rows that the database refused, to be fetched again at the next reconcile.
+    pub retry: Vec<String>,
+    /// Inbound calls from here on are read again at the next reconcile, as the database refused one of then.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub refused_call: Option<OffsetDateTime>,
+    /// Tables were lost and made again: everything since `since` is to be listed once more.
+    pub refill: bool,
+}
+
+/// The state directory's files for one campaign and target.
+#[derive(Debug, Clone)]
+pub struct StateFiles {
+    directory: PathBuf,
+    stem: String,
+}
+
+/// The lock of one campaign and target; held until dropped. The operating system gives it back when the process
+/// dies, so that no stale lock outlives a power cut.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl StateFiles {
+    /// Finds or makes the state directory: `wanted` if given, else the first writable one of `places`.
+    ///
+    /// `target` identifies database and table prefix, without secrets.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Setup`] where no place can be written to.
+    pub fn locate(
+        wanted: Option<&Path>,
+        places: &[PathBuf],
+        campaign: &str,
+        target: &str,
+    ) -> Result<Self> {
+        let hash: String = Md5::digest(target.as_bytes())
+            .iter()
+            .take(6)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let stem = format!("{campaign}-{hash}");
+        let places = wanted.map_or_else(|| places.to_vec(), |wanted| vec![wanted.to_owned()]);
+        let mut reasons = Vec::new();
+        for directory in places {
+            match make_private_directory(&directory).and_then(|()| try_writing(&directory, &stem)) {
+                Ok(()) => return Ok(StateFiles { directory, stem }),
+                Err(error) => reasons.push(format!("{}: {error}", directory.display())),
+            }
+        }
+        Err(Error::setup(format!(
+            "cannot keep state: {} (check --state-dir)",
+            reasons.join("; ")
+        )))
+    }
+
+    /// A file of this campaign and target in the state directory.
+    pub fn path(&self, extension: &str) -> PathBuf {
+        self.directory.join(format!("{}.{extension}", self.stem))
+    }
+
+    /// The state directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Takes the lock, or says who has it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Locked`] where another process holds it.
+    pub fn lock(&self) -> Result<Lock> {
+        let path = self.path("lock");
+        let failed = |error: std::io::Error| {
+            Error::setup(format!(
+                "cannot lock {}: {error} (check --state-dir)",
+                path.display()
+            ))
+        };
+        let mut file = private_file(OpenOptions::new().read(true).write(true).create(true))
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // On Windows a locked file can't be read; the process is then not named.
+                let _ = file.read_to_string(&mut holder);
+                let holder = match holder.trim() {
+                    "" => String::from("another process"),
+                    pid => format!("process {pid}"),
+                };
+                return Err(Error::new(
+                    ErrorKind::Locked,
+                    format!(
+                        "{holder} is copying this campaign into this target already (lock {})",
+                        path.display()
+                    ),
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        file.set_len(0).map_err(failed)?;
+        file.rewind().map_err(failed)?;
+        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        Ok(Lock { _file: file })
+    }
+
+    /// Reads the checkpoint; `None` where there is none yet. A damaged file is set aside, logged, and counts as none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Setup`] where the file can't be read.
+    pub fn load(&self) -> Result<Option<Checkpoint>> {
+        let path = self.path("json");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => String::new(),
+            Err(error) => {
+                return Err(Error::setup(format!(
+                    "cannot read {}: {error} (check --state-dir)",
+                    path.display()
+                )));
+            }
+        };
+        match serde_json::from_str(&text) {
+            Ok(checkpoint) => Ok(Some(checkpoint)),
+            Err(error) => {
+                let aside = self.path("damaged.json");
+                log::error!(
+                    "the checkpoint {} is damaged ({error}): starting without it, the file is kept as {}",
+                    path.display(),
+                    aside.display()
+                );
+                fs::rename(&path, &aside).map_err(|error| {
+                    Error::setup(format!(
+                        "cannot set {} aside: {error} (check --state-dir)",
+                        path.display()
+                    ))
+                })?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Writes the checkpoint so that either the old or the new one is there after a crash.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Transient`]: the disk may be full only for now.
+    pub fn save(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let path = self.path("json");
+        let write = || -> std::io::Result<()> {
+            let text = serde_json::to_string_pretty(checkpoint)?;
+            let temporary = self.path("json.new");
+            let mut file = private_file(OpenOptions::new().write(true).create(true).truncate(true))
+                .open(&temporary)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)?;
+            sync_directory(&self.directory)
+        };
+        write().map_err(|error| {
+            Error::transient(format!(
+                "cannot save the checkpoint {}: {error} (check --state-dir)",
+                path.display()
+            ))
+        })
+    }
+}
+
+/// The time in the vendor's state file `{directory}/{campaign}.json` of its client, if there is one: where a first
+/// run of ours starts.
+pub fn old_client_timestamp(
+    directories: &[PathBuf],
+    campaign: &str,
+) -> Option<(PathBuf, OffsetDateTime)> {
+    #[derive(Deserialize)]
+    struct OldState {
+        timestamp: String,
+    }
+    directories.iter().find_map(|directory| {
+        let path = directory.join(format!("{campaign}.json"));
+        let state: OldState = serde_json::from_str(&fs::read_to_string(&path).ok()?).ok()?;
+        let text = state.timestamp.trim();
+        let text = if text.ends_with('Z') {
+            text.to_owned()
+        } else {
+            format!("{text}Z")
+        };
+        let time =
+            OffsetDateTime::parse(&text, &time::format_description::well_known::Rfc3339).ok()?;
+        Some((path, time))
+    })
+}
+
+/// Opens files that only their owner may read.
+pub fn private_file(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options
+}
+
+/// Makes a directory that only its owner may enter, with its parents; an existing one is left as it is.
+pub fn make_private_directory(path: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(path)
+}
+
+fn try_writing(directory: &Path, stem: &str) -> std::io::Result<()> {
+    let path = directory.join(format!("{stem}.lock"));
+    private_file(OpenOptions::new().append(true).create(true))
+        .open(path)
+        .map(drop)
+}
+
+/// Makes a rename durable.
+fn sync_directory(directory: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    File::open(directory)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = directory;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

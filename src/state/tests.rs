@@ -1,0 +1,153 @@
+//! Checkpoints that survive, locks that hold.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn directory(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("dbsync2-state-{}-{name}", std::process::id()));
+    let _ = fs::remove_dir_all(&path);
+    path
+}
+
+fn files(directory: &Path, target: &str) -> StateFiles {
+    StateFiles::locate(Some(directory), &[], "CAMPAIGN", target).unwrap()
+}
+
+fn checkpoint() -> Checkpoint {
+    Checkpoint {
+        poll: Some(time::macros::datetime!(2024-03-05 09:15:42 UTC)),
+        shape: "abc".to_owned(),
+        trusted_after: Some("2024-03-05T00:00:00Z".to_owned()),
+        retry: vec!["A".to_owned()],
+        ..Checkpoint::default()
+    }
+}
+
+#[test]
+fn a_saved_checkpoint_is_loaded_again_and_belongs_to_its_target() {
+    let directory = directory("save");
+    let one = files(&directory, "postgres://a:5432/x dfire_");
+    assert_eq!(one.load().unwrap(), None);
+    one.save(&checkpoint()).unwrap();
+    assert_eq!(one.load().unwrap(), Some(checkpoint()));
+    assert_eq!(
+        files(&directory, "postgres://a:5432/y dfire_")
+            .load()
+            .unwrap(),
+        None
+    );
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_checkpoint_of_a_later_version_is_read_as_far_as_it_is_known() {
+    let directory = directory("later");
+    let files = files(&directory, "t");
+    fs::write(
+        files.path("json"),
+        r#"{"poll":"2024-03-05T09:15:42Z","news":[1]}"#,
+    )
+    .unwrap();
+    assert_eq!(files.load().unwrap().unwrap().poll, checkpoint().poll);
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_damaged_checkpoint_is_set_aside_wherever_it_was_cut() {
+    let directory = directory("damaged");
+    let files = files(&directory, "t");
+    files.save(&checkpoint()).unwrap();
+    let whole = fs::read(files.path("json")).unwrap();
+    for cut in 0..whole.len() - 1 {
+        fs::write(files.path("json"), whole.get(..cut).unwrap()).unwrap();
+        assert_eq!(files.load().unwrap(), None, "cut at {cut}");
+        assert!(!files.path("json").exists());
+        assert_eq!(fs::read(files.path("damaged.json")).unwrap().len(), cut);
+    }
+    fs::write(files.path("json"), [0xff, 0xfe]).unwrap();
+    assert_eq!(files.load().unwrap(), None);
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn the_lock_is_held_once_and_names_its_holder() {
+    let directory = directory("lock");
+    let files = files(&directory, "t");
+    let lock = files.lock().unwrap();
+    let error = files.lock().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked);
+    if cfg!(unix) {
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("process {} is copying", std::process::id())),
+            "{error}"
+        );
+    }
+    drop(lock);
+    files.lock().unwrap();
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn state_is_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = directory("private");
+    let files = files(&directory, "t");
+    files.save(&checkpoint()).unwrap();
+    let _lock = files.lock().unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&directory), 0o700);
+    assert_eq!(mode(&files.path("json")), 0o600);
+    assert_eq!(mode(&files.path("lock")), 0o600);
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn the_next_place_is_taken_where_the_first_cannot_be_written() {
+    let good = directory("fallback");
+    let files = StateFiles::locate(
+        None,
+        &[PathBuf::from("/dev/null/x"), good.clone()],
+        "C",
+        "t",
+    )
+    .unwrap();
+    assert_eq!(files.directory(), good);
+    let error = StateFiles::locate(None, &[PathBuf::from("/dev/null/x")], "C", "t").unwrap_err();
+    assert!(
+        error.to_string().contains("/dev/null/x") && error.to_string().contains("--state-dir"),
+        "{error}"
+    );
+    fs::remove_dir_all(good).unwrap();
+}
+
+#[test]
+fn the_old_clients_time_is_found() {
+    let directory = directory("old");
+    fs::create_dir_all(&directory).unwrap();
+    let places = [PathBuf::from("/nonexistent"), directory.clone()];
+    assert_eq!(old_client_timestamp(&places, "C"), None);
+    fs::write(
+        directory.join("C.json"),
+        r#"{"timestamp": "2024-03-05T09:15:42"}"#,
+    )
+    .unwrap();
+    assert_eq!(
+        old_client_timestamp(&places, "C").unwrap().1,
+        checkpoint().poll.unwrap()
+    );
+    fs::write(
+        directory.join("C.json"),
+        r#"{"timestamp": "2024-03-05T09:15:42.000Z"}"#,
+    )
+    .unwrap();
+    assert_eq!(
+        old_client_timestamp(&places, "C").unwrap().1,
+        checkpoint().poll.unwrap()
+    );
+    fs::write(directory.join("C.json"), "{").unwrap();
+    assert_eq!(old_client_timestamp(&places, "C"), None);
+    fs::remove_dir_all(directory).unwrap();
+}

@@ -1,0 +1,164 @@
+//! The status file: how things stand, as JSON for monitoring.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Serialize, Serializer};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::error::{Error, Result};
+
+/// What the status file says. Times are UTC, such as `2024-03-05T09:15:42.468Z`. No secrets, no contact values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Version of the program.
+    pub version: &'static str,
+    /// Campaign id.
+    pub campaign: String,
+    /// The mode, such as `db_sync`.
+    pub mode: &'static str,
+    /// The database without user and password.
+    pub target: String,
+    /// Process id.
+    pub pid: u32,
+    /// When the program was started.
+    #[serde(serialize_with = "time")]
+    pub started: OffsetDateTime,
+    /// When a round last ended without an error.
+    #[serde(serialize_with = "optional_time")]
+    pub last_success: Option<OffsetDateTime>,
+    /// Everything that happened before is in the database.
+    #[serde(serialize_with = "optional_time")]
+    pub checkpoint: Option<OffsetDateTime>,
+    /// Age of the checkpoint by the clock of Dialfire's server, in seconds.
+    pub lag_seconds: Option<u64>,
+    /// Rounds ended without an error since the start.
+    pub rounds: u64,
+    /// Rounds that failed since the start.
+    pub failed_rounds: u64,
+    /// Rows written since the start.
+    pub written: Totals,
+    /// Rows that the database refused and that lie in the reject file.
+    pub rejected: u64,
+    /// Contacts that were asked for and did not come.
+    pub unanswered: u64,
+    /// The last error, kept after it is over.
+    pub last_error: Option<LastError>,
+}
+
+/// Rows written per table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Rows of contacts.
+    pub contacts: u64,
+    /// Rows of transactions.
+    pub transactions: u64,
+    /// Rows of connections.
+    pub connections: u64,
+    /// Rows of recordings.
+    pub recordings: u64,
+    /// Rows of inbound calls.
+    pub inbound_calls: u64,
+}
+
+/// An error and its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LastError {
+    /// When it happened.
+    #[serde(serialize_with = "time")]
+    pub time: OffsetDateTime,
+    /// What the log says of it.
+    pub message: String,
+}
+
+impl Totals {
+    /// Adds the rows of a batch, in the order of [`Table::ALL`](crate::tables::schema::Table::ALL).
+    pub fn add(&mut self, rows: [usize; 5]) {
+        let [
+            contacts,
+            transactions,
+            connections,
+            recordings,
+            inbound_calls,
+        ] = rows.map(|count| u64::try_from(count).unwrap_or(u64::MAX));
+        for (total, count) in [
+            (&mut self.contacts, contacts),
+            (&mut self.transactions, transactions),
+            (&mut self.connections, connections),
+            (&mut self.recordings, recordings),
+            (&mut self.inbound_calls, inbound_calls),
+        ] {
+            *total = total.saturating_add(count);
+        }
+    }
+}
+
+/// Replaces the status file: a reader sees the old one or the new one, never a part.
+///
+/// # Errors
+/// [`Transient`](crate::error::ErrorKind::Transient) where it can't be written; the old file then stands as it was.
+pub fn write(path: &Path, status: &Status) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(status)
+        .map_err(|error| Error::transient(format!("cannot write the status as JSON: {error}")))?;
+    text.push(b'\n');
+    replace(path, &text).map_err(|error| {
+        Error::transient(format!(
+            "cannot write the status file {}: {error} (check --status-file)",
+            path.display()
+        ))
+    })
+}
+
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let temporary = temporary_beside(path)?;
+    // Left over from a process of the same id that was killed while writing.
+    let _ = fs::remove_file(&temporary);
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&temporary)?;
+        file.write_all(text)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
+/// In the same directory, as a file can be renamed only within its file system.
+fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "that is no file name"))?;
+    let mut temporary = std::ffi::OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    Ok(path.with_file_name(temporary))
+}
+
+fn time<S: Serializer>(time: &OffsetDateTime, to: S) -> std::result::Result<S::Ok, S::Error> {
+    let format =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    let text = time
+        .to_offset(time::UtcOffset::UTC)
+        .format(format)
+        .map_err(serde::ser::Error::custom)?;
+    to.serialize_str(&text)
+}
+
+fn optional_time<S: Serializer>(
+    at: &Option<OffsetDateTime>,
+    to: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => time(at, to),
+        None => to.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

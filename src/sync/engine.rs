@@ -1,0 +1,376 @@
+//! What all passes of a run share: the API, the database, the layout of the tables, and how far the copy has come.
+
+mod trust;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use time::OffsetDateTime;
+
+use super::board::Board;
+use super::fetch::{Fetchers, Job, Reader};
+use super::list::Scope;
+use super::pass::{Pass, Tally};
+use super::profile::Profile;
+use super::seen::Seen;
+use super::writer::{Writer, Written};
+use crate::cli::settings::Settings;
+use crate::dialfire::client::Client;
+use crate::error::Result;
+use crate::progress::{Progress, Step};
+use crate::shutdown::Shutdown;
+use crate::state::{Checkpoint, MOST_RETRIES, StateFiles};
+use crate::tables::batch::Batch;
+use crate::tables::fields::{CustomField, Layout, Naming, Slot};
+use crate::tables::filter::Filter;
+use crate::tables::rows::Remarks;
+use crate::tables::schema::Table;
+
+/// How many oddities of one kind are logged one by one; further ones are only counted.
+const ODDITIES_LOGGED: u64 = 5;
+
+/// Everything that a run works with.
+pub struct Engine {
+    settings: Settings,
+    client: Client,
+    fetchers: Fetchers,
+    writer: Writer,
+    layout: Arc<Layout>,
+    filter: Arc<Filter>,
+    files: StateFiles,
+    /// How far the copy has come. Saved by [`Engine::save`].
+    pub checkpoint: Checkpoint,
+    seen: Seen,
+    /// How things stand.
+    pub board: Rc<RefCell<Board>>,
+    profile: Profile,
+    progress: Progress<std::io::Stderr>,
+    shutdown: Shutdown,
+    oddities: HashMap<String, u64>,
+    started: bool,
+}
+
+/// What an [`Engine`] is made of.
+pub struct Parts {
+    /// What was asked for.
+    pub settings: Settings,
+    /// The API; it has answered once, so that its clock is known.
+    pub client: Client,
+    /// The database, not opened yet.
+    pub writer: Writer,
+    /// How it names columns.
+    pub naming: Naming,
+    /// The state directory.
+    pub files: StateFiles,
+    /// What was loaded from there.
+    pub checkpoint: Checkpoint,
+    /// How things stand.
+    pub board: Rc<RefCell<Board>>,
+    /// Where the time goes.
+    pub profile: Profile,
+    /// The order to end.
+    pub shutdown: Shutdown,
+}
+
+impl Engine {
+    /// Reads the campaign's fields, opens the database, and makes the tables what they have to be.
+    ///
+    /// # Errors
+    /// Whatever the admin has to mend.
+    pub fn start(parts: Parts) -> Result<Self> {
+        let Parts {
+            settings,
+            client,
+            mut writer,
+            naming,
+            files,
+            checkpoint,
+            board,
+            profile,
+            shutdown,
+        } = parts;
+        let fields = client.fields()?;
+        let filter = Arc::new(Filter {
+            mode: settings.filter,
+            task_prefixes: settings.task_prefixes.clone(),
+        });
+        let plain = Layout::new(&settings.table_prefix, naming, settings.fields, &[]);
+        let existing = writer.columns(plain.schema().table(Table::Contacts))?;
+        let mut layout = Layout::new(&settings.table_prefix, naming, settings.fields, &existing);
+        layout.add_fields(&custom_fields(&fields), &existing);
+        writer.prepare(layout.schema())?;
+        let reader = Reader {
+            client: client.clone(),
+            filter: Arc::clone(&filter),
+            profile: profile.clone(),
+        };
+        let mut engine = Engine {
+            fetchers: Fetchers::start(settings.workers, &reader)?,
+            settings,
+            client,
+            writer,
+            layout: Arc::new(layout),
+            filter,
+            files,
+            checkpoint,
+            seen: Seen::default(),
+            board,
+            profile,
+            progress: Progress::on_terminal(Instant::now()),
+            shutdown,
+            oddities: HashMap::new(),
+            started: false,
+        };
+        engine.distrust_other_shapes()?;
+        Ok(engine)
+    }
+
+    /// Runs a pass; contacts to try again at the next reconcile are put into the checkpoint.
+    ///
+    /// # Errors
+    /// Whatever kept the pass from being complete.
+    pub fn pass(&mut self, mut scope: Scope) -> Result<Tally> {
+        let again = if scope.contacts.is_some() {
+            std::mem::take(&mut self.checkpoint.retry)
+        } else {
+            Vec::new()
+        };
+        let refused_call = if scope.contacts.is_some() {
+            self.checkpoint.refused_call.take()
+        } else {
+            None
+        };
+        if let (Some(refused), Some(Some(from))) = (refused_call, &mut scope.calls) {
+            *from = refused.min(*from);
+        }
+        let mut retry = Vec::new();
+        let result = Pass::run(self, scope, again.clone(), &mut retry);
+        if result.is_err() {
+            retry.extend(again);
+            self.remember_refused_call(refused_call);
+        }
+        retry.retain(|id| !self.checkpoint.retry.contains(id));
+        self.checkpoint.retry.append(&mut retry);
+        self.checkpoint.retry.sort_unstable();
+        self.checkpoint.retry.dedup();
+        if self.checkpoint.retry.len() > MOST_RETRIES {
+            log::error!(
+                "more than {MOST_RETRIES} contacts wait for another try: the rest is forgotten (run db_init)"
+            );
+            self.checkpoint.retry.truncate(MOST_RETRIES);
+        }
+        self.progress.clear();
+        result
+    }
+
+    /// Inbound calls are read again from there at the next reconcile, or from earlier on.
+    pub fn remember_refused_call(&mut self, started: Option<OffsetDateTime>) {
+        let earliest = [self.checkpoint.refused_call, started];
+        self.checkpoint.refused_call = earliest.into_iter().flatten().min();
+    }
+
+    /// Saves the checkpoint.
+    ///
+    /// # Errors
+    /// As [`StateFiles::save`].
+    pub fn save(&self) -> Result<()> {
+        self.files.save(&self.checkpoint)
+    }
+
+    /// The start is over: from now on trouble with the database is waited out, except with `--once`, where the next
+    /// start comes by itself.
+    pub fn wait_for_ever(&mut self) {
+        self.started = true;
+        if !self.settings.once {
+            self.writer.wait_for_ever();
+        }
+    }
+
+    /// Whether something was written, or a round completed.
+    pub fn has_started(&self) -> bool {
+        self.started
+    }
+
+    /// Reads the campaign's fields again and adds columns for new ones.
+    ///
+    /// # Errors
+    /// As [`Client::fields`] and [`Writer::prepare`].
+    pub fn refresh_fields(&mut self) -> Result<()> {
+        let fields = self.client.fields()?;
+        let mut layout = Layout::clone(&self.layout);
+        if layout.add_fields(&custom_fields(&fields), &[]) > 0 {
+            self.adopt(layout)?;
+        }
+        Ok(())
+    }
+
+    /// Makes columns for keys that a document showed: `$…` keys at once, others if they are fields of the campaign by
+    /// now. All of them are known afterwards.
+    ///
+    /// # Errors
+    /// As [`Engine::refresh_fields`].
+    pub fn learn(&mut self, keys: &[String]) -> Result<()> {
+        let mut layout = Layout::clone(&self.layout);
+        let mut grown = false;
+        let (system, custom): (Vec<_>, Vec<_>) = keys
+            .iter()
+            .filter(|key| self.layout.slot(key).is_none())
+            .partition(|key| key.starts_with('$'));
+        for key in system {
+            grown |= layout.add_system_key(key);
+        }
+        if !custom.is_empty() {
+            let fields = self.client.fields()?;
+            grown |= layout.add_fields(&custom_fields(&fields), &[]) > 0;
+        }
+        for key in custom {
+            if layout.slot(key).is_none() {
+                log::info!(
+                    "contacts hold \"{key}\", which is no field of the campaign: not stored"
+                );
+                layout.ignore(key);
+            }
+        }
+        if grown {
+            return self.adopt(layout);
+        }
+        self.layout = Arc::new(layout);
+        Ok(())
+    }
+
+    fn adopt(&mut self, layout: Layout) -> Result<()> {
+        let table = layout.schema().table(Table::Contacts);
+        let before = self.layout.schema().table(Table::Contacts).columns.len();
+        for column in table.columns.iter().skip(before) {
+            log::info!("new column \"{}\" in table {}", column.name, table.name);
+        }
+        self.writer.prepare(layout.schema())?;
+        self.layout = Arc::new(layout);
+        self.distrust_other_shapes()
+    }
+
+    /// Writes a batch and counts its rows.
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    pub fn write(&mut self, batch: &Batch) -> Result<Written> {
+        let stamp = self.stamp();
+        let written = self.writer.write(batch, &stamp)?;
+        self.wait_for_ever();
+        let mut board = self.board.borrow_mut();
+        board.status.written.add(written.rows);
+        board.status.rejected += u64::try_from(written.rejected).unwrap_or(u64::MAX);
+        Ok(written)
+    }
+
+    /// Logs what was odd in documents: the first ones of a kind one by one.
+    pub fn report(&mut self, remarks: &Remarks) {
+        for oddity in &remarks.oddities {
+            let count = self.oddities.entry(oddity.what.clone()).or_insert(0);
+            *count += 1;
+            match (*count).cmp(&ODDITIES_LOGGED) {
+                std::cmp::Ordering::Less => log::warn!("{}: {}", oddity.id, oddity.what),
+                std::cmp::Ordering::Equal => {
+                    log::warn!(
+                        "{}: {} (further ones are only counted)",
+                        oddity.id,
+                        oddity.what
+                    );
+                }
+                std::cmp::Ordering::Greater => log::debug!("{}: {}", oddity.id, oddity.what),
+            }
+        }
+    }
+
+    /// Shows how far a pass is, on a terminal.
+    pub fn show_progress(&mut self, tally: &Tally) {
+        let done = u64::try_from(tally.fetched).unwrap_or(u64::MAX);
+        self.progress.update(
+            Step {
+                unit: "contacts",
+                done,
+                total: None,
+            },
+            Instant::now(),
+        );
+    }
+
+    /// Whether some key was never seen.
+    pub fn has_unknown(&self, keys: &[String]) -> bool {
+        keys.iter().any(|key| self.layout.slot(key).is_none())
+    }
+
+    /// Whether a key has a column.
+    pub fn has_column(&self, key: &str) -> bool {
+        matches!(self.layout.slot(key), Some(Slot::Column(..)))
+    }
+
+    /// Hands a job to the fetching threads.
+    pub fn fetch(&self, job: Job) {
+        self.fetchers.send(job);
+    }
+
+    /// Whether the program was told to stop.
+    pub fn stop_requested(&self) -> bool {
+        self.shutdown.requested()
+    }
+
+    /// Number of fetching threads.
+    pub fn workers(&self) -> usize {
+        self.settings.workers
+    }
+
+    /// Contacts per batch.
+    pub fn batch_size(&self) -> usize {
+        self.settings.batch
+    }
+
+    /// The API.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Where the time goes.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Columns of the contacts table at this time.
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// Which transactions are stored.
+    pub fn filter(&self) -> &Arc<Filter> {
+        &self.filter
+    }
+
+    /// What is stored already.
+    pub fn seen(&mut self) -> &mut Seen {
+        &mut self.seen
+    }
+
+    /// What was asked for.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Sleeps; true if told to stop.
+    pub fn sleep(&self, time: std::time::Duration) -> bool {
+        self.shutdown.sleep(time)
+    }
+}
+
+/// The campaign's fields as far as their columns are concerned.
+pub fn custom_fields(fields: &[crate::dialfire::fields::Field]) -> Vec<CustomField> {
+    fields
+        .iter()
+        .map(|field| CustomField {
+            key: field.name.clone(),
+            is_number: field.is_number(),
+        })
+        .collect()
+}

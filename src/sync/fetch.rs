@@ -1,0 +1,233 @@
+//! Worker threads: contact ids → documents → rows.
+
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::list::Message;
+use super::profile::{Activity, Profile};
+use crate::dialfire::client::{Client, Fetched};
+use crate::dialfire::json::{Document, elements, mend_surrogates};
+use crate::error::{Error, Result};
+use crate::tables::batch::Batch;
+use crate::tables::fields::Layout;
+use crate::tables::filter::Filter;
+use crate::tables::rows::{Remarks, RowMaker};
+
+/// Contacts per request, as the old client asks for; more was never seen to work (DIALFIRE-API.md 1.2).
+pub const IDS_PER_REQUEST: usize = 20;
+
+/// Contacts to fetch, and where to send what came of it.
+pub struct Job {
+    /// Not more than [`IDS_PER_REQUEST`], none twice.
+    pub ids: Vec<String>,
+    /// Columns of the contacts table at this time.
+    pub layout: Arc<Layout>,
+    /// What `$changed` becomes.
+    pub stamp: String,
+    /// The main thread's inbox.
+    pub reply: SyncSender<Message>,
+    /// Set when the pass was given up: nobody waits for the answer any more.
+    pub given_up: Arc<AtomicBool>,
+}
+
+/// What came of a job.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// The ids of the job.
+    pub ids: Vec<String>,
+    /// Rows of the contacts that came.
+    pub batch: Batch,
+    /// Ids that the API has no document for.
+    pub unanswered: Vec<String>,
+    /// Ids that the API fails on although it works otherwise: to be tried again at the next reconcile.
+    pub failing: Vec<String>,
+    /// What was odd in the documents.
+    pub remarks: Remarks,
+}
+
+/// The threads; they end when this is dropped.
+pub struct Fetchers {
+    jobs: Sender<Job>,
+}
+
+/// What each thread works with.
+#[derive(Clone)]
+pub struct Reader {
+    /// The API.
+    pub client: Client,
+    /// Which transactions are stored.
+    pub filter: Arc<Filter>,
+    /// Where the time goes.
+    pub profile: Profile,
+}
+
+impl Fetchers {
+    /// Starts so many threads.
+    ///
+    /// # Errors
+    /// [`Setup`](crate::error::ErrorKind::Setup) where the system refuses a thread.
+    pub fn start(count: usize, reader: &Reader) -> Result<Self> {
+        let (jobs, inbox) = channel();
+        let inbox = Arc::new(Mutex::new(inbox));
+        for number in 0..count {
+            let (reader, inbox) = (reader.clone(), Arc::clone(&inbox));
+            thread::Builder::new()
+                .name(format!("fetch-{number}"))
+                .spawn(move || work(&reader, &inbox))
+                .map_err(|error| {
+                    Error::setup(format!(
+                        "cannot start {count} threads: {error} (choose a smaller --workers)"
+                    ))
+                })?;
+        }
+        Ok(Fetchers { jobs })
+    }
+
+    /// Hands over a job; never blocks.
+    pub fn send(&self, job: Job) {
+        // The threads live as long as the sender: nobody else closes the channel.
+        let _ = self.jobs.send(job);
+    }
+}
+
+fn work(reader: &Reader, inbox: &Mutex<Receiver<Job>>) {
+    loop {
+        let job = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        if job.given_up.load(Ordering::Relaxed) {
+            continue;
+        }
+        // A thread that died would leave the main thread waiting for its answer for ever.
+        let reply = match catch_unwind(AssertUnwindSafe(|| reader.fetch(&job))) {
+            Ok(Ok(answer)) => Message::Fetched(Box::new(answer)),
+            Ok(Err(error)) => Message::Failed(error),
+            Err(_) => Message::Failed(Error::transient(
+                "an internal error while contacts were read (see the log)",
+            )),
+        };
+        // Nobody listens any more where the pass was given up.
+        let _ = job.reply.send(reply);
+    }
+}
+
+impl Reader {
+    /// Fetches the contacts of a job. A batch that the API refuses is halved until the contact that it refuses is alone.
+    ///
+    /// # Errors
+    /// As [`Client::contacts`]: trouble with the API as a whole.
+    pub fn fetch(&self, job: &Job) -> Result<Answer> {
+        let mut answer = Answer {
+            batch: Batch::for_schema(job.layout.schema()),
+            ..Answer::default()
+        };
+        let mut parts: Vec<&[String]> = vec![&job.ids];
+        while let Some(ids) = parts.pop() {
+            match self.fetch_part(ids, job)? {
+                Fetched::Read(part) => {
+                    if answer.batch.is_empty() {
+                        // The ordinary case, without a copy: one part is all.
+                        answer.batch = part.batch;
+                    } else {
+                        answer.batch.append(&part.batch);
+                    }
+                    answer.unanswered.extend(part.unanswered);
+                    answer
+                        .remarks
+                        .unknown_keys
+                        .extend(part.remarks.unknown_keys);
+                    answer.remarks.oddities.extend(part.remarks.oddities);
+                }
+                Fetched::RefusedBatch { status, reason } => {
+                    let passing = status == 200 || status >= 500;
+                    if passing {
+                        // Is it this batch, or the API as a whole? The latter is not the contacts' fault.
+                        self.client.fields()?;
+                    }
+                    match ids {
+                        [id] if passing => {
+                            log::error!(
+                                "cannot fetch contact {id}: {reason}; other calls work, so it is left out until the next reconcile"
+                            );
+                            answer.failing.push(id.clone());
+                        }
+                        [id] => {
+                            log::debug!("contact {id} is refused with status {status}");
+                            answer.unanswered.push(id.clone());
+                        }
+                        _ => {
+                            let (first, second) = ids.split_at(ids.len() / 2);
+                            parts.push(second);
+                            parts.push(first);
+                        }
+                    }
+                }
+            }
+        }
+        answer.ids.clone_from(&job.ids);
+        Ok(answer)
+    }
+
+    fn fetch_part(&self, ids: &[String], job: &Job) -> Result<Fetched<Answer>> {
+        let begin = Instant::now();
+        let mut parsing = Duration::ZERO;
+        let fetched = self.client.contacts(ids, |text| {
+            let begin = Instant::now();
+            let answer = self.read(text, ids, job);
+            parsing += begin.elapsed();
+            answer
+        });
+        self.profile.add(Activity::Parsing, parsing);
+        self.profile
+            .add(Activity::Fetching, begin.elapsed().saturating_sub(parsing));
+        fetched
+    }
+
+    /// Reads the documents of an answer; the error says what is wrong with it.
+    fn read(&self, text: &str, ids: &[String], job: &Job) -> std::result::Result<Answer, String> {
+        let mended;
+        let text = if text.contains("\\ud") || text.contains("\\uD") {
+            let mut copy = text.to_owned();
+            if mend_surrogates(&mut copy) {
+                log::warn!("a contact holds half a surrogate pair, stored as U+FFFD");
+            }
+            mended = copy;
+            mended.as_str()
+        } else {
+            text
+        };
+        let documents = elements(text).map_err(|_| "no whole JSON array".to_owned())?;
+        let maker = RowMaker {
+            layout: &job.layout,
+            filter: &self.filter,
+            stamp: &job.stamp,
+        };
+        let mut answer = Answer {
+            batch: Batch::for_schema(job.layout.schema()),
+            ..Answer::default()
+        };
+        let mut missing: HashSet<&str> = ids.iter().map(String::as_str).collect();
+        // From the end: of a document twice in one answer the last one counts.
+        for document in documents.into_iter().rev() {
+            let Some(document) = Document::of(document) else {
+                continue;
+            };
+            let contact = document.root();
+            if let Some(id) = contact.get("$id").to_text()
+                && missing.remove(id.as_ref())
+            {
+                maker.contact(&contact, &mut answer.batch, &mut answer.remarks);
+            }
+        }
+        answer.unanswered = ids
+            .iter()
+            .filter(|id| missing.contains(id.as_str()))
+            .cloned()
+            .collect();
+        Ok(answer)
+    }
+}

@@ -1,0 +1,81 @@
+//! Notices that tables which were there are gone, before they are made again empty.
+//!
+//! The note is a file: a process killed between making the tables and filling them must not forget it.
+
+use std::fs::{self, OpenOptions};
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+use crate::sink::Sink;
+use crate::state::private_file;
+use crate::tables::schema::Schema;
+
+/// The note that tables were lost.
+#[derive(Debug)]
+pub struct LostTables {
+    path: PathBuf,
+    /// Whether the tables were made in an earlier run, or in this one.
+    made: bool,
+}
+
+impl LostTables {
+    /// The note at `path`. Before the first run has `made` tables, missing ones are not lost.
+    pub fn new(path: PathBuf, made: bool) -> Self {
+        LostTables { path, made }
+    }
+
+    /// Looks for the tables, just before those that are missing are made.
+    ///
+    /// # Errors
+    /// As [`Sink::columns`]; [`Transient`](crate::error::ErrorKind::Transient) where the note can't be written.
+    pub fn look(&self, sink: &mut dyn Sink, schema: &Schema) -> Result<()> {
+        if !self.made {
+            return Ok(());
+        }
+        let mut missing = Vec::new();
+        for table in schema.tables() {
+            if sink.columns(table)?.is_empty() {
+                missing.push(table.name.as_str());
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        log::error!(
+            "tables are gone and made again, empty: {}; everything is copied again",
+            missing.join(", ")
+        );
+        private_file(OpenOptions::new().write(true).create(true))
+            .open(&self.path)
+            .and_then(|file| file.sync_all())
+            .map_err(|error| {
+                Error::transient(format!(
+                    "cannot note in {} that tables are gone: {error} (check --state-dir)",
+                    self.path.display()
+                ))
+            })
+    }
+
+    /// The tables are there.
+    pub fn made(&mut self) {
+        self.made = true;
+    }
+
+    /// Whether tables were lost since the note was last removed.
+    pub fn noted(&self) -> bool {
+        self.path.exists()
+    }
+
+    /// Removes the note, after the checkpoint says that everything is to be copied again.
+    ///
+    /// # Errors
+    /// [`Transient`](crate::error::ErrorKind::Transient) where it can't be removed.
+    pub fn remove(&self) -> Result<()> {
+        fs::remove_file(&self.path).map_err(|error| {
+            Error::transient(format!(
+                "cannot remove {}: {error} (check --state-dir)",
+                self.path.display()
+            ))
+        })
+    }
+}

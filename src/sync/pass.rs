@@ -1,0 +1,400 @@
+//! One pass: lists what is in scope, fetches what has changed, and writes it, batch by batch.
+//!
+//! The main thread owns the database and all decisions. The listing thread and the fetching threads send it
+//! messages through one bounded inbox; it hands out credits and jobs. So memory is bounded by the queue lengths,
+//! and nobody can block anybody for ever.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::engine::Engine;
+use super::fetch::{Answer, IDS_PER_REQUEST, Job};
+use super::list::{Message, Scope, list};
+use super::seen::Version;
+use crate::dialfire::client::Listed;
+use crate::dialfire::event::Event;
+use crate::dialfire::json::Document;
+use crate::error::{Error, Result};
+use crate::tables::batch::Batch;
+use crate::tables::rows::{Remarks, RowMaker};
+
+/// A batch is written when it holds so many bytes, however few contacts these are.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// The next page is listed while fewer contacts than this wait to be fetched.
+const LOW_WATER: usize = 1000;
+
+/// How often the main thread looks whether it was told to stop.
+const STEP: Duration = Duration::from_millis(100);
+
+/// What a pass did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Events or list entries looked at.
+    pub listed: usize,
+    /// Contacts fetched.
+    pub fetched: usize,
+    /// Rows written, in the order of the tables.
+    pub rows: [usize; 5],
+    /// Rows refused by the database.
+    pub rejected: usize,
+    /// Contacts that the API had no document for.
+    pub unanswered: usize,
+    /// Time of Dialfire's clock at the first answer.
+    pub answered: Option<OffsetDateTime>,
+}
+
+/// Jobs handed out per fetching thread: enough that none is idle while a batch is written.
+const JOBS_PER_WORKER: usize = 3;
+
+/// A contact to fetch, with what is remembered of it once it is stored.
+#[derive(Debug, Default)]
+struct Wanted {
+    id: String,
+    /// The events that name it.
+    events: Vec<Version>,
+    /// The version in which it was listed. It is remembered only if the API has no document for it: else the list
+    /// would have it asked for again each hour for ever.
+    listed: Option<Version>,
+    /// Whether the database had no row of it when it was listed.
+    is_new: bool,
+}
+
+/// The pass under way.
+pub struct Pass<'e> {
+    engine: &'e mut Engine,
+    inbox: Receiver<Message>,
+    reply: SyncSender<Message>,
+    credits: SyncSender<()>,
+    /// Whether the listing thread has a credit, and no message has come for it yet.
+    listing: bool,
+    all_listed: bool,
+    todo: VecDeque<Wanted>,
+    /// Contacts being fetched, or fetched and not yet committed. They are not fetched a second time before that, so
+    /// that an older document never overwrites a newer one.
+    in_flight: HashMap<String, Wanted>,
+    /// Contacts to fetch once they are no longer in flight.
+    deferred: Vec<Wanted>,
+    jobs: usize,
+    given_up: Arc<AtomicBool>,
+    batch: Batch,
+    /// Contacts whose rows are in `batch`, or that have none.
+    arrived: Vec<String>,
+    /// Ids and versions of the inbound calls in `batch`.
+    calls: Vec<(String, Version)>,
+    /// Contacts to try again at the next reconcile.
+    retry: Vec<String>,
+    tally: Tally,
+}
+
+impl<'e> Pass<'e> {
+    /// Runs a pass over the scope, and over the contacts in `again`.
+    ///
+    /// # Errors
+    /// Whatever kept it from being complete; what was committed until then stays. Contacts to try again later are added to
+    /// `retry` even then.
+    pub fn run(
+        engine: &'e mut Engine,
+        scope: Scope,
+        again: Vec<String>,
+        retry: &mut Vec<String>,
+    ) -> Result<Tally> {
+        let workers = engine.workers();
+        let (reply, inbox) = sync_channel(workers * 2);
+        let (credits, credit_inbox) = sync_channel(1);
+        let (client, profile, to_main) = (
+            engine.client().clone(),
+            engine.profile().clone(),
+            reply.clone(),
+        );
+        thread::Builder::new()
+            .name("list".to_owned())
+            .spawn(move || list(&client, &scope, &profile, &credit_inbox, &to_main))
+            .map_err(|error| Error::transient(format!("cannot start a thread: {error}")))?;
+        let batch = Batch::for_schema(engine.layout().schema());
+        let mut pass = Pass {
+            engine,
+            inbox,
+            reply,
+            credits,
+            listing: false,
+            all_listed: false,
+            todo: again
+                .into_iter()
+                .map(|id| Wanted {
+                    id,
+                    ..Wanted::default()
+                })
+                .collect(),
+            in_flight: HashMap::new(),
+            deferred: Vec::new(),
+            jobs: 0,
+            given_up: Arc::new(AtomicBool::new(false)),
+            batch,
+            arrived: Vec::new(),
+            calls: Vec::new(),
+            retry: Vec::new(),
+            tally: Tally::default(),
+        };
+        let result = pass.turn_until_done();
+        pass.given_up.store(true, Ordering::Relaxed);
+        retry.append(&mut pass.retry);
+        result.map(|()| pass.tally)
+    }
+
+    fn turn_until_done(&mut self) -> Result<()> {
+        loop {
+            self.dispatch();
+            if self.jobs == 0 && self.todo.is_empty() {
+                if !self.deferred.is_empty() {
+                    // They wait for the commit of what is in the batch.
+                    self.flush()?;
+                    continue;
+                }
+                if self.all_listed {
+                    return self.flush();
+                }
+            }
+            if !self.all_listed && !self.listing && self.todo.len() < LOW_WATER {
+                self.listing = self.credits.try_send(()).is_ok();
+            }
+            match self.inbox.recv_timeout(STEP) {
+                Ok(message) => self.take(message)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(Error::stopped()),
+            }
+            if self.engine.stop_requested() {
+                return Err(Error::stopped());
+            }
+        }
+    }
+
+    fn dispatch(&mut self) {
+        while self.jobs < self.engine.workers() * JOBS_PER_WORKER && !self.todo.is_empty() {
+            let mut ids = Vec::with_capacity(IDS_PER_REQUEST);
+            while ids.len() < IDS_PER_REQUEST
+                && let Some(wanted) = self.todo.pop_front()
+            {
+                if self.in_flight.contains_key(&wanted.id) {
+                    self.deferred.push(wanted);
+                } else {
+                    ids.push(wanted.id.clone());
+                    self.in_flight.insert(wanted.id.clone(), wanted);
+                }
+            }
+            if !ids.is_empty() {
+                self.jobs += 1;
+                self.engine.fetch(Job {
+                    ids,
+                    layout: Arc::clone(self.engine.layout()),
+                    stamp: self.engine.stamp(),
+                    reply: self.reply.clone(),
+                    given_up: Arc::clone(&self.given_up),
+                });
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) -> Result<()> {
+        match message {
+            Message::Answered(time) => self.tally.answered = Some(time),
+            Message::Events(events) => {
+                self.listing = false;
+                self.take_events(events);
+            }
+            Message::Listed(contacts) => {
+                self.listing = false;
+                self.take_listed(contacts)?;
+            }
+            Message::Calls(calls) => {
+                self.listing = false;
+                self.take_calls(&calls)?;
+            }
+            Message::AllListed => self.all_listed = true,
+            Message::Fetched(answer) => {
+                self.jobs -= 1;
+                self.take_fetched(*answer)?;
+            }
+            Message::Failed(error) => {
+                // What has arrived need not be fetched again.
+                self.flush()?;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Events not stored in this version yet: their contacts are fetched.
+    fn take_events(&mut self, events: Vec<Event>) {
+        self.tally.listed += events.len();
+        let mut by_contact: HashMap<String, Vec<Version>> = HashMap::new();
+        let mut order = Vec::new();
+        for event in events {
+            let version = Version::new(&["event", &event.key_part, &event.contact_id], &event.md5);
+            if self.engine.seen().contains(version) {
+                continue;
+            }
+            let versions = by_contact
+                .entry(event.contact_id.clone())
+                .or_insert_with(|| {
+                    order.push(event.contact_id);
+                    Vec::new()
+                });
+            versions.push(version);
+        }
+        for id in order {
+            let events = by_contact.remove(&id).unwrap_or_default();
+            self.todo.push_back(Wanted {
+                id,
+                events,
+                ..Wanted::default()
+            });
+        }
+    }
+
+    /// List entries whose checksum is not that of the database: they are fetched.
+    fn take_listed(&mut self, contacts: Vec<Listed>) -> Result<()> {
+        self.tally.listed += contacts.len();
+        let ids: Vec<&str> = contacts.iter().map(|contact| contact.id.as_str()).collect();
+        let stored = self.engine.stored(&ids)?;
+        for contact in contacts {
+            let version = Version::new(
+                &["listed", &contact.id],
+                contact.md5.as_deref().unwrap_or_default(),
+            );
+            let row = stored.get(&contact.id);
+            let known = contact.md5.is_some() && row == Some(&contact.md5);
+            if !known && !self.engine.seen().contains(version) {
+                self.todo.push_back(Wanted {
+                    id: contact.id,
+                    events: Vec::new(),
+                    listed: Some(version),
+                    is_new: row.is_none(),
+                });
+            }
+        }
+        self.engine.show_progress(&self.tally);
+        Ok(())
+    }
+
+    fn take_calls(&mut self, calls: &[Box<RawValue>]) -> Result<()> {
+        self.tally.listed += calls.len();
+        let (layout, stamp) = (Arc::clone(self.engine.layout()), self.engine.stamp());
+        let filter = Arc::clone(self.engine.filter());
+        let maker = RowMaker {
+            layout: &layout,
+            filter: &filter,
+            stamp: &stamp,
+        };
+        let mut remarks = Remarks::default();
+        self.batch.is_new = false;
+        for call in calls {
+            let Some(document) = Document::of(call) else {
+                log::warn!("an inbound call is no JSON object, left out");
+                continue;
+            };
+            let document = document.root();
+            let id = document.get("id").to_text().unwrap_or_default();
+            let version = Version::new(&["call", &id], call.get());
+            if self.engine.seen().contains(version) {
+                continue;
+            }
+            if maker.inbound_call(&document, &mut self.batch, &mut remarks) {
+                self.calls.push((id.into_owned(), version));
+            } else {
+                log::warn!("an inbound call without id, left out");
+            }
+        }
+        self.engine.report(&remarks);
+        self.flush_if_full()
+    }
+
+    fn take_fetched(&mut self, mut answer: Answer) -> Result<()> {
+        if self.engine.has_unknown(&answer.remarks.unknown_keys) {
+            self.flush()?;
+            self.engine.learn(&answer.remarks.unknown_keys)?;
+            self.batch = Batch::for_schema(self.engine.layout().schema());
+        }
+        if answer
+            .remarks
+            .unknown_keys
+            .iter()
+            .any(|key| self.engine.has_column(key))
+        {
+            // The rows were made without a column that exists by now.
+            self.todo
+                .extend(answer.ids.iter().filter_map(|id| self.in_flight.remove(id)));
+            return Ok(());
+        }
+        self.engine.report(&answer.remarks);
+        self.tally.fetched += answer.ids.len() - answer.unanswered.len() - answer.failing.len();
+        self.tally.unanswered += answer.unanswered.len();
+        for id in &answer.unanswered {
+            log::warn!(
+                "contact {id} was asked for and did not come: deleted, or of another campaign"
+            );
+            if let Some(version) = self.in_flight.get(id).and_then(|wanted| wanted.listed) {
+                self.engine.seen().remember(version);
+            }
+        }
+        self.retry.extend(answer.failing);
+        answer.batch.is_new = answer
+            .ids
+            .iter()
+            .all(|id| self.in_flight.get(id).is_some_and(|wanted| wanted.is_new));
+        self.batch.append(&answer.batch);
+        self.arrived.extend(answer.ids);
+        self.engine.show_progress(&self.tally);
+        self.flush_if_full()
+    }
+
+    fn flush_if_full(&mut self) -> Result<()> {
+        if self.batch.units() >= self.engine.batch_size() || self.batch.bytes() >= BATCH_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the batch, and only then remembers what was in it.
+    fn flush(&mut self) -> Result<()> {
+        let written = self.engine.write(&self.batch)?;
+        self.batch.clear();
+        for (sum, rows) in self.tally.rows.iter_mut().zip(written.rows) {
+            *sum += rows;
+        }
+        self.tally.rejected += written.rejected;
+        self.retry.extend(written.incomplete);
+        for id in self.arrived.drain(..) {
+            for version in self.in_flight.remove(&id).unwrap_or_default().events {
+                self.engine.seen().remember(version);
+            }
+        }
+        for (id, version) in self.calls.drain(..) {
+            match written.refused_calls.iter().find(|(key, _)| *key == id) {
+                Some((_, started)) => self.engine.remember_refused_call(Some(call_time(started))),
+                None => self.engine.seen().remember(version),
+            }
+        }
+        self.todo.extend(std::mem::take(&mut self.deferred));
+        Ok(())
+    }
+}
+
+/// Where a call that began at `started` is to be looked for: a minute before, or from the beginning where that is no
+/// time.
+fn call_time(started: &Option<String>) -> OffsetDateTime {
+    let text = started.as_deref().unwrap_or_default();
+    let time = OffsetDateTime::parse(text, &Rfc3339)
+        .or_else(|_| OffsetDateTime::parse(&format!("{text}Z"), &Rfc3339));
+    time.map_or(OffsetDateTime::UNIX_EPOCH, |time| {
+        time - time::Duration::MINUTE
+    })
+}

@@ -1,0 +1,383 @@
+//! Campaign fields and the keys of documents as columns of the contacts table: names, kinds, collisions, limits.
+
+use std::collections::{HashMap, HashSet};
+
+use md5::{Digest, Md5};
+
+use super::schema::{Column, ColumnKind, Schema, Table};
+use crate::cli::settings::FieldLimit;
+
+/// How a database compares and limits the names of columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Naming {
+    /// The longest name, in `unit`s.
+    pub longest: usize,
+    /// What `longest` counts.
+    pub unit: NameUnit,
+    /// Whether names that differ only in case are the same column.
+    pub ignores_case: bool,
+}
+
+/// What the length of a name is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameUnit {
+    /// UTF-8 bytes.
+    Bytes,
+    /// Characters of the Basic Multilingual Plane; others can't stand in a name there.
+    BmpCharacters,
+}
+
+/// A custom field of the campaign, as far as its column is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomField {
+    /// The key in contact documents.
+    pub key: String,
+    /// Whether the campaign calls it a number.
+    pub is_number: bool,
+}
+
+/// Where the value of a document's key goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// Into this column of the contacts table.
+    Column(usize, ColumnKind),
+    /// Nowhere: a deleted field, one beyond `--fields`, or one that the database can't hold.
+    Ignored,
+}
+
+/// More columns than any of the databases can hold; beyond it, keys are ignored.
+const MOST_COLUMNS: usize = 2000;
+
+/// The most keys of documents that are remembered.
+const MOST_KEYS: usize = 20_000;
+
+/// The contacts table of one run: which key of a document goes into which column.
+///
+/// It only grows while the program runs, so that rows read with an earlier layout still fit.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    schema: Schema,
+    slots: HashMap<String, Slot>,
+    taken: HashSet<String>,
+    naming: Naming,
+    limit: FieldLimit,
+    custom: usize,
+}
+
+impl Layout {
+    /// The system columns only. `existing` are the columns that the contacts table has already: those that begin
+    /// with `$` are taken over, as earlier documents carried them.
+    pub fn new(prefix: &str, naming: Naming, limit: FieldLimit, existing: &[String]) -> Self {
+        let schema = Schema::new(prefix);
+        let mut layout = Layout {
+            schema: schema.clone(),
+            slots: HashMap::new(),
+            taken: HashSet::new(),
+            naming,
+            limit,
+            custom: 0,
+        };
+        for (index, column) in schema.table(Table::Contacts).columns.iter().enumerate() {
+            layout.taken.insert(layout.folded(&column.name));
+            layout
+                .slots
+                .insert(column.name.clone(), Slot::Column(index, column.kind));
+        }
+        // The column is ours: it holds the time of writing. A document's own `$changed` must not reach it.
+        layout.ignore("$changed");
+        layout.ignore("$task_log");
+        for name in existing.iter().filter(|name| name.starts_with('$')) {
+            layout.add_system_key(name);
+        }
+        layout
+    }
+
+    /// The tables with all columns known so far.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Where a key's value goes; `None` for a key never seen. When so many keys were seen that no campaign can mean
+    /// them, further ones are ignored.
+    pub fn slot(&self, key: &str) -> Option<Slot> {
+        let full = self.slots.len() >= MOST_KEYS;
+        self.slots
+            .get(key)
+            .copied()
+            .or(full.then_some(Slot::Ignored))
+    }
+
+    /// Adds columns for the campaign's fields in their order, up to the limit of `--fields`; returns how many were
+    /// new. `existing` are the columns of the contacts table in the database: of fields that differ only in case,
+    /// the one that is spelt like an existing column keeps its plain name, else the first.
+    pub fn add_fields(&mut self, fields: &[CustomField], existing: &[String]) -> usize {
+        let mut new: Vec<&CustomField> = Vec::new();
+        for field in fields {
+            if self.is_placed(&field.key)
+                || field.key.starts_with('$')
+                || new.iter().any(|n| n.key == field.key)
+            {
+                continue;
+            }
+            match self.limit {
+                FieldLimit::First(most) if self.custom >= most => self.ignore(&field.key),
+                _ => {
+                    self.custom += 1;
+                    new.push(field);
+                }
+            }
+        }
+        let count = new.len();
+        let (spelt_alike, others): (Vec<_>, Vec<_>) = new
+            .into_iter()
+            .partition(|field| existing.contains(&field.key));
+        for field in spelt_alike.into_iter().chain(others) {
+            self.place(
+                &field.key,
+                if field.is_number {
+                    ColumnKind::Number
+                } else {
+                    ColumnKind::Text
+                },
+            );
+        }
+        count
+    }
+
+    /// Adds a text column for a `$…` key that a document showed; false where the key is known.
+    pub fn add_system_key(&mut self, key: &str) -> bool {
+        let new = !self.slots.contains_key(key);
+        if new {
+            self.place(key, ColumnKind::Text);
+        }
+        new
+    }
+
+    /// From now on the key's value goes nowhere, and the key counts as known.
+    pub fn ignore(&mut self, key: &str) {
+        self.slots.insert(key.to_owned(), Slot::Ignored);
+    }
+
+    /// The keys of all custom fields that have a column, in a fixed order: what the rows depend on besides the
+    /// documents.
+    pub fn custom_keys(&self) -> Vec<&str> {
+        let mut keys: Vec<&str> = self
+            .slots
+            .keys()
+            .map(String::as_str)
+            .filter(|key| !key.starts_with('$') && self.is_placed(key))
+            .collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    fn is_placed(&self, key: &str) -> bool {
+        matches!(self.slots.get(key), Some(Slot::Column(..)))
+    }
+
+    fn place(&mut self, key: &str, kind: ColumnKind) {
+        let index = self.schema.table(Table::Contacts).columns.len();
+        if index >= MOST_COLUMNS {
+            self.ignore(key);
+            return;
+        }
+        let name = if is_name(key, self.naming) && !self.taken.contains(&self.folded(key)) {
+            key.to_owned()
+        } else {
+            distinct_name(key, self.naming)
+        };
+        self.taken.insert(self.folded(&name));
+        self.schema = self.schema.with_contact_columns([Column { name, kind }]);
+        self.slots.insert(key.to_owned(), Slot::Column(index, kind));
+    }
+
+    fn folded(&self, name: &str) -> String {
+        if self.naming.ignores_case {
+            name.to_lowercase()
+        } else {
+            name.to_owned()
+        }
+    }
+}
+
+/// Whether a key can stand as the name of a column as it is.
+fn is_name(key: &str, naming: Naming) -> bool {
+    !key.is_empty()
+        && length(key, naming.unit) <= naming.longest
+        && key.chars().all(|c| fits_in_a_name(c, naming.unit))
+        && !key.ends_with(char::is_whitespace)
+}
+
+/// A name for a key whose own name is taken or doesn't fit: as much of it as fits, and a suffix that depends on the
+/// key alone, so that it is the same after every restart.
+fn distinct_name(key: &str, naming: Naming) -> String {
+    let hash: String = Md5::digest(key.as_bytes())
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let room = naming.longest.saturating_sub(hash.len() + 1);
+    let mut stem = String::new();
+    for c in key.chars() {
+        let before = stem.len();
+        stem.push(if fits_in_a_name(c, naming.unit) {
+            c
+        } else {
+            '_'
+        });
+        if length(&stem, naming.unit) > room {
+            stem.truncate(before);
+            break;
+        }
+    }
+    format!("{stem}_{hash}")
+}
+
+fn length(name: &str, unit: NameUnit) -> usize {
+    match unit {
+        NameUnit::Bytes => name.len(),
+        NameUnit::BmpCharacters => name.chars().count(),
+    }
+}
+
+fn fits_in_a_name(c: char, unit: NameUnit) -> bool {
+    !c.is_control() && (unit == NameUnit::Bytes || u32::from(c) <= 0xFFFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MYSQL: Naming = Naming {
+        longest: 64,
+        unit: NameUnit::BmpCharacters,
+        ignores_case: true,
+    };
+    const POSTGRES: Naming = Naming {
+        longest: 63,
+        unit: NameUnit::Bytes,
+        ignores_case: false,
+    };
+
+    fn fields(keys: &[&str]) -> Vec<CustomField> {
+        keys.iter()
+            .map(|key| CustomField {
+                key: (*key).to_owned(),
+                is_number: false,
+            })
+            .collect()
+    }
+
+    fn custom_names(layout: &Layout) -> Vec<String> {
+        let contacts = layout.schema().table(Table::Contacts);
+        contacts
+            .columns
+            .iter()
+            .map(|c| c.name.clone())
+            .filter(|name| !name.starts_with('$'))
+            .collect()
+    }
+
+    fn layout(naming: Naming, limit: FieldLimit, keys: &[&str], existing: &[&str]) -> Layout {
+        let existing: Vec<String> = existing.iter().map(|name| (*name).to_owned()).collect();
+        let mut layout = Layout::new("dfire_", naming, limit, &existing);
+        layout.add_fields(&fields(keys), &existing);
+        layout
+    }
+
+    #[test]
+    fn names_that_differ_only_in_case_get_a_suffix_where_the_database_ignores_case() {
+        let names = custom_names(&layout(
+            MYSQL,
+            FieldLimit::All,
+            &["Titel", "titel", "Ärger", "ärger", "id"],
+            &[],
+        ));
+        assert_eq!(
+            names,
+            ["Titel", "titel_438be0a3", "Ärger", "ärger_190e1bba", "id"]
+        );
+        let names = custom_names(&layout(POSTGRES, FieldLimit::All, &["Titel", "titel"], &[]));
+        assert_eq!(names, ["Titel", "titel"]);
+    }
+
+    #[test]
+    fn the_suffix_does_not_move_to_the_other_field_when_their_order_changes() {
+        let names = custom_names(&layout(
+            MYSQL,
+            FieldLimit::All,
+            &["titel", "Titel"],
+            &["Titel", "titel_438be0a3"],
+        ));
+        assert_eq!(names, ["Titel", "titel_438be0a3"]);
+    }
+
+    #[test]
+    fn names_that_do_not_fit_are_cut_with_a_suffix() {
+        let long = "ä".repeat(100);
+        let layout = layout(
+            POSTGRES,
+            FieldLimit::All,
+            &[&long, "", "a\u{0}b", "blank "],
+            &[],
+        );
+        let names = custom_names(&layout);
+        assert_eq!(names.len(), 4);
+        for name in &names {
+            assert!(
+                name.len() <= 63 && !name.contains('\u{0}') && !name.ends_with(' '),
+                "{name}"
+            );
+        }
+        assert!(names.iter().any(|name| name.starts_with("ää")));
+        assert!(names.contains(&"_d41d8cd9".to_owned()));
+        let emoji = custom_names(&super::tests::layout(MYSQL, FieldLimit::All, &["🙂"], &[]));
+        assert!(emoji.iter().all(|name| name.starts_with("__")), "{emoji:?}");
+    }
+
+    #[test]
+    fn the_limit_counts_custom_fields_and_the_rest_is_known_but_ignored() {
+        let layout = layout(POSTGRES, FieldLimit::First(2), &["a", "b", "c"], &[]);
+        assert_eq!(custom_names(&layout), ["a", "b"]);
+        assert_eq!(layout.slot("c"), Some(Slot::Ignored));
+        assert_eq!(layout.slot("d"), None);
+        assert_eq!(layout.custom_keys(), ["a", "b"]);
+    }
+
+    #[test]
+    fn later_fields_are_added_at_the_end_and_known_ones_stay() {
+        let mut layout = layout(POSTGRES, FieldLimit::All, &["a"], &["$$alt_user"]);
+        let before = layout.slot("a");
+        assert_eq!(layout.add_fields(&fields(&["b", "a"]), &[]), 1);
+        assert!(layout.add_system_key("$neu"));
+        assert!(!layout.add_system_key("$neu"));
+        assert_eq!(layout.slot("a"), before);
+        let columns = &layout.schema().table(Table::Contacts).columns;
+        let last: Vec<&str> = columns
+            .iter()
+            .rev()
+            .take(4)
+            .map(|c| c.name.as_str())
+            .collect();
+        assert_eq!(last, ["$neu", "b", "a", "$$alt_user"]);
+    }
+
+    #[test]
+    fn endless_new_keys_are_not_remembered_for_ever() {
+        let mut layout = layout(POSTGRES, FieldLimit::First(0), &["a"], &[]);
+        for n in 0..2 * MOST_KEYS {
+            if layout.slot(&format!("k{n}")).is_none() {
+                layout.ignore(&format!("k{n}"));
+            }
+        }
+        assert_eq!(layout.slots.len(), MOST_KEYS);
+        assert_eq!(layout.slot("never seen"), Some(Slot::Ignored));
+    }
+
+    #[test]
+    fn the_documents_own_changed_and_task_log_go_nowhere() {
+        let layout = layout(POSTGRES, FieldLimit::All, &["$changed"], &["$changed"]);
+        assert_eq!(layout.slot("$changed"), Some(Slot::Ignored));
+        assert_eq!(layout.slot("$task_log"), Some(Slot::Ignored));
+    }
+}

@@ -1,0 +1,368 @@
+//! One contact or inbound call → rows of the tables: ids, parents, placeholders.
+//!
+//! Ids and skipped rows follow the vendor's client 1.15.0 (EXISTING-CLIENT.md 1.4), so that both write the same rows.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::batch::Batch;
+use super::fields::{Layout, Slot};
+use super::filter::Filter;
+use super::ids::{connection_id, hash, transaction_ids};
+use super::numbers::plain_decimal;
+use super::schema::{ColumnKind, Table, columns};
+use crate::dialfire::json::{Object, Value};
+
+/// Third-party legs nested deeper than this are left out: no call has so many, a hostile document might.
+const DEEPEST_LEG: usize = 32;
+
+/// What a document held that no row could take as it is. Never contains the value itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oddity {
+    /// Id of the contact or inbound call.
+    pub id: String,
+    /// What was odd, such as `field "Anzahl": no number, stored as NULL`.
+    pub what: String,
+}
+
+/// What reading one document brought besides its rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// Keys of the contact that the layout doesn't know.
+    pub unknown_keys: Vec<String>,
+    /// What was odd.
+    pub oddities: Vec<Oddity>,
+}
+
+/// Turns documents into rows under one layout and filter.
+#[derive(Debug, Clone, Copy)]
+pub struct RowMaker<'a> {
+    /// Columns of the contacts table.
+    pub layout: &'a Layout,
+    /// Which transactions are stored.
+    pub filter: &'a Filter,
+    /// What `$changed` becomes: UTC, RFC 3339 with seconds and `Z`.
+    pub stamp: &'a str,
+}
+
+impl RowMaker<'_> {
+    /// Appends a contact with its transactions, connections and recordings to the batch.
+    ///
+    /// A document without `$id` gives no row.
+    pub fn contact(&self, contact: &Object<'_>, batch: &mut Batch, remarks: &mut Remarks) {
+        let Some(id) = contact.get("$id").to_text() else {
+            return;
+        };
+        batch.begin_unit();
+        let rows = batch.rows_mut(Table::Contacts);
+        rows.begin();
+        for (key, value) in contact.entries() {
+            match self.layout.slot(&key) {
+                Some(Slot::Column(column, kind)) => {
+                    match cell(&value, kind) {
+                        Ok(Some(text)) => rows.set(column, &text),
+                        Ok(None) => rows.set_null(column),
+                        Err(reason) => {
+                            rows.set_null(column);
+                            remarks.note(&id, &key, reason);
+                        }
+                    };
+                }
+                Some(Slot::Ignored) => {}
+                None => remarks.unknown_keys.push(key.into_owned()),
+            }
+        }
+        if let Some(changed) = self
+            .layout
+            .schema()
+            .table(Table::Contacts)
+            .position("$changed")
+        {
+            rows.set(changed, self.stamp);
+        }
+        let mut transactions = Vec::new();
+        for entry in contact.objects("$task_log") {
+            transactions.extend(entry.objects("transactions"));
+        }
+        for (transaction_id, transaction) in transaction_ids(&id, &transactions)
+            .iter()
+            .zip(&transactions)
+        {
+            match transaction_id {
+                Some(transaction_id) if self.filter.passes(transaction) => {
+                    self.transaction(&id, transaction_id, transaction, batch, remarks);
+                }
+                Some(_) => {}
+                None => remarks.note(&id, "fired", "a transaction without it, left out"),
+            }
+        }
+    }
+
+    fn transaction(
+        &self,
+        contact_id: &str,
+        id: &str,
+        transaction: &Object<'_>,
+        batch: &mut Batch,
+        remarks: &mut Remarks,
+    ) {
+        self.row(
+            Table::Transactions,
+            transaction,
+            &[("id", Some(id)), ("contact_id", Some(contact_id))],
+            batch,
+            remarks,
+        );
+        let calls = transaction.objects("connections");
+        self.connections(
+            &calls,
+            Parent {
+                contact_id,
+                transaction_id: id,
+                connection_id: None,
+                depth: 0,
+            },
+            batch,
+            remarks,
+        );
+    }
+
+    fn connections(
+        &self,
+        calls: &[Object<'_>],
+        parent: Parent<'_>,
+        batch: &mut Batch,
+        remarks: &mut Remarks,
+    ) {
+        let mut previous: Option<String> = None;
+        for call in calls {
+            let id = connection_id(call, parent.transaction_id);
+            let before = std::mem::replace(&mut previous, id.clone());
+            let Some(id) = id else {
+                remarks.note(
+                    parent.contact_id,
+                    "connections",
+                    "a connection without id and fired, left out",
+                );
+                continue;
+            };
+            // Still running or incomplete: it comes again, complete, with its legs and recordings.
+            if call.get("disconnected").to_text().is_none() {
+                continue;
+            }
+            let is_transfer = call.get("technology").to_text().as_deref() == Some("transfer");
+            let parent_id =
+                parent
+                    .connection_id
+                    .or(if is_transfer { before.as_deref() } else { None });
+            let third_party = if is_true(&call.get("isThirdPartyConnection")) {
+                "1"
+            } else {
+                "0"
+            };
+            let known = [
+                ("id", Some(id.as_str())),
+                ("parent_connection_id", parent_id),
+                ("transaction_id", Some(parent.transaction_id)),
+                ("contact_id", Some(parent.contact_id)),
+                ("isThirdPartyConnection", Some(third_party)),
+            ];
+            self.row(Table::Connections, call, &known, batch, remarks);
+            for recording in call.objects("recordings") {
+                self.recording(parent.contact_id, &id, &recording, batch, remarks);
+            }
+            if parent.depth < DEEPEST_LEG {
+                let legs = call.objects("third_party_connections");
+                let leg = Parent {
+                    connection_id: Some(&id),
+                    depth: parent.depth + 1,
+                    ..parent
+                };
+                self.connections(&legs, leg, batch, remarks);
+            } else {
+                remarks.note(
+                    parent.contact_id,
+                    "third_party_connections",
+                    "nested too deep, left out",
+                );
+            }
+        }
+    }
+
+    fn recording(
+        &self,
+        contact_id: &str,
+        connection_id: &str,
+        recording: &Object<'_>,
+        batch: &mut Batch,
+        remarks: &mut Remarks,
+    ) {
+        let started = recording.get("started").to_text().unwrap_or_default();
+        let without_location = hash(&[connection_id, &started]);
+        let id = match recording.get("location") {
+            Value::Null => without_location,
+            // The old client hashes an empty location as it stands; both forms are placeholders for the real one.
+            Value::Text(location) if location.is_empty() => {
+                batch.placeholders.push(without_location);
+                hash(&[connection_id])
+            }
+            location => {
+                batch.placeholders.push(without_location);
+                batch.placeholders.push(hash(&[connection_id]));
+                hash(&[connection_id, &location.to_text().unwrap_or_default()])
+            }
+        };
+        let known = [
+            ("id", Some(id.as_str())),
+            ("contact_id", Some(contact_id)),
+            ("connection_id", Some(connection_id)),
+        ];
+        self.row(Table::Recordings, recording, &known, batch, remarks);
+    }
+
+    /// Appends an inbound call to the batch; false where it has no id and gives no row.
+    pub fn inbound_call(
+        &self,
+        call: &Object<'_>,
+        batch: &mut Batch,
+        remarks: &mut Remarks,
+    ) -> bool {
+        let Some(id) = call.get("id").to_text() else {
+            return false;
+        };
+        batch.begin_unit();
+        // Names of the API → names of the table. The API's own `started` … would be overwritten, as the old client does.
+        let renamed: Vec<(&str, Option<Cow<'_, str>>)> = [
+            ("remote_number", "calling_number"),
+            ("line_number", "called_number"),
+            ("started", "call_time"),
+            ("connected", "connect_time"),
+            ("disconnected", "hangup_time"),
+        ]
+        .into_iter()
+        .map(|(column, key)| (column, call.get(key).to_text()))
+        .collect();
+        let known: Vec<(&str, Option<&str>)> = renamed
+            .iter()
+            .map(|(column, text)| (*column, text.as_deref()))
+            .chain([("id", Some(&*id))])
+            .collect();
+        self.row(Table::InboundCalls, call, &known, batch, remarks);
+        true
+    }
+
+    /// Appends one row of a table with fixed columns: `known` values first, then those of the document.
+    fn row(
+        &self,
+        table: Table,
+        document: &Object<'_>,
+        known: &[(&str, Option<&str>)],
+        batch: &mut Batch,
+        remarks: &mut Remarks,
+    ) {
+        let rows = batch.rows_mut(table);
+        rows.begin();
+        for (key, value) in document.entries() {
+            let Some((column, kind)) = place(table, &key) else {
+                continue;
+            };
+            if known.iter().any(|(known, _)| *known == key) {
+                continue;
+            }
+            match cell(&value, kind) {
+                Ok(Some(text)) => rows.set(column, &text),
+                Ok(None) => rows.set_null(column),
+                Err(reason) => {
+                    rows.set_null(column);
+                    let id = known
+                        .iter()
+                        .find(|(name, _)| *name == "contact_id")
+                        .or(known.last());
+                    remarks.note(id.and_then(|(_, id)| *id).unwrap_or_default(), &key, reason);
+                }
+            }
+        }
+        let known = known
+            .iter()
+            .copied()
+            .chain([("$changed", Some(self.stamp))]);
+        for (name, value) in known {
+            if let (Some((column, _)), Some(value)) = (place(table, name), value) {
+                rows.set(column, value);
+            }
+        }
+    }
+}
+
+/// Where a fixed column stands in its table, and what it holds.
+fn place(table: Table, name: &str) -> Option<(usize, ColumnKind)> {
+    type Places = HashMap<&'static str, (usize, ColumnKind)>;
+    static PLACES: LazyLock<[Places; 5]> = LazyLock::new(|| {
+        Table::ALL.map(|table| {
+            let columns = columns(table).iter().enumerate();
+            columns
+                .map(|(column, (name, kind))| (*name, (column, *kind)))
+                .collect()
+        })
+    });
+    PLACES.get(table.index())?.get(name).copied()
+}
+
+/// Where a connection hangs.
+#[derive(Clone, Copy)]
+struct Parent<'a> {
+    contact_id: &'a str,
+    transaction_id: &'a str,
+    /// The enclosing connection of a third-party leg.
+    connection_id: Option<&'a str>,
+    depth: usize,
+}
+
+impl Remarks {
+    fn note(&mut self, id: &str, field: &str, what: &str) {
+        self.oddities.push(Oddity {
+            id: id.to_owned(),
+            what: format!("field \"{field}\": {what}"),
+        });
+    }
+}
+
+/// What a column of this kind holds of a value; the error says why it holds nothing.
+fn cell<'v>(value: &Value<'v>, kind: ColumnKind) -> Result<Option<Cow<'v, str>>, &'static str> {
+    let Some(text) = value.to_text() else {
+        return Ok(None);
+    };
+    match kind {
+        ColumnKind::Key | ColumnKind::Time | ColumnKind::Text => Ok(Some(text)),
+        ColumnKind::Number if matches!(value, Value::Bool(_)) => Err("no number, stored as NULL"),
+        ColumnKind::Number => match plain_decimal(&text) {
+            Some(number) => Ok(Some(Cow::Owned(number))),
+            None if text.trim().is_empty() => Ok(None),
+            None => Err("no number, stored as NULL"),
+        },
+        ColumnKind::Bool => match truth(&text) {
+            Some(true) => Ok(Some(Cow::Borrowed("1"))),
+            Some(false) => Ok(Some(Cow::Borrowed("0"))),
+            None => Err("neither true nor false, stored as NULL"),
+        },
+    }
+}
+
+fn truth(text: &str) -> Option<bool> {
+    match text {
+        "1" | "true" | "True" | "TRUE" | "yes" => Some(true),
+        "0" | "false" | "False" | "FALSE" | "no" => Some(false),
+        _ => None,
+    }
+}
+
+fn is_true(value: &Value<'_>) -> bool {
+    value
+        .to_text()
+        .and_then(|text| truth(&text))
+        .unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,298 @@
+//! Rows of invented documents, value by value.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use md5::{Digest, Md5};
+
+use super::*;
+use crate::cli::settings::{FieldLimit, FilterMode};
+use crate::dialfire::json::Document;
+use crate::tables::fields::{CustomField, NameUnit, Naming};
+
+const CONTACT: &str = include_str!("../../../tests/support/samples/sample-contact.json");
+const CALL: &str = include_str!("../../../tests/support/samples/sample-inbound-call.json");
+const STAMP: &str = "2024-03-08T00:00:00Z";
+
+fn layout() -> Layout {
+    let naming = Naming {
+        longest: 63,
+        unit: NameUnit::Bytes,
+        ignores_case: false,
+    };
+    let mut layout = Layout::new("dfire_", naming, FieldLimit::All, &[]);
+    let field = |key: &str, is_number| CustomField {
+        key: key.to_owned(),
+        is_number,
+    };
+    layout.add_fields(
+        &[
+            field("Firma", false),
+            field("Betrag", true),
+            field("Menge_als_Text", true),
+            field("Titel", false),
+        ],
+        &[],
+    );
+    layout
+}
+
+fn rows_of(document: &str, mode: FilterMode, prefixes: &[&str]) -> (Batch, Remarks) {
+    let layout = layout();
+    let filter = Filter {
+        mode,
+        task_prefixes: prefixes.iter().map(|p| (*p).to_owned()).collect(),
+    };
+    let mut batch = Batch::for_schema(layout.schema());
+    let mut remarks = Remarks::default();
+    let maker = RowMaker {
+        layout: &layout,
+        filter: &filter,
+        stamp: STAMP,
+    };
+    maker.contact(
+        &Document::parse(document).unwrap().root(),
+        &mut batch,
+        &mut remarks,
+    );
+    (batch, remarks)
+}
+
+fn value(batch: &Batch, table: Table, row: usize, column: &str) -> Option<String> {
+    let position = layout().schema().table(table).position(column).unwrap();
+    batch.rows(table).row(row).get(position).map(str::to_owned)
+}
+
+/// md5 by an independent way of writing it: the digest's own formatting.
+fn md5_of(text: &str) -> String {
+    Md5::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[test]
+fn the_sample_contact_gives_the_rows_that_its_notes_name() {
+    let (batch, _) = rows_of(CONTACT, FilterMode::All, &[]);
+    assert_eq!(batch.counts(), [1, 5, 3, 2, 0]);
+    assert_eq!(
+        rows_of(CONTACT, FilterMode::HiUpdatesOnly, &[]).0.counts()[1],
+        2
+    );
+    assert_eq!(rows_of(CONTACT, FilterMode::All, &["fc_"]).0.counts()[1], 3);
+}
+
+#[test]
+fn a_contact_row_has_texts_numbers_and_nulls() {
+    let (batch, remarks) = rows_of(CONTACT, FilterMode::All, &[]);
+    let contact = |column| value(&batch, Table::Contacts, 0, column);
+    assert_eq!(contact("$id").as_deref(), Some("K7QM2XWD9RTA4HPB"));
+    assert_eq!(contact("$follow_up_date").as_deref(), Some("auto"));
+    assert_eq!(contact("$caller_id"), None);
+    assert_eq!(contact("$changed").as_deref(), Some(STAMP));
+    assert_eq!(contact("Betrag").as_deref(), Some("1249.95"));
+    assert_eq!(contact("Menge_als_Text").as_deref(), Some("12"));
+    assert_eq!(contact("Titel"), None);
+    assert!(remarks.unknown_keys.contains(&"$$outbound_task".to_owned()));
+    assert!(remarks.unknown_keys.contains(&"titel".to_owned()));
+    assert!(!remarks.unknown_keys.contains(&"$task_log".to_owned()));
+}
+
+#[test]
+fn ids_and_parents_follow_the_old_client() {
+    let (batch, _) = rows_of(CONTACT, FilterMode::All, &[]);
+    let transaction = md5_of("K7QM2XWD9RTA4HPB2024-03-05T09:15:42.468Z");
+    assert_eq!(
+        value(&batch, Table::Transactions, 3, "id"),
+        Some(transaction.clone())
+    );
+    assert_eq!(
+        value(&batch, Table::Transactions, 4, "fired").as_deref(),
+        Some("2024-03-06T07:00:00.1Z")
+    );
+    for row in 0..3 {
+        assert_eq!(
+            value(&batch, Table::Connections, row, "transaction_id"),
+            Some(transaction.clone())
+        );
+    }
+    let id = |row| value(&batch, Table::Connections, row, "id").unwrap();
+    let parent = |row| value(&batch, Table::Connections, row, "parent_connection_id");
+    assert_eq!(parent(0), None);
+    assert_eq!(parent(1), Some(id(0)));
+    assert_eq!(parent(2), Some(id(0)));
+    assert_eq!(
+        value(&batch, Table::Connections, 1, "isThirdPartyConnection").as_deref(),
+        Some("1")
+    );
+    assert_eq!(
+        value(&batch, Table::Connections, 2, "isThirdPartyConnection").as_deref(),
+        Some("0")
+    );
+    let placeholder = md5_of(&format!("{}2024-03-05T09:15:40.000Z", id(2)));
+    assert!(
+        (0..2).any(|row| value(&batch, Table::Recordings, row, "id") == Some(placeholder.clone()))
+    );
+    assert!(!batch.placeholders.contains(&placeholder));
+    assert_eq!(batch.placeholders.len(), 2);
+}
+
+fn contact_with(transactions: &str) -> String {
+    format!(r#"{{"$id":"C","$task_log":[{{"transactions":[{transactions}]}}]}}"#)
+}
+
+#[test]
+fn transactions_with_one_fired_keep_apart_and_the_lowest_number_keeps_the_plain_id() {
+    let document = contact_with(
+        r#"{"fired":"F","sequence_nr":7,"task":"b"},{"fired":"F","sequence_nr":3,"task":"a"},{"fired":"G","sequence_nr":9}"#,
+    );
+    let (batch, _) = rows_of(&document, FilterMode::All, &[]);
+    let ids: Vec<_> = (0..3)
+        .map(|row| value(&batch, Table::Transactions, row, "id").unwrap())
+        .collect();
+    assert_eq!(ids, [md5_of("CF7"), md5_of("CF"), md5_of("CG")]);
+    let (filtered, _) = rows_of(&document, FilterMode::All, &["b"]);
+    assert_eq!(
+        value(&filtered, Table::Transactions, 0, "id"),
+        Some(md5_of("CF7"))
+    );
+}
+
+#[test]
+fn damaged_histories_give_what_can_be_read_of_them() {
+    for task_log in [
+        "null",
+        "\"\"",
+        "5",
+        "{}",
+        "[]",
+        "[null,1,{}]",
+        r#"[{"transactions":null}]"#,
+    ] {
+        let document = format!(r#"{{"$task_log":{task_log},"$id":"C"}}"#);
+        assert_eq!(
+            rows_of(&document, FilterMode::All, &[]).0.counts(),
+            [1, 0, 0, 0, 0],
+            "{task_log}"
+        );
+    }
+    let document = contact_with(
+        r#"{"sequence_nr":1},{"fired":5},{"fired":"F","connections":"no"},null,{"fired":"G","connections":[1,{"id":"K"}]}"#,
+    );
+    let (batch, remarks) = rows_of(&document, FilterMode::All, &[]);
+    assert_eq!(batch.counts(), [1, 2, 0, 0, 0]);
+    assert_eq!(remarks.oddities.len(), 2);
+}
+
+#[test]
+fn connections_without_an_id_get_one_and_running_ones_are_left_out_with_their_legs() {
+    let document = contact_with(
+        r#"{"fired":"F","connections":[
+            {"fired":"c1","disconnected":"d","recordings":[{"started":"s"}]},
+            {"id":12,"disconnected":"","recordings":[{"started":"s"}],"third_party_connections":[{"id":"L","disconnected":"d"}]},
+            {"id":"T","technology":"transfer","disconnected":"d"},
+            {"disconnected":"d"}]}"#,
+    );
+    let (batch, remarks) = rows_of(&document, FilterMode::All, &[]);
+    assert_eq!(batch.counts(), [1, 1, 2, 1, 0]);
+    let derived = md5_of(&format!("{}c1", md5_of("CF")));
+    assert_eq!(
+        value(&batch, Table::Connections, 0, "id"),
+        Some(derived.clone())
+    );
+    assert_eq!(
+        value(&batch, Table::Connections, 1, "parent_connection_id").as_deref(),
+        Some("12")
+    );
+    assert_eq!(
+        value(&batch, Table::Recordings, 0, "id"),
+        Some(md5_of(&format!("{derived}s")))
+    );
+    assert_eq!(remarks.oddities.len(), 1);
+}
+
+#[test]
+fn what_is_no_number_or_truth_becomes_null_and_is_noted_without_its_value() {
+    let document = contact_with(
+        r#"{"fired":"F","pause_time_sec":"soon","edit_time_sec":"1e2","wait_time_sec":true,"isHI":"perhaps","revoked":true}"#,
+    );
+    let (batch, remarks) = rows_of(&document, FilterMode::All, &[]);
+    assert_eq!(
+        value(&batch, Table::Transactions, 0, "pause_time_sec"),
+        None
+    );
+    assert_eq!(
+        value(&batch, Table::Transactions, 0, "edit_time_sec").as_deref(),
+        Some("100")
+    );
+    assert_eq!(value(&batch, Table::Transactions, 0, "isHI"), None);
+    assert_eq!(
+        value(&batch, Table::Transactions, 0, "revoked").as_deref(),
+        Some("1")
+    );
+    assert_eq!(value(&batch, Table::Transactions, 0, "wait_time_sec"), None);
+    assert_eq!(remarks.oddities.len(), 3);
+    for oddity in &remarks.oddities {
+        assert_eq!(oddity.id, "C");
+        assert!(
+            !oddity.what.contains("soon") && !oddity.what.contains("perhaps"),
+            "{}",
+            oddity.what
+        );
+    }
+}
+
+#[test]
+fn a_recording_names_its_placeholders_once_its_location_is_there() {
+    let with = |location: &str| {
+        let document = contact_with(&format!(
+            r#"{{"fired":"F","connections":[{{"id":"K","disconnected":"d","recordings":[{{"started":"s"{location}}}]}}]}}"#
+        ));
+        let (batch, _) = rows_of(&document, FilterMode::All, &[]);
+        (
+            value(&batch, Table::Recordings, 0, "id").unwrap(),
+            batch.placeholders,
+        )
+    };
+    assert_eq!(with(""), (md5_of("Ks"), vec![]));
+    assert_eq!(with(r#","location":null"#), (md5_of("Ks"), vec![]));
+    assert_eq!(with(r#","location":"""#), (md5_of("K"), vec![md5_of("Ks")]));
+    assert_eq!(
+        with(r#","location":"L""#),
+        (md5_of("KL"), vec![md5_of("Ks"), md5_of("K")])
+    );
+}
+
+#[test]
+fn an_inbound_call_is_renamed() {
+    let layout = layout();
+    let filter = Filter {
+        mode: FilterMode::All,
+        task_prefixes: vec![],
+    };
+    let mut batch = Batch::for_schema(layout.schema());
+    let mut remarks = Remarks::default();
+    let maker = RowMaker {
+        layout: &layout,
+        filter: &filter,
+        stamp: STAMP,
+    };
+    assert!(maker.inbound_call(
+        &Document::parse(CALL).unwrap().root(),
+        &mut batch,
+        &mut remarks
+    ));
+    assert!(!maker.inbound_call(
+        &Document::parse(r#"{"id":""}"#).unwrap().root(),
+        &mut batch,
+        &mut remarks
+    ));
+    assert_eq!(batch.counts(), [0, 0, 0, 0, 1]);
+    let call = |column| value(&batch, Table::InboundCalls, 0, column);
+    assert_eq!(call("remote_number").as_deref(), Some("+493023125017"));
+    assert_eq!(call("line_number").as_deref(), Some("+493023125000"));
+    assert_eq!(call("started").as_deref(), Some("2024-03-07T10:00:00.000Z"));
+    assert_eq!(
+        call("disconnected").as_deref(),
+        Some("2024-03-07T10:03:45.900Z")
+    );
+    assert_eq!(call("dispatch_error").as_deref(), Some("0"));
+}

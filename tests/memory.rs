@@ -1,0 +1,82 @@
+//! Promise 10: memory does not grow with the campaign.
+
+use std::time::Duration;
+
+use crate::support::database::{Database, fresh_database};
+use crate::support::program::Program;
+use crate::support::servers::Kind;
+use crate::support::simulator::{Config, Simulator};
+
+/// What the program may need at most.
+const LIMIT_KIB: u64 = 64 * 1024;
+
+/// The high-water mark of resident memory of db_init, in KiB; and the rows that it wrote.
+fn peak(contacts: u32, kind: Kind) -> (u64, usize) {
+    let sim = Simulator::start(Config {
+        contacts,
+        custom_fields: 12,
+        oddities: false,
+        long_texts: false,
+        inbound_per_day: 20,
+        added_fields: Vec::new(),
+        ..Config::default()
+    });
+    let database = fresh_database(kind);
+    let program = Program::new(&sim, &database.url);
+    let mut running = program.start("db_init");
+    let mut peak = 0;
+    while !running.has_ended() {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid()));
+        let mark = status.unwrap_or_default().lines().find_map(|line| {
+            line.strip_prefix("VmHWM:")?
+                .trim()
+                .strip_suffix(" kB")?
+                .parse()
+                .ok()
+        });
+        peak = peak.max(mark.unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(running.wait(Duration::from_secs(1)).code, Some(0));
+    assert_eq!(
+        rows(&database, "contacts"),
+        sim.contact_count() as usize - sim.deleted().len()
+    );
+    let rows = ["transactions", "connections", "recordings"].map(|table| rows(&database, table));
+    (peak, rows.iter().sum())
+}
+
+fn rows(database: &Database, table: &str) -> usize {
+    let counted = database.query(&format!("SELECT count(*) FROM dfire_{table}"));
+    counted[0][0].as_ref().unwrap().parse().unwrap()
+}
+
+fn ten_times_the_contacts(few: u32, kind: Kind) {
+    let (small, _) = peak(few, kind);
+    let (large, rows) = peak(10 * few, kind);
+    println!("{kind:?}: {few} contacts {small} KiB, ten times as many {large} KiB, {rows} rows");
+    assert!(
+        rows > 5 * 10 * few as usize,
+        "{rows} rows are too few to tell"
+    );
+    assert!(small > 5 * 1024, "{small} KiB can't be right");
+    assert!(large < LIMIT_KIB, "{large} KiB");
+    assert!(large * 10 <= small * 11, "{small} KiB became {large} KiB");
+}
+
+#[test]
+fn sqlite_needs_no_more_memory_for_ten_times_the_contacts() {
+    ten_times_the_contacts(4000, Kind::Sqlite);
+}
+
+#[test]
+fn postgresql_needs_no_more_memory_for_ten_times_the_contacts() {
+    ten_times_the_contacts(2000, Kind::Postgres);
+}
+
+#[test]
+#[ignore = "takes minutes; for a release build: 20,000 and 200,000 contacts"]
+fn full_size() {
+    ten_times_the_contacts(20_000, Kind::Sqlite);
+    ten_times_the_contacts(20_000, Kind::Postgres);
+}

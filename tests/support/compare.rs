@@ -1,0 +1,138 @@
+//! Compares what the simulator holds with what the database holds, row by row, value by value.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use md5::{Digest, Md5};
+
+use super::database::{Database, Row};
+use super::servers::Kind;
+use super::simulator::{Simulator, Truth, TruthFilter, Which};
+
+/// So many differences are shown.
+const SHOWN: usize = 12;
+
+/// Fails unless the tables with the prefix `dfire_` hold exactly the truth of all contacts that exist, and those
+/// deleted ones that were copied before in their last state.
+pub fn assert_equal(sim: &Simulator, filter: &TruthFilter, database: &Database) {
+    let mut truth = sim.truth(filter, &Which::All);
+    let stored: BTreeSet<String> = database
+        .query(&ids_of_contacts(database.kind))
+        .into_iter()
+        .filter_map(|mut row| row.remove(0))
+        .collect();
+    let deleted = sim.deleted().intersection(&stored).cloned().collect();
+    truth.extend(sim.truth(filter, &Which::Ids(deleted)));
+    assert_holds(&truth, database, "dfire_");
+}
+
+fn ids_of_contacts(kind: Kind) -> String {
+    match kind {
+        Kind::Mysql => "SELECT `$id` FROM dfire_contacts".to_owned(),
+        Kind::Postgres | Kind::Sqlite => "SELECT \"$id\" FROM dfire_contacts".to_owned(),
+    }
+}
+
+/// Fails unless the tables hold exactly these rows.
+pub fn assert_holds(truth: &Truth, database: &Database, prefix: &str) {
+    let differences = differences(truth, database, prefix);
+    let count = differences.len();
+    let shown: Vec<String> = differences.into_iter().take(SHOWN).collect();
+    assert!(
+        count == 0,
+        "{:?}: {count} differences:\n{}",
+        database.kind,
+        shown.join("\n")
+    );
+}
+
+/// What differs, in words.
+pub fn differences(truth: &Truth, database: &Database, prefix: &str) -> Vec<String> {
+    let mut differences = Vec::new();
+    for (table, wanted) in truth.tables() {
+        let mut found = 0;
+        database.for_each_row(&format!("{prefix}{table}"), |key, row| {
+            found += 1;
+            match wanted.get(key) {
+                None => differences.push(format!("{table} {key}: too much: {:?}", present(&row))),
+                Some(wanted) => {
+                    compare_row(table, key, wanted, &row, database.kind, &mut differences)
+                }
+            }
+        });
+        if found < wanted.len() {
+            let keys = database.dump(&format!("{prefix}{table}"));
+            differences.extend(
+                wanted
+                    .iter()
+                    .filter(|(key, _)| !keys.contains_key(*key))
+                    .map(|(key, row)| format!("{table} {key}: missing: {:?}", present(row))),
+            );
+        }
+    }
+    differences
+}
+
+fn compare_row(
+    table: &str,
+    key: &str,
+    wanted: &BTreeMap<String, Option<String>>,
+    row: &Row,
+    kind: Kind,
+    differences: &mut Vec<String>,
+) {
+    let mut matched = vec!["$changed".to_owned()];
+    for (name, value) in wanted {
+        let column = column_of(name, row);
+        // PostgreSQL can't hold NUL; README documents what stands for it.
+        let value = match kind {
+            Kind::Postgres => value.as_ref().map(|text| text.replace('\0', "\u{2400}")),
+            _ => value.clone(),
+        };
+        let stored = row.get(&column);
+        let equal = match stored {
+            Some(stored) => *stored == value,
+            None => value.is_none(),
+        };
+        if !equal {
+            differences.push(format!(
+                "{table} {key}: {name} is {stored:?}, should be {value:?}"
+            ));
+        }
+        matched.push(column);
+    }
+    for (column, value) in row {
+        if value.is_some() && !matched.contains(column) {
+            differences.push(format!(
+                "{table} {key}: {column} is {value:?}, should be NULL"
+            ));
+        }
+    }
+    let changed = row.get("$changed").cloned().flatten().unwrap_or_default();
+    if changed.len() != 20 || !changed.ends_with('Z') {
+        differences.push(format!("{table} {key}: $changed is {changed:?}"));
+    }
+}
+
+/// The column that holds a field: its own name, else the name with the documented suffix.
+fn column_of(name: &str, row: &Row) -> String {
+    if row.contains_key(name) {
+        return name.to_owned();
+    }
+    let hash: String = Md5::digest(name.as_bytes())
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let suffix = format!("_{hash}");
+    row.keys()
+        .find(|column| column.ends_with(&suffix))
+        .cloned()
+        .unwrap_or_else(|| name.to_owned())
+}
+
+fn present(row: &BTreeMap<String, Option<String>>) -> BTreeMap<&String, &String> {
+    row.iter()
+        .filter_map(|(name, value)| value.as_ref().map(|value| (name, value)))
+        .take(6)
+        .collect()
+}

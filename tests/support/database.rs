@@ -1,0 +1,404 @@
+//! Databases of one test each, and what is stored in them, as text that compares equal across the three kinds.
+
+use std::collections::BTreeMap;
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use mysql::consts::ColumnType;
+use mysql::prelude::Queryable;
+use postgres::types::Type;
+use postgres::{NoTls, SimpleQueryMessage};
+use rusqlite::types::ValueRef;
+
+use super::servers::{Kind, PrivateServer, mysql_url, postgres_url};
+use super::temp::TempDir;
+
+/// A row by column name; `None` is NULL. Numbers are plain decimals without needless zeros, booleans `1` and `0`.
+pub type Row = BTreeMap<String, Option<String>>;
+
+/// A table by the values of its first column.
+pub type Dump = BTreeMap<String, Row>;
+
+/// A database; one made by [`fresh_database`] vanishes when dropped, together with the connections to it.
+pub struct Database {
+    pub kind: Kind,
+    /// The address as the program takes it.
+    pub url: String,
+    created: Option<Created>,
+    _dir: Option<TempDir>,
+}
+
+/// What is to be dropped with a [`Database`].
+struct Created {
+    name: String,
+    /// The server's own database, to do it from.
+    server_url: String,
+}
+
+/// An empty database that no other test knows.
+pub fn fresh_database(kind: Kind) -> Database {
+    let server_url = match kind {
+        Kind::Postgres => postgres_url(),
+        Kind::Mysql => mysql_url(),
+        Kind::Sqlite => {
+            let dir = TempDir::new();
+            let url = format!("sqlite:{}/test.db", dir.path().display());
+            return Database {
+                kind,
+                url,
+                created: None,
+                _dir: Some(dir),
+            };
+        }
+    };
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("dbsync_test_{}_{number}", process::id());
+    let (server, _) = server_url
+        .rsplit_once('/')
+        .expect("a database address ends with /name");
+    let url = format!("{server}/{name}");
+    // An earlier process of the same number may have been killed before it could drop its databases.
+    drop_database(kind, &server_url, &name).unwrap();
+    run(kind, &server_url, &format!("CREATE DATABASE {name}")).unwrap();
+    Database {
+        kind,
+        url,
+        created: Some(Created { name, server_url }),
+        _dir: None,
+    }
+}
+
+impl PrivateServer {
+    /// Its database.
+    pub fn database(&self) -> Database {
+        Database {
+            kind: self.kind,
+            url: self.url.clone(),
+            created: None,
+            _dir: None,
+        }
+    }
+}
+
+impl Database {
+    /// The shared server's own database, to make and drop others from.
+    pub fn of_server(kind: Kind) -> Database {
+        let url = match kind {
+            Kind::Postgres => postgres_url(),
+            Kind::Mysql => mysql_url(),
+            Kind::Sqlite => panic!("SQLite has no server"),
+        };
+        Database {
+            kind,
+            url,
+            created: None,
+            _dir: None,
+        }
+    }
+
+    /// Runs statements, separated by semicolons.
+    pub fn execute(&self, sql: &str) {
+        run(self.kind, &self.url, sql).unwrap_or_else(|e| panic!("{e}: {sql}"));
+    }
+
+    /// The rows of a SELECT, values in the order of its columns.
+    pub fn query(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        let mut rows = Vec::new();
+        self.stream(sql, &mut |_, values| rows.push(values))
+            .unwrap_or_else(|e| panic!("{e}: {sql}"));
+        rows
+    }
+
+    /// A whole table, by its first column.
+    pub fn dump(&self, table: &str) -> Dump {
+        let mut dump = Dump::new();
+        self.for_each_row(table, |key, row| {
+            if dump.insert(key.to_owned(), row).is_some() {
+                panic!("{table} holds the key {key} twice");
+            }
+        });
+        dump
+    }
+
+    /// Each row of a table with the value of its first column, in no order, without holding more than some of them.
+    pub fn for_each_row(&self, table: &str, mut on_row: impl FnMut(&str, Row)) {
+        let undeclared = match self.kind {
+            Kind::Sqlite => self
+                .query(&format!(
+                    "SELECT name FROM pragma_table_info('{}') WHERE type = ''",
+                    table.replace('\'', "''")
+                ))
+                .into_iter()
+                .filter_map(|mut row| row.remove(0))
+                .collect(),
+            Kind::Postgres | Kind::Mysql => Vec::new(),
+        };
+        let quote = if self.kind == Kind::Mysql { "`" } else { "\"" };
+        let name = table.replace(quote, &quote.repeat(2));
+        self.stream(
+            &format!("SELECT * FROM {quote}{name}{quote}"),
+            &mut |columns, values| {
+                let key = values[0]
+                    .clone()
+                    .unwrap_or_else(|| panic!("{table} holds a row without key"));
+                let mut row: Row = columns.iter().cloned().zip(values).collect();
+                // SQLite's exact numbers are texts in columns without a type.
+                for column in &undeclared {
+                    if let Some(Some(value)) = row.get_mut(column) {
+                        *value = plain_decimal(value);
+                    }
+                }
+                on_row(&key, row);
+            },
+        )
+        .unwrap_or_else(|e| panic!("cannot read {table}: {e}"));
+    }
+
+    fn stream(&self, sql: &str, on_row: OnRow<'_>) -> Result<(), String> {
+        match self.kind {
+            Kind::Postgres => {
+                stream_postgres(&self.url, sql, on_row).map_err(|e| postgres_message(&e))
+            }
+            Kind::Mysql => stream_mysql(&self.url, sql, on_row).map_err(|e| e.to_string()),
+            Kind::Sqlite => stream_sqlite(&self.url, sql, on_row).map_err(|e| e.to_string()),
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Some(Created { name, server_url }) = &self.created {
+            let dropped = drop_database(self.kind, server_url, name);
+            if let (Err(message), false) = (dropped, std::thread::panicking()) {
+                panic!("cannot drop {name}: {message}");
+            }
+        }
+    }
+}
+
+/// Column names and the values of one row.
+type OnRow<'a> = &'a mut dyn FnMut(&[String], Vec<Option<String>>);
+
+fn stream_postgres(url: &str, sql: &str, on_row: OnRow<'_>) -> Result<(), postgres::Error> {
+    let mut client = postgres::Client::connect(url, NoTls)?;
+    let mut transaction = client.transaction()?;
+    let statement = transaction.prepare(sql)?;
+    let names: Vec<String> = statement
+        .columns()
+        .iter()
+        .map(|c| c.name().to_owned())
+        .collect();
+    let types: Vec<Type> = statement
+        .columns()
+        .iter()
+        .map(|c| c.type_().clone())
+        .collect();
+    // A cursor bounds the memory; the simple protocol gives every type as text.
+    transaction.batch_execute(&format!("DECLARE all_rows CURSOR FOR {sql}"))?;
+    loop {
+        let mut any = false;
+        for message in transaction.simple_query("FETCH 1000 FROM all_rows")? {
+            if let SimpleQueryMessage::Row(row) = message {
+                any = true;
+                let text = |column: usize| {
+                    row.get(column)
+                        .map(|text| postgres_text(&types[column], text))
+                };
+                on_row(&names, (0..names.len()).map(text).collect());
+            }
+        }
+        if !any {
+            return Ok(());
+        }
+    }
+}
+
+fn postgres_text(kind: &Type, text: &str) -> String {
+    match *kind {
+        Type::BOOL => if text == "t" { "1" } else { "0" }.to_owned(),
+        Type::NUMERIC | Type::INT2 | Type::INT4 | Type::INT8 | Type::FLOAT4 | Type::FLOAT8 => {
+            plain_decimal(text)
+        }
+        _ => text.to_owned(),
+    }
+}
+
+fn stream_mysql(url: &str, sql: &str, on_row: OnRow<'_>) -> Result<(), mysql::Error> {
+    let mut client = mysql::Conn::new(mysql::Opts::from_url(url)?)?;
+    // The text protocol: all values come as bytes.
+    let mut result = client.query_iter(sql)?;
+    let columns = result.columns().as_ref().to_vec();
+    let names: Vec<String> = columns.iter().map(|c| c.name_str().into_owned()).collect();
+    for row in result.by_ref() {
+        let text = |(value, column): (mysql::Value, &mysql::Column)| match value {
+            mysql::Value::NULL => None,
+            mysql::Value::Bytes(bytes) => Some(mysql_text(column.column_type(), bytes)),
+            other => panic!("the text protocol gave {other:?}"),
+        };
+        on_row(
+            &names,
+            row?.unwrap().into_iter().zip(&columns).map(text).collect(),
+        );
+    }
+    Ok(())
+}
+
+fn mysql_text(kind: ColumnType, bytes: Vec<u8>) -> String {
+    use ColumnType::{
+        MYSQL_TYPE_BIT, MYSQL_TYPE_DECIMAL, MYSQL_TYPE_DOUBLE, MYSQL_TYPE_FLOAT, MYSQL_TYPE_INT24,
+        MYSQL_TYPE_LONG, MYSQL_TYPE_LONGLONG, MYSQL_TYPE_NEWDECIMAL, MYSQL_TYPE_SHORT,
+        MYSQL_TYPE_TINY,
+    };
+    match kind {
+        MYSQL_TYPE_BIT => bytes
+            .iter()
+            .fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
+            .to_string(),
+        MYSQL_TYPE_TINY
+        | MYSQL_TYPE_SHORT
+        | MYSQL_TYPE_INT24
+        | MYSQL_TYPE_LONG
+        | MYSQL_TYPE_LONGLONG
+        | MYSQL_TYPE_FLOAT
+        | MYSQL_TYPE_DOUBLE
+        | MYSQL_TYPE_DECIMAL
+        | MYSQL_TYPE_NEWDECIMAL => plain_decimal(&String::from_utf8(bytes).unwrap()),
+        _ => String::from_utf8(bytes).unwrap_or_else(|e| hexadecimal(e.as_bytes())),
+    }
+}
+
+fn stream_sqlite(url: &str, sql: &str, on_row: OnRow<'_>) -> rusqlite::Result<()> {
+    let client = open_sqlite(url)?;
+    let mut statement = client.prepare(sql)?;
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let text = |column: usize| {
+            Ok(match row.get_ref(column)? {
+                ValueRef::Null => None,
+                ValueRef::Integer(number) => Some(number.to_string()),
+                ValueRef::Real(number) => Some(plain_decimal(&number.to_string())),
+                ValueRef::Text(bytes) => {
+                    Some(str::from_utf8(bytes).map_or_else(|_| hexadecimal(bytes), str::to_owned))
+                }
+                ValueRef::Blob(bytes) => Some(hexadecimal(bytes)),
+            })
+        };
+        on_row(
+            &names,
+            (0..names.len())
+                .map(text)
+                .collect::<rusqlite::Result<_>>()?,
+        );
+    }
+    Ok(())
+}
+
+/// What is no text, in a form that no text of ours has.
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("x'{digits}'")
+}
+
+/// A number without exponent, needless zeros, plus sign and negative zero; what is no number stays as it is.
+pub fn plain_decimal(text: &str) -> String {
+    let (sign, unsigned) = match text.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let mut digits = format!("{whole}{fraction}");
+    let Ok(exponent) = exponent.parse::<i32>() else {
+        return text.to_owned();
+    };
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return text.to_owned();
+    }
+    // Where the point stands in `digits` once the exponent is gone; zeros are added until it stands inside.
+    let mut point = i32::try_from(whole.len()).unwrap() + exponent;
+    while point < 0 {
+        digits.insert(0, '0');
+        point += 1;
+    }
+    let point = usize::try_from(point).unwrap();
+    while digits.len() < point {
+        digits.push('0');
+    }
+    let (whole, fraction) = digits.split_at(point);
+    let whole = whole.trim_start_matches('0');
+    let fraction = fraction.trim_end_matches('0');
+    match (whole, fraction) {
+        ("", "") => "0".to_owned(),
+        (whole, "") => format!("{sign}{whole}"),
+        ("", fraction) => format!("{sign}0.{fraction}"),
+        (whole, fraction) => format!("{sign}{whole}.{fraction}"),
+    }
+}
+
+fn run(kind: Kind, url: &str, sql: &str) -> Result<(), String> {
+    match kind {
+        Kind::Postgres => postgres::Client::connect(url, NoTls)
+            .and_then(|mut client| client.batch_execute(sql))
+            .map_err(|e| postgres_message(&e)),
+        Kind::Mysql => run_mysql(url, sql).map_err(|e| e.to_string()),
+        Kind::Sqlite => open_sqlite(url)
+            .and_then(|client| client.execute_batch(sql))
+            .map_err(|e| e.to_string()),
+    }
+}
+
+fn run_mysql(url: &str, sql: &str) -> Result<(), mysql::Error> {
+    let mut client = mysql::Conn::new(mysql::Opts::from_url(url)?)?;
+    // The errors of the second and later statements come with their results.
+    let mut results = client.query_iter(sql)?;
+    while let Some(result) = results.iter() {
+        for row in result {
+            row?;
+        }
+    }
+    Ok(())
+}
+
+fn open_sqlite(url: &str) -> rusqlite::Result<rusqlite::Connection> {
+    let client =
+        rusqlite::Connection::open(url.strip_prefix("sqlite:").expect("an address of SQLite"))?;
+    client.busy_timeout(std::time::Duration::from_secs(30))?;
+    Ok(client)
+}
+
+fn drop_database(kind: Kind, server_url: &str, name: &str) -> Result<(), String> {
+    if kind == Kind::Postgres {
+        return run(
+            kind,
+            server_url,
+            &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
+        );
+    }
+    // An open transaction would make DROP DATABASE wait for it.
+    let server = Database {
+        kind,
+        url: server_url.to_owned(),
+        created: None,
+        _dir: None,
+    };
+    let connections = format!("SELECT id FROM information_schema.processlist WHERE db = '{name}'");
+    server.stream(&connections, &mut |_, id| {
+        // It may have ended meanwhile.
+        let _ = run(
+            kind,
+            server_url,
+            &format!("KILL {}", id[0].as_deref().unwrap()),
+        );
+    })?;
+    run(kind, server_url, &format!("DROP DATABASE IF EXISTS {name}"))
+}
+
+/// The server's own words; the error's text alone is "db error".
+fn postgres_message(error: &postgres::Error) -> String {
+    error.as_db_error().map_or_else(
+        || error.to_string(),
+        |e| format!("{} ({})", e.message(), e.code().code()),
+    )
+}

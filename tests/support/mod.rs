@@ -1,0 +1,11 @@
+//! What the tests of behaviour stand on.
+
+pub mod compare;
+pub mod database;
+pub mod http_client;
+pub mod program;
+pub mod reading;
+pub mod servers;
+pub mod simulator;
+pub mod tds;
+pub mod temp;

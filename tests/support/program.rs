@@ -1,0 +1,323 @@
+//! The program under test as a process of its own: started, watched, told to stop, killed.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::simulator::Simulator;
+use super::temp::TempDir;
+
+/// A run that takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// How to start the program against a simulator and a database. State and log stay from start to start.
+pub struct Program {
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    wrapper: Vec<String>,
+    directory: TempDir,
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A run under way; killed when dropped.
+pub struct Running {
+    child: Child,
+    directory: PathBuf,
+    output: [PathBuf; 2],
+    /// Bytes of the log before it was started.
+    logged_before: usize,
+}
+
+impl Program {
+    /// With the simulator's address, campaign and token, and quick retries.
+    pub fn new(sim: &Simulator, database_url: &str) -> Self {
+        let program = Program {
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            wrapper: Vec::new(),
+            directory: TempDir::new(),
+        };
+        let directory = program.directory.path().display().to_string();
+        program
+            .arg("--c", sim.campaign())
+            .arg("--api-url", &sim.url())
+            .arg("--url", database_url)
+            .arg("--state-dir", &format!("{directory}/state"))
+            .arg("--log-dir", &format!("{directory}/log"))
+            .arg("--status-file", &format!("{directory}/status.json"))
+            .arg("--retry-wait", "2ms")
+            .arg("--interval", "20ms")
+            .variable("DBSYNC_CT", sim.token())
+    }
+
+    /// Adds a flag with its value, in place of an earlier one.
+    pub fn arg(mut self, flag: &str, value: &str) -> Self {
+        self.set(flag, value);
+        self
+    }
+
+    /// As [`Program::arg`], for runs to come.
+    pub fn set(&mut self, flag: &str, value: &str) {
+        let argument = format!("{flag}={value}");
+        let start = format!("{flag}=");
+        self.arguments.retain(|known| !known.starts_with(&start));
+        self.arguments.push(argument);
+    }
+
+    /// Adds a flag without a value.
+    pub fn flag(mut self, flag: &str) -> Self {
+        self.arguments.push(flag.to_owned());
+        self
+    }
+
+    /// Adds a variable of the environment, which is empty otherwise.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Leaves out a flag that [`Program::new`] gives, or a variable.
+    pub fn without(mut self, name: &str) -> Self {
+        let start = format!("{name}=");
+        self.arguments.retain(|known| !known.starts_with(&start));
+        self.environment.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// Starts it through a shell: the script prepares what the process inherits.
+    pub fn after(mut self, script: &str) -> Self {
+        let script = format!("{script}; exec \"$@\"");
+        self.wrapper = ["sh", "-c", &script, "sh"].map(str::to_owned).to_vec();
+        self
+    }
+
+    /// Where state, log and status are.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Everything logged so far, all files.
+    pub fn log(&self) -> String {
+        log_in(self.directory.path())
+    }
+
+    /// Starts it in a mode.
+    pub fn start(&self, mode: &str) -> Running {
+        self.start_with(mode, &[])
+    }
+
+    /// Starts it in a mode with further flags.
+    pub fn start_with(&self, mode: &str, flags: &[&str]) -> Running {
+        let output = ["stdout", "stderr"].map(|name| self.directory.path().join(name));
+        let [stdout, stderr] = output
+            .each_ref()
+            .map(|path| std::fs::File::create(path).unwrap());
+        let logged_before = self.log().len();
+        let mut words = self.wrapper.clone();
+        words.push(env!("CARGO_BIN_EXE_dbsync2").to_owned());
+        if !mode.is_empty() {
+            words.push(format!("--a={mode}"));
+        }
+        let child = Command::new(&words[0])
+            .args(&words[1..])
+            .args(&self.arguments)
+            .args(flags)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", self.directory.path())
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
+        Running {
+            child,
+            directory: self.directory.path().to_owned(),
+            output,
+            logged_before,
+        }
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self, mode: &str) -> Ended {
+        self.start(mode).wait(LIMIT)
+    }
+
+    /// One round of db_sync, which must be a good one.
+    pub fn succeed_once(&self) {
+        let ended = self.start_with("db_sync", &["--once"]).wait(LIMIT);
+        assert_eq!(
+            ended.code,
+            Some(0),
+            "db_sync --once: {}\n{}",
+            ended.stdout,
+            tail(&self.log())
+        );
+    }
+
+    /// Runs it to its end, which must be a good one.
+    pub fn succeed(&self, mode: &str) -> Ended {
+        let ended = self.run(mode);
+        assert_eq!(
+            ended.code,
+            Some(0),
+            "{mode}: {}{}\n{}",
+            ended.stdout,
+            ended.stderr,
+            tail(&self.log())
+        );
+        ended
+    }
+}
+
+impl Running {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGKILL when so much time has passed since `begin`; false if it had ended before.
+    pub fn kill_at(mut self, begin: Instant, moment: Duration) -> bool {
+        while begin.elapsed() < moment && !self.has_ended() {
+            std::thread::sleep(Duration::from_micros(300));
+        }
+        let alive = !self.has_ended();
+        self.kill();
+        alive
+    }
+
+    /// SIGTERM, or another signal by its name.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([format!("-{name}"), pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits for its end; kills it and fails after the limit.
+    pub fn wait(mut self, limit: Duration) -> Ended {
+        let status = self.wait_status(limit);
+        let [stdout, stderr] = self.output.each_ref().map(|path| read(path));
+        Ended {
+            code: status.code(),
+            stdout,
+            stderr,
+        }
+    }
+
+    fn wait_status(&mut self, limit: Duration) -> ExitStatus {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            if begin.elapsed() > limit {
+                self.kill();
+                panic!(
+                    "the program did not end within {limit:?}:\n{}",
+                    tail(&log_in(&self.directory))
+                );
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits until it has written to its log: from then on it listens to signals.
+    pub fn wait_for_log(&mut self) {
+        let begin = Instant::now();
+        while log_in(&self.directory).len() == self.logged_before && !self.has_ended() {
+            assert!(
+                begin.elapsed() < Duration::from_secs(30),
+                "nothing is logged"
+            );
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The status file, once there is one.
+    pub fn status(&self) -> Option<serde_json::Value> {
+        serde_json::from_str(&read(&self.directory.join("status.json"))).ok()
+    }
+
+    /// Waits until the status file fulfils a condition; fails after a minute, or when the program ends before.
+    pub fn wait_until(
+        &mut self,
+        what: &str,
+        condition: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.status().filter(|status| condition(status)) {
+                return status;
+            }
+            let ended = self.has_ended();
+            assert!(
+                !ended && begin.elapsed() < Duration::from_secs(120),
+                "{what}: not seen, ended: {ended}, status {:?}\n{}",
+                self.status(),
+                tail(&log_in(&self.directory))
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until so many rounds were completed from now on.
+    pub fn wait_rounds(&mut self, more: u64) {
+        let rounds = |status: &serde_json::Value| status["rounds"].as_u64().unwrap();
+        let now = self.status().map_or(0, |status| rounds(&status));
+        self.wait_until("more rounds", |status| rounds(status) >= now + more);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn log_in(directory: &Path) -> String {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(directory.join("log"))
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    files.iter().map(|path| read(path)).collect()
+}
+
+fn read(path: &Path) -> String {
+    let mut bytes = Vec::new();
+    if let Ok(mut file) = std::fs::File::open(path) {
+        file.read_to_end(&mut bytes).unwrap();
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The last lines of a log, for messages.
+pub fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
+}

@@ -1,0 +1,164 @@
+//! Database servers: the two that scripts/test.sh has started for all tests, and private ones for tests that stop them.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::temp::TempDir;
+
+/// What a test writes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Postgres,
+    Mysql,
+    Sqlite,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 3] = [Kind::Postgres, Kind::Mysql, Kind::Sqlite];
+
+    /// The two that are servers.
+    pub const SERVERS: [Kind; 2] = [Kind::Postgres, Kind::Mysql];
+}
+
+/// The address of the shared PostgreSQL server's database, as its almighty user.
+pub fn postgres_url() -> String {
+    from_environment("DBSYNC_TEST_POSTGRES")
+}
+
+/// The address of the shared MariaDB server's database, as its almighty user.
+pub fn mysql_url() -> String {
+    from_environment("DBSYNC_TEST_MYSQL")
+}
+
+/// The directory of `ca.pem`, which signed the servers' `server.pem` and `wrong-host.pem`, and of `other-ca.pem`.
+pub fn certificates() -> PathBuf {
+    from_environment("DBSYNC_TEST_CERTIFICATES").into()
+}
+
+/// A variable that scripts/test.sh sets; a test without its server fails.
+pub fn from_environment(variable: &str) -> String {
+    env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run the tests with scripts/test.sh, which starts the servers they need"))
+}
+
+/// Starts a server for one test alone, to be stopped and started as it likes.
+pub fn private_server(kind: Kind) -> PrivateServer {
+    private_server_with_certificate(kind, "server")
+}
+
+/// The same with another certificate out of [`certificates`], such as `wrong-host`.
+pub fn private_server_with_certificate(kind: Kind, certificate: &'static str) -> PrivateServer {
+    let dir = TempDir::new();
+    for file in fs::read_dir(certificates())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+    {
+        if file
+            .extension()
+            .is_some_and(|extension| extension == "pem" || extension == "key")
+        {
+            fs::copy(&file, dir.path().join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    let port = script(&["free-port"]);
+    let name = match kind {
+        Kind::Postgres => "postgres",
+        Kind::Mysql => "mariadb",
+        Kind::Sqlite => panic!("SQLite has no server"),
+    };
+    let url = script(&["url", name, text(dir.path()), &port]);
+    let server = PrivateServer {
+        kind,
+        url,
+        name,
+        port,
+        certificate,
+        dir,
+    };
+    server.start();
+    server
+}
+
+/// A server of one test; its data survive `stop`, `kill` and `start`, and vanish with it.
+pub struct PrivateServer {
+    pub kind: Kind,
+    /// The address of its database, the same after each start.
+    pub url: String,
+    name: &'static str,
+    port: String,
+    certificate: &'static str,
+    dir: TempDir,
+}
+
+impl PrivateServer {
+    /// Starts it again after `stop` or `kill`; returns when it answers.
+    pub fn start(&self) {
+        let mut command = command(&["start", self.name, text(self.dir.path()), &self.port]);
+        output(command.env("DBSYNC_TEST_CERTIFICATE", self.certificate)).unwrap();
+    }
+
+    /// Ends it in order; its clients lose their connections.
+    pub fn stop(&self) {
+        script(&["stop", self.name, text(self.dir.path()), "fast"]);
+    }
+
+    /// Ends it at once, in the middle of whatever it does.
+    pub fn kill(&self) {
+        script(&["stop", self.name, text(self.dir.path()), "kill"]);
+    }
+
+    pub fn runs(&self) -> bool {
+        output(&mut command(&["status", self.name, text(self.dir.path())])).is_ok()
+    }
+
+    /// Where its clients connect to on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port.parse().unwrap()
+    }
+}
+
+impl Drop for PrivateServer {
+    fn drop(&mut self) {
+        let stopped = output(&mut command(&[
+            "stop",
+            self.name,
+            text(self.dir.path()),
+            "kill",
+        ]));
+        if let (Err(message), false) = (stopped, std::thread::panicking()) {
+            panic!("{message}");
+        }
+    }
+}
+
+/// scripts/servers.sh with these arguments: what it prints.
+fn script(arguments: &[&str]) -> String {
+    output(&mut command(arguments)).unwrap()
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/servers.sh"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn output(command: &mut Command) -> Result<String, String> {
+    let output = command
+        .output()
+        .map_err(|e| format!("cannot run {command:?}: {e}"))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned())
+    } else {
+        Err(format!(
+            "{command:?} failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        ))
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("the temporary directory is UTF-8")
+}
