@@ -8,6 +8,10 @@ use dbsync2::error::{Error, ErrorKind};
 use dbsync2::{logging, shutdown::Shutdown, sync};
 use time::OffsetDateTime;
 
+// Few megabytes that do not grow, whatever the C library: see Cargo.toml.
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1), &|name| std::env::var_os(name)) {
         Ok(Parsed::Help) => print(&cli::help::help()),

@@ -104,7 +104,10 @@ fn work(reader: &Reader, inbox: &Mutex<Receiver<Job>>) {
         }
         // A thread that died would leave the main thread waiting for its answer for ever.
         let reply = match catch_unwind(AssertUnwindSafe(|| reader.fetch(&job))) {
-            Ok(Ok(answer)) => Message::Fetched(Box::new(answer)),
+            Ok(Ok(mut answer)) => {
+                answer.batch.shrink();
+                Message::Fetched(Box::new(answer))
+            }
             Ok(Err(error)) => Message::Failed(error),
             Err(_) => Message::Failed(Error::transient(
                 "an internal error while contacts were read (see the log)",

@@ -113,6 +113,11 @@ impl Batch {
         self.is_new = false;
     }
 
+    /// Gives back the memory that no row uses: for a batch that is complete and waits.
+    pub fn shrink(&mut self) {
+        self.rows.iter_mut().for_each(Rows::shrink);
+    }
+
     /// Appends another batch; missing columns become NULL.
     pub fn append(&mut self, other: &Batch) {
         self.is_new = other.is_new && (self.is_new || self.is_empty());

@@ -58,6 +58,12 @@ impl Rows {
         self.cells.clear();
     }
 
+    /// Gives back the memory that no row uses.
+    pub fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+        self.cells.shrink_to_fit();
+    }
+
     /// Starts a new row, all of its cells NULL.
     pub fn begin(&mut self) {
         self.cells.resize(
