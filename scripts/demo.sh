@@ -3,14 +3,16 @@
 # file, lets some hours of that campaign pass, and copies what has changed.
 #
 # usage: scripts/demo.sh [DIRECTORY]
+#        scripts/demo.sh webhook     posts to a web service instead
 #
 # DIRECTORY  where the database is left to be looked at; without it, a temporary directory that is removed at the end
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case ${1-} in
+webhook) exec scripts/demo-webhook.sh ;;
 -*)
-    sed -n '2,7s/^# \{0,1\}//p' "$0"
+    sed -n '2,8s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
 esac

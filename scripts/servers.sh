@@ -28,7 +28,8 @@ usage: servers.sh install
        servers.sh url    postgres|mariadb DIR PORT
        servers.sh free-port
 
-install       installs what is missing of PostgreSQL, MariaDB, OpenSSL and a C compiler (Debian, Ubuntu)
+install       installs what is missing of PostgreSQL, MariaDB, OpenSSL, PHP, Node, Python and a C compiler
+              (Debian, Ubuntu)
 certificates  makes ca.pem, server.pem (localhost, 127.0.0.1, ::1), wrong-host.pem (same authority, another
               host), their .key files and other-ca.pem (an authority that signed nothing) in DIR
 start         starts a server that keeps its data in DIR/postgres or DIR/mariadb; returns when it answers
@@ -64,6 +65,10 @@ missing_packages() {
     { find_program mariadbd && find_program mariadb-install-db && find_program mariadb; } >/dev/null ||
         echo mariadb-server
     command -v openssl >/dev/null || echo openssl
+    # The snippets of the README are run, and the reference library for signatures.
+    command -v php >/dev/null || echo php-cli
+    command -v node >/dev/null || echo nodejs
+    python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
     command -v cc >/dev/null || printf '%s\n' gcc libc6-dev
 }
 

@@ -6,6 +6,7 @@
 # What the tests find in their environment:
 #   DBSYNC_TEST_POSTGRES, DBSYNC_TEST_MYSQL   address of a running server, with user, password and a database
 #   DBSYNC_TEST_CERTIFICATES                  directory with ca.pem and the others that servers.sh makes
+#   DBSYNC_TEST_PYTHON                        a Python that has the package standardwebhooks
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -51,6 +52,11 @@ port=$("$servers" free-port)
 "$servers" start mariadb "$directory" "$port"
 DBSYNC_TEST_MYSQL=$("$servers" url mariadb "$directory" "$port")
 export DBSYNC_TEST_POSTGRES DBSYNC_TEST_MYSQL DBSYNC_TEST_CERTIFICATES=$directory
+
+# The reference library that has to accept our signatures.
+python3 -m venv "$directory/python" >/dev/null
+"$directory/python/bin/pip" --quiet --disable-pip-version-check install standardwebhooks~=1.0
+export DBSYNC_TEST_PYTHON=$directory/python/bin/python
 
 say "cargo test --locked $*"
 # Job control gives the tests a process group of their own; waiting for it lets signals through at once.

@@ -1,4 +1,5 @@
-//! dbsync2 copies the contact updates of one Dialfire campaign into an SQL database. This page is the map.
+//! dbsync2 copies the contact updates of one Dialfire campaign into an SQL database,
+//! or posts its transactions to a web service. This page is the map.
 //!
 //! # The way of the data
 //!
@@ -32,10 +33,12 @@
 //! | [`dialfire`] | the source: calls, paging, retries, the server's clock; documents as unparsed JSON | SQL, tables |
 //! | [`tables`] | what a contact becomes: the five tables, columns for fields, filters, ids, rows in batches | HTTP, databases |
 //! | [`sink`] | the destinations, behind the trait [`sink::Sink`]: addresses, TLS, types, upserts, what errors mean | Dialfire |
+//! | [`webhook`] | the other destination, a web service: requests, lanes, what was delivered and what could not be | SQL |
 //! | [`sync`] | from one to the other: which time ranges are due, passes over them, writing whatever happens | – |
 //! | [`state`] | what outlives a run: checkpoint and lock | – |
 //! | [`status`], [`logging`], [`progress`] | what the admin sees | – |
 //! | [`shutdown`] | signals | – |
+//! | [`percent`] | percent-decoding | all else |
 //! | [`tls`] | one set-up of rustls for all | – |
 //! | [`error`] | the one error type; its kind decides what follows: try again, set aside, or end with an exit code | – |
 //!
@@ -50,6 +53,7 @@ pub mod cli;
 pub mod dialfire;
 pub mod error;
 pub mod logging;
+pub mod percent;
 pub mod progress;
 #[cfg(test)]
 mod scratch;
@@ -60,3 +64,4 @@ pub mod status;
 pub mod sync;
 pub mod tables;
 pub mod tls;
+pub mod webhook;

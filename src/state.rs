@@ -1,7 +1,7 @@
 //! What outlives a run: the checkpoint file and the lock, one pair per campaign and target.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use md5::{Digest, Md5};
@@ -186,13 +186,7 @@ impl StateFiles {
         let path = self.path("json");
         let write = || -> std::io::Result<()> {
             let text = serde_json::to_string_pretty(checkpoint)?;
-            let temporary = self.path("json.new");
-            let mut file = private_file(OpenOptions::new().write(true).create(true).truncate(true))
-                .open(&temporary)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            sync_directory(&self.directory)
+            replace_file(&path, |file| file.write_all(text.as_bytes()))
         };
         write().map_err(|error| {
             Error::transient(format!(
@@ -255,6 +249,29 @@ fn try_writing(directory: &Path, stem: &str) -> std::io::Result<()> {
     private_file(OpenOptions::new().append(true).create(true))
         .open(path)
         .map(drop)
+}
+
+/// Writes a file of the state directory anew, so that either the old or the new one is there after a crash.
+///
+/// # Errors
+/// Those of the system and of `write`; the old file then stands as it was.
+pub fn replace_file(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    let file = private_file(OpenOptions::new().write(true).create(true).truncate(true))
+        .open(&temporary)?;
+    let mut buffered = BufWriter::new(file);
+    write(&mut buffered)?;
+    buffered
+        .into_inner()
+        .map_err(|error| error.into_error())?
+        .sync_all()?;
+    fs::rename(&temporary, path)?;
+    sync_directory(path.parent().unwrap_or(Path::new(".")))
 }
 
 /// Makes a rename durable.

@@ -44,8 +44,24 @@ pub struct Status {
     pub rejected: u64,
     /// Contacts that were asked for and did not come.
     pub unanswered: u64,
+    /// Only in mode webhook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Deliveries>,
     /// The last error, kept after it is over.
     pub last_error: Option<LastError>,
+}
+
+/// What became of transactions for a web service.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Deliveries {
+    /// Requests that were answered 200 to 299 since the start.
+    pub delivered: u64,
+    /// Requests that failed since the start; each is repeated.
+    pub failed_attempts: u64,
+    /// Transactions that wait for their next attempt.
+    pub waiting: usize,
+    /// Requests in the file of those that could not be delivered.
+    pub undelivered: usize,
 }
 
 /// Rows written per table.

@@ -26,3 +26,4 @@ mod sink_sqlite;
 mod support;
 mod told_to_end;
 mod truth;
+mod webhook;

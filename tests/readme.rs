@@ -183,6 +183,7 @@ fn the_readmes_status_file_has_the_fields_of_a_real_one() {
         written: Totals::default(),
         rejected: 0,
         unanswered: 0,
+        webhook: None,
         last_error: None,
     })
     .unwrap();

@@ -82,7 +82,7 @@ impl Values {
 /// Reads the arguments (without the program's name) and looks up the environment for what they don't say.
 ///
 /// Accepted are `--name value`, `--name=value` and, as for the vendor's first client, both with one dash.
-/// The last of several wins. A value that begins with `-` needs the `=`, so that a forgotten value is noticed.
+/// The last of several wins, except where a flag may be repeated. A value that begins with `-` needs the `=`, so that a forgotten value is noticed.
 ///
 /// # Errors
 /// [`Usage`](crate::error::ErrorKind::Usage) for unknown flags, missing values and arguments without a flag.
@@ -112,7 +112,12 @@ pub fn read(
                 .and_then(|mut rest| rest.next_if(|next| !begins_with_dash(next)))
                 .ok_or_else(|| missing_value(flag))?,
         };
-        given.insert(flag.name, value(flag, text, Origin::CommandLine)?);
+        let mut new = value(flag, text, Origin::CommandLine)?;
+        if let Some(before) = given.get(flag.name).filter(|_| flag.is_repeatable()) {
+            let before: &Value = before;
+            new.text = format!("{}\n{}", before.text, new.text);
+        }
+        given.insert(flag.name, new);
         previous = Some(flag);
     }
     for flag in flags::all().filter(|flag| !flag.environment().is_empty()) {

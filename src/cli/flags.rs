@@ -37,7 +37,12 @@ impl Flag {
 
     /// Whether the value must never be shown again.
     pub fn is_secret(&self) -> bool {
-        matches!(self.name, "ct" | "url")
+        matches!(self.name, "ct" | "url" | "webhook-secret" | "header")
+    }
+
+    /// Whether it may be given several times, each time for one more line of its value.
+    pub fn is_repeatable(&self) -> bool {
+        self.name == "header"
     }
 
     /// Names of its environment variables, the strongest first.
@@ -111,7 +116,7 @@ pub static GROUPS: &[Group] = &[
                     "a",
                     "MODE",
                     None,
-                    "What to do: db_init, db_update, db_sync or check.",
+                    "What to do: db_init, db_update, db_sync, webhook, replay or check.",
                 ),
             ),
             also(
@@ -139,14 +144,14 @@ pub static GROUPS: &[Group] = &[
                 "URL",
                 None,
                 "The database: postgres://user:password@host:port/database (or postgresql://...), mysql://... (or \
-                 mariadb://...) or sqlite:///path/file.db. Where it holds a password, better use --url-file or the \
-                 environment.",
+                 mariadb://...) or sqlite:///path/file.db; for webhook and replay the web service: https://host/path. \
+                 Where it holds a password, better use --url-file or the environment.",
             ),
             flag(
                 "url-file",
                 "FILE",
                 None,
-                "File with the database address in its first line, instead of --url.",
+                "File with that address in its first line, instead of --url.",
             ),
         ],
     },
@@ -160,7 +165,7 @@ pub static GROUPS: &[Group] = &[
                     "DATE",
                     None,
                     "Begin with what has changed since then, in UTC: YYYY-MM-DD or YYYY-MM-DDThh:mm:ss. Without it \
-                     db_update goes back one week, and db_sync goes on from where it stopped.",
+                     db_update goes back one week, and db_sync and webhook go on from where they stopped.",
                 ),
             ),
             also(
@@ -169,7 +174,7 @@ pub static GROUPS: &[Group] = &[
                     "fm",
                     "FILTER",
                     None,
-                    "Store only some transactions: updates_only (those of type update) or hi_updates_only (those of \
+                    "Store or post only some transactions: updates_only (those of type update) or hi_updates_only (those of \
                      type update made by a human). Contacts are stored in any case.",
                 ),
             ),
@@ -179,7 +184,7 @@ pub static GROUPS: &[Group] = &[
                     "fp",
                     "PREFIXES",
                     None,
-                    "Store only transactions of tasks whose names begin so, comma separated: fc_,qc_",
+                    "Store or post only transactions of tasks whose names begin so, comma separated: fc_,qc_",
                 ),
             ),
             also(
@@ -206,10 +211,13 @@ pub static GROUPS: &[Group] = &[
                 "interval",
                 "TIME",
                 Some("60s"),
-                "Time between two rounds of db_sync. Times are numbers of seconds or have a unit: 500ms, 60s, 2m, \
+                "Time between two rounds of db_sync or webhook. Times are numbers of seconds or have a unit: 500ms, 60s, 2m, \
                  1h, 7d.",
             ),
-            switch("once", "One round of db_sync, then stop (for cron)."),
+            switch(
+                "once",
+                "One round of db_sync or webhook, then stop (for cron).",
+            ),
             flag(
                 "overlap",
                 "TIME",
@@ -225,7 +233,12 @@ pub static GROUPS: &[Group] = &[
             ),
             also(
                 "workers",
-                flag("w", "N", Some("8"), "Threads that fetch contacts, 1 to 64."),
+                flag(
+                    "w",
+                    "N",
+                    Some("8"),
+                    "Threads that fetch contacts, and requests at a time to a webhook, 1 to 64.",
+                ),
             ),
             also(
                 "connections",
@@ -266,13 +279,18 @@ pub static GROUPS: &[Group] = &[
                 None,
                 "PEM file with the root certificates to trust instead of those that are compiled in.",
             ),
+        ],
+    },
+    Group {
+        title: "Webhook",
+        flags: &[
             also(
                 "webhook-rate",
                 flag(
                     "wr",
                     "N",
                     None,
-                    "Requests per second to a webhook. Accepted, but without effect in this version.",
+                    "Requests per second to a webhook. Without it, or with 0, as fast as the receiver answers.",
                 ),
             ),
             also(
@@ -281,8 +299,40 @@ pub static GROUPS: &[Group] = &[
                     "wb",
                     "N",
                     None,
-                    "Webhook requests that may go out at once. Accepted, but without effect in this version.",
+                    "Webhook requests that may go out at once before --wr counts; 0 or not given: twice --wr.",
                 ),
+            ),
+            flag(
+                "webhook-timeout",
+                "TIME",
+                Some("30s"),
+                "Time that one request to a webhook may take, 100ms to 10m.",
+            ),
+            flag(
+                "webhook-secret",
+                "KEYS",
+                None,
+                "Keys that sign requests (whsec_...), several separated by blanks. Other users of the machine can see \
+                 it in the list of processes: better use --webhook-secret-file or the environment.",
+            ),
+            flag(
+                "webhook-secret-file",
+                "FILE",
+                None,
+                "File with these keys in its first line, instead of --webhook-secret.",
+            ),
+            flag(
+                "header",
+                "LINE",
+                None,
+                "A further header for a webhook: 'Name: value', or 'Name: @FILE' for the first line of a file. Can be \
+                 given several times; in the environment one per line.",
+            ),
+            flag(
+                "ledger-days",
+                "DAYS",
+                Some("90"),
+                "How long it is known what was delivered to a webhook, 2 to 3650 days.",
             ),
         ],
     },

@@ -20,11 +20,11 @@ const EXIT_CODES: [(&str, &str); 5] = [
     ),
     (
         "4",
-        "another instance is at work on this campaign and database",
+        "another instance is at work on this campaign and target",
     ),
 ];
 
-const EXAMPLES: [(&str, &str); 4] = [
+const EXAMPLES: [(&str, &str); 5] = [
     (
         "Try everything, change nothing:",
         "dbsync2 --a check --c ID --token-file token.txt --url-file url.txt",
@@ -36,6 +36,10 @@ const EXAMPLES: [(&str, &str); 4] = [
     (
         "Keep the copy up to date, secrets in the environment:",
         "DBSYNC_CT=TOKEN DBSYNC_URL=mysql://sync:secret@db.example/dialfire \\\n      nohup dbsync2 --a db_sync --c ID &",
+    ),
+    (
+        "Post every transaction from now on to a web service:",
+        "dbsync2 --a webhook --c ID --token-file token.txt --url https://host/in",
     ),
     (
         "As for the vendor's clients:",
@@ -51,7 +55,7 @@ pub fn version() -> String {
 /// The text of `--help`, at most 80 columns wide.
 pub fn help() -> String {
     let mut text = format!(
-        "{}: copies the contact updates of a Dialfire campaign into a database\n\n\
+        "{}: copies the contact updates of a Dialfire campaign\n\n\
          Usage: dbsync2 --a MODE --c ID --token-file FILE --url-file FILE [flags]\n\nModes:\n",
         version()
     );
@@ -115,6 +119,8 @@ fn summary(mode: Mode) -> &'static str {
         Mode::DbInit => "Copy everything, then stop.",
         Mode::DbUpdate => "Copy what has changed since --s (or in the last week), then stop.",
         Mode::DbSync => "Copy every change as it comes, until told to stop.",
+        Mode::Webhook => "Post every transaction to a web service, until told to stop.",
+        Mode::Replay => "Post once more what could not be delivered, then stop.",
         Mode::Check => "Try token, database, privileges and directories; change nothing.",
     }
 }
@@ -213,7 +219,7 @@ mod tests {
         let table = flag_table_markdown();
         assert_eq!(table.lines().count(), 2 + flags::all().count());
         assert!(table.contains(
-            "\n| `--w`, `--workers` | `DBSYNC_W`, `DBSYNC_WORKERS` | `8` | Threads that fetch contacts, 1 to 64. |\n"
+            "\n| `--w`, `--workers` | `DBSYNC_W`, `DBSYNC_WORKERS` | `8` | Threads that fetch contacts, and requests at a time to a webhook, 1 to 64. |\n"
         ));
         assert!(table.contains("\n| `--h`, `--help` |  |  | Print this text. |\n"));
         for line in table.lines() {

@@ -7,9 +7,11 @@ pub mod help;
 pub mod parse;
 pub mod settings;
 mod start_date;
+mod webhook;
 
 pub use parse::{Parsed, parse};
 pub use settings::Settings;
+pub use webhook::is_web_address;
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::arguments::{self, Origin, Request, Value, Values};
 use super::settings::{FieldLimit, FilterMode, Mode, Secret, Settings};
-use super::{duration, start_date};
+use super::{duration, start_date, webhook};
 use crate::error::{Error, Result};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -35,7 +35,7 @@ pub enum Parsed {
 
 /// Reads the arguments (without the program's name) and the environment; of the two the command line wins.
 ///
-/// Nothing is touched, but the files of `--token-file` and `--url-file` are read.
+/// Nothing is touched, but the files that flags name are read.
 ///
 /// # Errors
 /// [`Usage`](crate::error::ErrorKind::Usage) for the first thing that is wrong: names the flag, the value unless it
@@ -53,12 +53,13 @@ pub fn parse(
 
 fn settings(values: &Values) -> Result<Settings> {
     let mode = mode(&required(values, "a", "what to do")?)?;
-    let (api_url, warnings) = api_url(values)?;
+    let (api_url, mut warnings) = api_url(values)?;
+    warnings.extend(webhook::warning(values, mode));
     Ok(Settings {
         mode,
         campaign: campaign(&required(values, "c", "the campaign id")?)?,
         token: token(values)?,
-        url: database_url(values)?,
+        url: target_url(values, mode)?,
         api_url,
         start: optional(values, "s", |value| {
             start_date::parse(&value.text).ok_or_else(|| value.wrong(start_date::SPELLINGS))
@@ -99,6 +100,16 @@ fn settings(values: &Values) -> Result<Settings> {
             let burst: Option<u32> = value.text.trim().parse().ok();
             burst.ok_or_else(|| value.wrong("a whole number from 0 up is expected"))
         })?,
+        webhook_timeout: length_of_time(
+            values,
+            "webhook-timeout",
+            Duration::from_millis(100),
+            Duration::from_secs(600),
+            "100ms to 10m",
+        )?,
+        webhook_keys: webhook::keys(values)?,
+        headers: webhook::headers(values)?,
+        ledger_days: number(values, "ledger-days", 2, 3650)?,
         state_dir: path(values, "state-dir"),
         log_dir: path(values, "log-dir"),
         ca_file: path(values, "ca-file"),
@@ -108,7 +119,7 @@ fn settings(values: &Values) -> Result<Settings> {
 }
 
 /// The value of a flag, unless it is empty: an empty text counts as not given, as for the vendor's client.
-fn given(values: &Values, name: &str) -> Option<Value> {
+pub(super) fn given(values: &Values, name: &str) -> Option<Value> {
     values
         .get(name)
         .filter(|value| !value.text.trim().is_empty())
@@ -122,7 +133,7 @@ fn required(values: &Values, name: &str, what: &str) -> Result<Value> {
     })
 }
 
-fn optional<T>(
+pub(super) fn optional<T>(
     values: &Values,
     name: &str,
     read: impl FnOnce(&Value) -> Result<T>,
@@ -207,23 +218,36 @@ fn token(values: &Values) -> Result<Secret> {
     }
 }
 
-fn database_url(values: &Values) -> Result<Secret> {
-    let (value, text) = secret(values, "url", "url-file", "the address of the database")?;
-    let known = |scheme: &str| {
+fn target_url(values: &Values, mode: Mode) -> Result<Secret> {
+    let (value, text) = secret(values, "url", "url-file", "the address of the target")?;
+    let is_web = webhook::is_web_address(&text);
+    let is_database = text.split_once(':').is_some_and(|(scheme, _)| {
         ["postgres", "postgresql", "mysql", "mariadb", "sqlite"]
             .iter()
             .any(|known| scheme.eq_ignore_ascii_case(known))
-    };
-    match text.split_once(':') {
-        Some((scheme, _)) if known(scheme) => Ok(Secret::new(text)),
-        _ => Err(value.wrong(DATABASE_SCHEMES)),
+    });
+    match mode {
+        Mode::Webhook | Mode::Replay if !is_web => Err(value.wrong(&format!(
+            "an address that begins with https:// or http:// is expected for --a {}",
+            mode.name()
+        ))),
+        Mode::DbInit | Mode::DbUpdate | Mode::DbSync if !is_database => {
+            Err(value.wrong(DATABASE_SCHEMES))
+        }
+        Mode::Check if !is_database && !is_web => Err(value.wrong(DATABASE_SCHEMES)),
+        _ => Ok(Secret::new(text)),
     }
 }
 
 /// A secret that is given directly or as the first line of a file; and which of the two flags it came by.
 ///
 /// The command line wins over the environment; both flags in one place contradict each other.
-fn secret(values: &Values, direct: &str, file: &str, what: &str) -> Result<(Value, String)> {
+pub(super) fn secret(
+    values: &Values,
+    direct: &str,
+    file: &str,
+    what: &str,
+) -> Result<(Value, String)> {
     let on_command_line = |value: &Value| value.origin == Origin::CommandLine;
     let value = match (given(values, direct), given(values, file)) {
         (Some(direct), Some(file)) if on_command_line(&direct) == on_command_line(&file) => {
@@ -243,18 +267,18 @@ fn secret(values: &Values, direct: &str, file: &str, what: &str) -> Result<(Valu
         }
     };
     let text = if value.flag.name == file {
-        first_line(&value)?
+        first_line(&value, Path::new(&value.text))?
     } else {
         value.text.trim().to_owned()
     };
     Ok((value, text))
 }
 
-fn first_line(value: &Value) -> Result<String> {
+/// The first line of a file that a flag names.
+pub(super) fn first_line(value: &Value, path: &Path) -> Result<String> {
     let read = || -> std::io::Result<String> {
         let mut line = String::new();
-        BufReader::new(File::open(Path::new(&value.text))?.take(LONGEST_FIRST_LINE))
-            .read_line(&mut line)?;
+        BufReader::new(File::open(path)?.take(LONGEST_FIRST_LINE)).read_line(&mut line)?;
         Ok(line)
     };
     let line = read().map_err(|error| value.wrong(&format!("cannot read this file: {error}")))?;
@@ -326,10 +350,10 @@ fn table_prefix(values: &Values) -> Result<String> {
 
 fn once(values: &Values, mode: Mode) -> Result<bool> {
     let once = switch(values, "once");
-    if once && mode != Mode::DbSync {
+    if once && !matches!(mode, Mode::DbSync | Mode::Webhook) {
         let name = values.get("once").map_or_else(String::new, |v| v.name());
         return Err(Error::usage(format!(
-            "{name} goes only with --a db_sync: {} ends by itself",
+            "{name} goes only with --a db_sync or webhook: {} ends by itself",
             mode.name()
         )));
     }

@@ -37,13 +37,24 @@ pub enum Mode {
     DbUpdate,
     /// Every change, for ever.
     DbSync,
+    /// Post every transaction to a web service, for ever.
+    Webhook,
+    /// Post once more what could not be delivered, then stop.
+    Replay,
     /// Try everything, change nothing, print a table.
     Check,
 }
 
 impl Mode {
     /// All modes, in the order of `--help`.
-    pub const ALL: [Mode; 4] = [Mode::DbInit, Mode::DbUpdate, Mode::DbSync, Mode::Check];
+    pub const ALL: [Mode; 6] = [
+        Mode::DbInit,
+        Mode::DbUpdate,
+        Mode::DbSync,
+        Mode::Webhook,
+        Mode::Replay,
+        Mode::Check,
+    ];
 
     /// The name as on the command line and in log file names.
     pub fn name(self) -> &'static str {
@@ -51,6 +62,8 @@ impl Mode {
             Mode::DbInit => "db_init",
             Mode::DbUpdate => "db_update",
             Mode::DbSync => "db_sync",
+            Mode::Webhook => "webhook",
+            Mode::Replay => "replay",
             Mode::Check => "check",
         }
     }
@@ -85,7 +98,7 @@ pub struct Settings {
     pub campaign: String,
     /// `--ct` or `--token-file`: the token of the campaign.
     pub token: Secret,
-    /// `--url` or `--url-file`: the database address, with its password.
+    /// `--url` or `--url-file`: the address of the database or web service, with its password.
     pub url: Secret,
     /// `--api-url`: base address of the API, without a slash at the end.
     pub api_url: String,
@@ -97,7 +110,7 @@ pub struct Settings {
     pub task_prefixes: Vec<String>,
     /// `--tp`: may be empty.
     pub table_prefix: String,
-    /// `--w`: threads that fetch contacts, 1 to 64.
+    /// `--w`: threads that fetch contacts, and lanes that post to a web service, 1 to 64.
     pub workers: usize,
     /// `--d`: 1 to 64; checked for compatibility, as one connection writes.
     pub connections: usize,
@@ -107,7 +120,7 @@ pub struct Settings {
     pub verbose: bool,
     /// `--p`: print where the time went at the end of each round.
     pub profile: bool,
-    /// `--interval`: time between two rounds of db_sync.
+    /// `--interval`: time between two rounds of db_sync or webhook.
     pub interval: Duration,
     /// `--overlap`: how far each poll reaches back behind the checkpoint.
     pub overlap: Duration,
@@ -115,7 +128,7 @@ pub struct Settings {
     pub reconcile: Duration,
     /// `--retry-wait`: the first wait before a failed request is repeated; later waits double.
     pub retry_wait: Duration,
-    /// `--once`: one round of db_sync, then stop.
+    /// `--once`: one round of db_sync or webhook, then stop.
     pub once: bool,
     /// `--fields`
     pub fields: FieldLimit,
@@ -125,6 +138,14 @@ pub struct Settings {
     pub webhook_rate: Option<f64>,
     /// `--wb`: webhook requests that may go out at once.
     pub webhook_burst: Option<u32>,
+    /// `--webhook-timeout`: time for one request to a webhook.
+    pub webhook_timeout: Duration,
+    /// `--webhook-secret` or `--webhook-secret-file`: keys that sign requests, separated by blanks; may be empty.
+    pub webhook_keys: Secret,
+    /// `--header`: names and values of further headers for a webhook.
+    pub headers: Vec<(String, Secret)>,
+    /// `--ledger-days`: how long it is known what was delivered.
+    pub ledger_days: u32,
     /// `--state-dir`
     pub state_dir: Option<PathBuf>,
     /// `--log-dir`

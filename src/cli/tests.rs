@@ -105,7 +105,7 @@ fn required_flags_alone_give_the_defaults() {
 }
 
 /// A value for each flag that differs from its default, as it shows in the settings' Debug output.
-const CHANGES: [(&str, &str, &str); 28] = [
+const CHANGES: [(&str, &str, &str); 31] = [
     ("a", "check", "mode: Check"),
     ("c", "other-1_2", "campaign: \"other-1_2\""),
     ("s", "2024-03-05", "start: Some(2024-03-05 0:00:00.0"),
@@ -121,6 +121,9 @@ const CHANGES: [(&str, &str, &str); 28] = [
     ("d", "33", "connections: 33"),
     ("batch", "10000", "batch: 10000"),
     ("retry-wait", "20ms", "retry_wait: 20ms"),
+    ("webhook-timeout", "7s", "webhook_timeout: 7s"),
+    ("header", "X-One: 1", "headers: [(\"X-One\", Secret(…))]"),
+    ("ledger-days", "7", "ledger_days: 7"),
     (
         "api-url",
         "https://h:8443/x//",
@@ -180,7 +183,16 @@ fn each_flag_is_read_from_every_variable() {
 
 #[test]
 fn the_cases_above_leave_no_flag_out() {
-    let elsewhere = ["ct", "token-file", "url", "url-file", "h", "V"];
+    let elsewhere = [
+        "ct",
+        "token-file",
+        "url",
+        "url-file",
+        "webhook-secret",
+        "webhook-secret-file",
+        "h",
+        "V",
+    ];
     for flag in flags::all() {
         let here = CHANGES.iter().any(|(name, _, _)| *name == flag.name);
         assert!(here || elsewhere.contains(&flag.name), "{}", flag.name);
@@ -386,7 +398,7 @@ fn required_flags_are_asked_for() {
         ),
         (
             "--url",
-            "--url-file or --url is missing: the address of the database (--help explains all flags)",
+            "--url-file or --url is missing: the address of the target (--help explains all flags)",
         ),
     ] {
         assert_eq!(error_in(&without(flag), &[]), expected);
@@ -448,12 +460,12 @@ fn forgotten_values_are_noticed() {
 fn wrong_values_are_refused_in_one_sentence() {
     let time = "such as 500ms, 60s, 2m, 1h or 1d";
     let date = "YYYY-MM-DD, YYYY-MM-DDThh:mm or YYYY-MM-DDThh:mm:ss (UTC) is expected, and a date that exists";
-    let modes = "the modes of this version are db_init, db_update, db_sync, check";
+    let modes = "the modes of this version are db_init, db_update, db_sync, webhook, replay, check";
     let id = "a campaign id has only letters, digits, - and _, and at most 100 of them";
     let api = "an address such as https://api.dialfire.com is expected, without user, ? and #";
     let prefix = "at most 40 characters are expected, none of them a control character";
     for (flag, values, expected) in [
-        ("a", &["webhook", "replay", "DB_SYNC", "sync"][..], modes),
+        ("a", &["Webhook", "resend", "DB_SYNC", "sync"][..], modes),
         ("c", &["a/b", "a b", "..", "ä", &"x".repeat(101)], id),
         ("s", &["2024-02-30", "yesterday"], date),
         (
@@ -574,12 +586,12 @@ fn wrong_secrets_are_not_repeated() {
 }
 
 #[test]
-fn once_goes_with_db_sync_only() {
+fn once_goes_with_modes_that_have_no_end() {
     assert!(settings(&["--once"]).once);
     for mode in ["db_init", "db_update", "check"] {
         assert_eq!(
             error(&["--once", "--a", mode]),
-            format!("--once goes only with --a db_sync: {mode} ends by itself")
+            format!("--once goes only with --a db_sync or webhook: {mode} ends by itself")
         );
         assert!(!settings(&["--once=false", "--a", mode]).once);
     }
@@ -601,6 +613,135 @@ fn debug_output_shows_no_secret() {
     let text = format!("{found:?} {:?}", Parsed::Run(Box::new(found.clone())));
     assert!(text.contains("Secret(…)"));
     assert!(!text.contains("SECRET"), "{text}");
+}
+
+const WEBHOOK: [&str; 8] = [
+    "--a",
+    "webhook",
+    "--c",
+    "CAMP",
+    "--ct",
+    "TOKEN",
+    "--url",
+    "https://u:p@h/in",
+];
+
+#[test]
+fn each_mode_takes_its_kind_of_address() {
+    let with = |mode, url| error(&["--a", mode, "--url", url]);
+    for mode in ["webhook", "replay"] {
+        for url in ["mysql://u:SECRET@h/db", "h/SECRET", "ftp://SECRET"] {
+            assert_eq!(
+                with(mode, url),
+                format!(
+                    "--url: an address that begins with https:// or http:// is expected for --a {mode}"
+                )
+            );
+        }
+        for url in ["https://h/", "HTTP://u:p@h:1/in?x=1"] {
+            assert_eq!(settings(&["--a", mode, "--url", url]).url.reveal(), url);
+        }
+    }
+    for mode in ["db_init", "db_update", "db_sync"] {
+        assert!(with(mode, "https://h/").contains("or sqlite: is expected"));
+    }
+    for url in ["https://h/", "sqlite:///x.db"] {
+        assert_eq!(settings(&["--a", "check", "--url", url]).url.reveal(), url);
+    }
+}
+
+#[test]
+fn what_concerns_web_services() {
+    let defaults = settings_in(&WEBHOOK, &[]);
+    assert_eq!(defaults.webhook_timeout, Duration::from_secs(30));
+    assert_eq!((defaults.ledger_days, defaults.headers.len()), (90, 0));
+    assert_eq!(defaults.webhook_keys.reveal(), "");
+    assert!(!defaults.once && defaults.warnings.is_empty());
+
+    let scratch = Scratch::new().unwrap();
+    let file = scratch.path().join("keys");
+    fs::write(&file, "whsec_A whsec_B \nmore\n").unwrap();
+    let file = file.to_str().unwrap();
+    let from_file = format!("X-File: @{file}");
+    let more = [
+        "--header",
+        "X-One: a: b",
+        "--header",
+        &from_file,
+        "--header=X-Empty:",
+        "--webhook-secret-file",
+        file,
+        "--webhook-timeout",
+        "500ms",
+        "--ledger-days",
+        "7",
+        "--once",
+    ];
+    let found = settings_in(&[&WEBHOOK[..], &more].concat(), &[]);
+    let headers: Vec<(&str, &str)> = found
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.reveal()))
+        .collect();
+    assert_eq!(
+        headers,
+        [
+            ("X-One", "a: b"),
+            ("X-File", "whsec_A whsec_B"),
+            ("X-Empty", "")
+        ]
+    );
+    assert_eq!(found.webhook_keys.reveal(), "whsec_A whsec_B");
+    assert_eq!(found.webhook_timeout, Duration::from_millis(500));
+    assert_eq!((found.ledger_days, found.once), (7, true));
+
+    let variables = [
+        ("DBSYNC_HEADER", "X-One: 1\n\nX-Two: 2"),
+        ("DBSYNC_WEBHOOK_SECRET", "whsec_C"),
+    ];
+    let found = settings_in(&WEBHOOK, &variables);
+    assert_eq!(found.headers.len(), 2);
+    assert_eq!(found.webhook_keys.reveal(), "whsec_C");
+    let line = [&WEBHOOK[..], &["--url", "http://h/"]].concat();
+    assert_eq!(
+        settings_in(&line, &[]).warnings,
+        ["--url is http, not https: everyone on the way can read the contacts"]
+    );
+}
+
+#[test]
+fn headers_that_cannot_be_are_refused_without_their_values() {
+    let form = "--header: 'Name: value' is expected, or 'Name: @FILE'";
+    for (line, wanted) in [
+        ("SECRET", form),
+        (": SECRET", form),
+        ("X Y: SECRET", form),
+        (
+            "Content-Type: SECRET",
+            "--header: Content-Type can't be set: the program does so itself",
+        ),
+        (
+            "Webhook-Id: SECRET",
+            "--header: Webhook-Id can't be set: the program does so itself",
+        ),
+        (
+            "X-One: SEC\u{7}RET",
+            "--header: the value of X-One holds a control character",
+        ),
+    ] {
+        let arguments = [&WEBHOOK[..], &["--header", line]].concat();
+        assert_eq!(error_in(&arguments, &[]), wanted);
+    }
+    let missing = error_in(
+        &[&WEBHOOK[..], &["--header", "X-One: @/nowhere/key"]].concat(),
+        &[],
+    );
+    assert!(missing.starts_with("X-One from /nowhere/key: --header: cannot read this file: "));
+    let days = error_in(&[&WEBHOOK[..], &["--ledger-days", "1"]].concat(), &[]);
+    assert_eq!(
+        days,
+        "--ledger-days \"1\": a whole number from 2 to 3650 is expected"
+    );
 }
 
 #[cfg(unix)]

@@ -81,6 +81,47 @@ pub struct Http {
     bytes: AtomicU64,
 }
 
+/// The one set-up of HTTP requests, to the API and to web services: whom to trust, which way to go, what one may take.
+/// Redirects are not followed, and no status is an error.
+pub fn agent(roots: &Roots, proxy: Option<Proxy>, limits: Limits) -> Agent {
+    let root_certs = match roots.own_certificates() {
+        Some(own) => RootCerts::new_with_certs(
+            &own.iter()
+                .map(|der| Certificate::from_der(der).to_owned())
+                .collect::<Vec<_>>(),
+        ),
+        None => RootCerts::WebPki,
+    };
+    let tls = TlsConfig::builder()
+        .root_certs(root_certs)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build();
+    let config = Agent::config_builder()
+        .tls_config(tls)
+        .proxy(proxy)
+        .user_agent(concat!("dbsync2/", env!("CARGO_PKG_VERSION")))
+        .http_status_as_error(false)
+        // With secrets in headers, following a redirect would be a decision about whom to trust.
+        .max_redirects(0)
+        .timeout_resolve(Some(limits.connect))
+        .timeout_connect(Some(limits.connect))
+        .timeout_global(Some(limits.total))
+        .max_idle_connections(limits.connections)
+        .max_idle_connections_per_host(limits.connections)
+        // Shorter than what servers and firewalls commonly keep, so that few requests meet a dead connection.
+        .max_idle_age(Duration::from_secs(15))
+        // Per connection and twice with TLS; the default of 128 KiB each would be most of the program's memory.
+        .input_buffer_size(32 << 10)
+        .output_buffer_size(16 << 10)
+        .max_response_header_size(24 << 10)
+        .build();
+    Agent::with_parts(
+        config,
+        DefaultConnector::default(),
+        RememberingResolver::of_the_system(),
+    )
+}
+
 impl Http {
     /// Sets up requests to `base` (such as `https://api.dialfire.com`, no slash at the end); connects to nothing yet.
     ///
@@ -109,42 +150,7 @@ impl Http {
                 Error::usage("the token holds characters that no token has (check --ct)")
             })?;
         authorization.set_sensitive(true);
-        let root_certs = match roots.own_certificates() {
-            Some(own) => RootCerts::new_with_certs(
-                &own.iter()
-                    .map(|der| Certificate::from_der(der).to_owned())
-                    .collect::<Vec<_>>(),
-            ),
-            None => RootCerts::WebPki,
-        };
-        let tls = TlsConfig::builder()
-            .root_certs(root_certs)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
-        let config = Agent::config_builder()
-            .tls_config(tls)
-            .proxy(proxy)
-            .user_agent(concat!("dbsync2/", env!("CARGO_PKG_VERSION")))
-            .http_status_as_error(false)
-            // With the token in a header, following a redirect would be a decision about whom to trust.
-            .max_redirects(0)
-            .timeout_resolve(Some(limits.connect))
-            .timeout_connect(Some(limits.connect))
-            .timeout_global(Some(limits.total))
-            .max_idle_connections(limits.connections)
-            .max_idle_connections_per_host(limits.connections)
-            // Shorter than what servers and firewalls commonly keep, so that few requests meet a dead connection.
-            .max_idle_age(Duration::from_secs(15))
-            // Per connection and twice with TLS; the default of 128 KiB each would be most of the program's memory.
-            .input_buffer_size(32 << 10)
-            .output_buffer_size(16 << 10)
-            .max_response_header_size(24 << 10)
-            .build();
-        let agent = Agent::with_parts(
-            config,
-            DefaultConnector::default(),
-            RememberingResolver::of_the_system(),
-        );
+        let agent = agent(roots, proxy, limits);
         Ok(Http {
             agent,
             base: base.trim_end_matches('/').to_owned(),
@@ -177,10 +183,10 @@ impl Http {
                 .header(header::CONTENT_TYPE, "application/json")
                 .send(json),
         };
-        let mut response = response.map_err(|e| self.failure(e))?;
+        let mut response = response.map_err(|e| self.limits.failure(&self.base, e))?;
         let length = response.body().content_length().unwrap_or(0);
         if length > self.limits.body {
-            return Err(self.too_long());
+            return Err(self.limits.too_long());
         }
         // What the server promises is not allocated beyond 1 MiB before it arrives.
         let mut bytes = Vec::with_capacity(usize::try_from(length.min(1 << 20)).unwrap_or(0));
@@ -194,7 +200,7 @@ impl Http {
             bytes.len().try_into().unwrap_or(u64::MAX),
             Ordering::Relaxed,
         );
-        read.map_err(|e| self.failure(e.into()))?;
+        read.map_err(|e| self.limits.failure(&self.base, e.into()))?;
         let date = text(response.headers(), header::DATE).and_then(clock::http_date);
         Ok(Answer {
             status: response.status().as_u16(),
@@ -209,22 +215,7 @@ impl Http {
 
     /// A piece of text for a message: at most 200 characters, in one line, without the token.
     pub fn quote(&self, text: &str) -> String {
-        let begin: String = text.chars().take(LONGEST_QUOTE * 50).collect();
-        let text = match self.token.reveal() {
-            "" => begin,
-            token => begin.replace(token, "(token)"),
-        };
-        let words = text
-            .split(|c: char| c.is_control() || c.is_whitespace())
-            .filter(|word| !word.is_empty());
-        let mut line = words
-            .flat_map(|word| std::iter::once(' ').chain(word.chars()))
-            .skip(1);
-        let mut quote: String = line.by_ref().take(LONGEST_QUOTE).collect();
-        if line.next().is_some() {
-            quote.push('…');
-        }
-        quote
+        quote(text, &[self.token.reveal()])
     }
 
     /// Number of requests sent so far.
@@ -241,29 +232,28 @@ impl Http {
     pub fn shut_down(&self) {
         self.agent.clone().shutdown();
     }
+}
 
+impl Limits {
     fn too_long(&self) -> Failure {
-        Failure::TooLong(format!(
-            "the answer is longer than {} bytes",
-            self.limits.body
-        ))
+        Failure::TooLong(format!("the answer is longer than {} bytes", self.body))
     }
 
-    fn unreachable(&self, why: &dyn std::error::Error) -> Failure {
-        Failure::Passing(format!("cannot connect to {}: {why}", self.base))
-    }
-
-    fn failure(&self, error: ureq::Error) -> Failure {
+    /// What an error of a request to this place under these limits means.
+    pub fn failure(&self, place: &str, error: ureq::Error) -> Failure {
         use std::io::ErrorKind;
+        let unreachable = |why: &dyn std::error::Error| {
+            Failure::Passing(format!("cannot connect to {place}: {why}"))
+        };
         use ureq::Timeout;
         match error {
             ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => Failure::Passing(format!(
                 "no connection within {} s",
-                self.limits.connect.as_secs_f64()
+                self.connect.as_secs_f64()
             )),
             ureq::Error::Timeout(_) => Failure::Passing(format!(
                 "no complete answer within {} s",
-                self.limits.total.as_secs_f64()
+                self.total.as_secs_f64()
             )),
             ureq::Error::BodyExceedsLimit(_) => self.too_long(),
             ureq::Error::Rustls(error) => tls_failure(&error),
@@ -282,14 +272,33 @@ impl Http {
                         | ErrorKind::NetworkUnreachable
                 ) =>
                 {
-                    self.unreachable(&error)
+                    unreachable(&error)
                 }
                 None => Failure::Passing(error.to_string()),
             },
-            error @ ureq::Error::HostNotFound => self.unreachable(&error),
+            error @ ureq::Error::HostNotFound => unreachable(&error),
             error => Failure::Passing(error.to_string()),
         }
     }
+}
+
+/// A piece of text for a message: at most 200 characters, in one line, with `(secret)` for each secret in it.
+pub fn quote(text: &str, secrets: &[&str]) -> String {
+    let mut text: String = text.chars().take(LONGEST_QUOTE * 50).collect();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret, "(secret)");
+    }
+    let words = text
+        .split(|c: char| c.is_control() || c.is_whitespace())
+        .filter(|word| !word.is_empty());
+    let mut line = words
+        .flat_map(|word| std::iter::once(' ').chain(word.chars()))
+        .skip(1);
+    let mut quote: String = line.by_ref().take(LONGEST_QUOTE).collect();
+    if line.next().is_some() {
+        quote.push('…');
+    }
+    quote
 }
 
 fn tls_failure(error: &rustls::Error) -> Failure {
@@ -299,7 +308,8 @@ fn tls_failure(error: &rustls::Error) -> Failure {
     }
 }
 
-fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+/// A header of an answer, if it is text.
+pub fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 

@@ -108,27 +108,40 @@ impl<'a> Object<'a> {
             .map(move |(key, value, _)| (key.string(text), value.value(text)))
     }
 
+    /// All keys and values as the document writes them, strings and keys with their quotes and escapes.
+    pub fn as_written(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let text = self.text;
+        self.pairs()
+            .map(move |(key, value, _)| (key.written(text), value.written(text)))
+    }
+
     /// The objects in the array under `key`. Elements of other types are left out; anything but an array is empty.
     pub fn objects(&self, key: &str) -> Vec<Object<'a>> {
-        let mut objects = Vec::new();
+        let elements = self.elements(key).into_iter().flatten();
+        elements.map(|(object, _)| object).collect()
+    }
+
+    /// The elements of the array under `key`: objects, each as the document writes it as well; `None` for anything else.
+    pub fn elements(&self, key: &str) -> Vec<Option<(Object<'a>, &'a str)>> {
+        let mut elements = Vec::new();
         let found = self.pairs().filter(|(k, ..)| k.is(self.text, key)).last();
         let Some((_, array, at)) = found.filter(|(_, value, _)| value.kind == Kind::Array) else {
-            return objects;
+            return elements;
         };
         let mut at = at + 1;
         while at < array.next
             && let Some(element) = self.node(at)
         {
-            if element.kind == Kind::Object {
-                objects.push(Object {
-                    text: self.text,
-                    nodes: self.range(at + 1, element.next),
-                    first: at + 1,
-                });
-            }
+            let object = Object {
+                text: self.text,
+                nodes: self.range(at + 1, element.next),
+                first: at + 1,
+            };
+            let is_object = element.kind == Kind::Object;
+            elements.push(is_object.then(|| (object, element.raw(self.text))));
             at = element.next;
         }
-        objects
+        elements
     }
 
     fn find(&self, key: &str) -> Option<Node> {
@@ -168,6 +181,16 @@ impl Node {
     fn raw(self, text: &str) -> &str {
         text.get(index(self.start)..index(self.end))
             .unwrap_or_default()
+    }
+
+    /// With the quotes of a string.
+    fn written(self, text: &str) -> &str {
+        match self.kind {
+            Kind::Text | Kind::EscapedText => text
+                .get(index(self.start.saturating_sub(1))..index(self.end.saturating_add(1)))
+                .unwrap_or_default(),
+            _ => self.raw(text),
+        }
     }
 
     fn is(self, text: &str, key: &str) -> bool {

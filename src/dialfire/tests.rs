@@ -154,7 +154,7 @@ fn the_last_attempt_gives_a_transient_error_that_names_call_and_reason() {
     let server = Server::start((0..4).map(|_| status(502, &page)).collect());
     let error = failed(client(&server).contact_list(None).next_page());
     let text = text(&error, ErrorKind::Transient);
-    let begin = "GET contacts/list failed 4 times, the last time: HTTP 502: <html> <h1>Bad gateway</h1> Bearer (token) xxx";
+    let begin = "GET contacts/list failed 4 times, the last time: HTTP 502: <html> <h1>Bad gateway</h1> Bearer (secret) xxx";
     assert!(text.starts_with(begin) && text.ends_with("xx…"), "{text}");
     let head = "GET contacts/list failed 4 times, the last time: HTTP 502: ";
     assert_eq!(text.chars().count(), head.len() + 200 + 1);
@@ -337,7 +337,7 @@ fn a_redirect_is_not_followed_and_the_token_goes_nowhere() {
         assert_eq!(
             text(&error, ErrorKind::Setup),
             format!(
-                "GET contacts/list: the server answers HTTP {code} and points to {}/api?t=(token), where the token is not sent (check --api-url)",
+                "GET contacts/list: the server answers HTTP {code} and points to {}/api?t=(secret), where the token is not sent (check --api-url)",
                 elsewhere.url()
             )
         );

@@ -22,6 +22,7 @@ fn status() -> Status {
         written: Totals::default(),
         rejected: 4,
         unanswered: 5,
+        webhook: None,
         last_error: Some(LastError {
             time: datetime!(2024-03-05 9:16:00 UTC),
             message: "cannot reach \"it\"".to_owned(),

@@ -8,15 +8,24 @@ use crate::dialfire::retry::Pause;
 use crate::error::{Error, ErrorKind, Result};
 use crate::logging::LogFile;
 use crate::sink::{CheckLine, Target};
-use crate::tables::fields::Layout;
+use crate::tables::fields::{CustomField, Layout};
+use crate::webhook::receiver::Receiver;
 
-/// Looks at the API, the database, the state directory and the log directory.
+/// Where things are to go.
+pub enum Place {
+    /// An SQL database.
+    Database(Target),
+    /// A web service.
+    WebService(Receiver),
+}
+
+/// Looks at the API, the place where things are to go, the state directory and the log directory.
 ///
 /// # Errors
 /// [`ErrorKind::Refused`] where Dialfire refuses the token, [`ErrorKind::Setup`] where anything else is wrong.
 pub fn run(
     settings: &Settings,
-    target: &Target,
+    place: &Place,
     places: &[PathBuf],
     log: &LogFile,
     pause: &Pause,
@@ -26,11 +35,10 @@ pub fn run(
     let refused = api
         .as_ref()
         .is_err_and(|error| error.kind() == ErrorKind::Refused);
-    let naming = target.naming();
-    let mut layout = Layout::new(&settings.table_prefix, naming, settings.fields, &[]);
-    if let Ok(fields) = &api {
-        layout.add_fields(&super::engine::custom_fields(fields), &[]);
-    }
+    let fields = match &api {
+        Ok(fields) => super::engine::custom_fields(fields),
+        Err(_) => Vec::new(),
+    };
     lines.push(CheckLine {
         subject: format!("Dialfire at {}", settings.api_url),
         outcome: api
@@ -43,14 +51,11 @@ pub fn run(
             })
             .map_err(|error| error.to_string()),
     });
-    match target
-        .open()
-        .and_then(|mut sink| sink.check(layout.schema()))
-    {
-        Ok(more) => lines.extend(more),
-        Err(error) => lines.push(CheckLine {
-            subject: target.display(),
-            outcome: Err(error.to_string()),
+    match place {
+        Place::Database(target) => lines.extend(database(settings, target, &fields)),
+        Place::WebService(receiver) => lines.push(CheckLine {
+            subject: receiver.display().to_owned(),
+            outcome: receiver.check(),
         }),
     }
     let wanted = settings
@@ -86,6 +91,26 @@ pub fn run(
             "{wrong} of {} checks failed: see the table",
             lines.len()
         ))),
+    }
+}
+
+fn database(settings: &Settings, target: &Target, fields: &[CustomField]) -> Vec<CheckLine> {
+    let mut layout = Layout::new(
+        &settings.table_prefix,
+        target.naming(),
+        settings.fields,
+        &[],
+    );
+    layout.add_fields(fields, &[]);
+    match target
+        .open()
+        .and_then(|mut sink| sink.check(layout.schema()))
+    {
+        Ok(lines) => lines,
+        Err(error) => vec![CheckLine {
+            subject: target.display(),
+            outcome: Err(error.to_string()),
+        }],
     }
 }
 

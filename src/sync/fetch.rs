@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::list::Message;
 use super::profile::{Activity, Profile};
 use crate::dialfire::client::{Client, Fetched};
-use crate::dialfire::json::{Document, elements, mend_surrogates};
+use crate::dialfire::json::{Document, Object, elements, mend_surrogates};
 use crate::error::{Error, Result};
 use crate::tables::batch::Batch;
 use crate::tables::fields::Layout;
@@ -118,59 +118,132 @@ fn work(reader: &Reader, inbox: &Mutex<Receiver<Job>>) {
     }
 }
 
+/// Contacts that brought no document.
+#[derive(Debug, Default)]
+pub struct Missing {
+    /// The API has no document for them.
+    pub unanswered: Vec<String>,
+    /// The API fails on them although it works otherwise.
+    pub failing: Vec<String>,
+}
+
+/// Fetches contacts. A batch that the API refuses is halved until the contact that it refuses is alone.
+///
+/// # Errors
+/// As [`Client::contacts`]: trouble with the API as a whole.
+pub fn halving<T>(
+    client: &Client,
+    ids: &[String],
+    mut fetch: impl FnMut(&[String]) -> Result<Fetched<T>>,
+    mut take: impl FnMut(T),
+) -> Result<Missing> {
+    let mut missing = Missing::default();
+    let mut parts: Vec<&[String]> = vec![ids];
+    while let Some(ids) = parts.pop() {
+        match fetch(ids)? {
+            Fetched::Read(part) => take(part),
+            Fetched::RefusedBatch { status, reason } => {
+                let passing = status == 200 || status >= 500;
+                if passing {
+                    // Is it this batch, or the API as a whole? The latter is not the contacts' fault.
+                    client.fields()?;
+                }
+                match ids {
+                    [id] if passing => {
+                        log::error!(
+                            "cannot fetch contact {id}: {reason}; other calls work, so it is left out until the next reconcile"
+                        );
+                        missing.failing.push(id.clone());
+                    }
+                    [id] => {
+                        log::debug!("contact {id} is refused with status {status}");
+                        missing.unanswered.push(id.clone());
+                    }
+                    _ => {
+                        let (first, second) = ids.split_at(ids.len() / 2);
+                        parts.push(second);
+                        parts.push(first);
+                    }
+                }
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// Hands out the documents of an answer, and returns the ids that it has none for. Of a contact that is there twice the
+/// last document counts.
+///
+/// # Errors
+/// What is wrong with the answer.
+pub fn each_contact(
+    text: &str,
+    ids: &[String],
+    mut each: impl FnMut(&str, &Object<'_>),
+) -> std::result::Result<Vec<String>, String> {
+    let mended;
+    let text = if text.contains("\\ud") || text.contains("\\uD") {
+        let mut copy = text.to_owned();
+        if mend_surrogates(&mut copy) {
+            log::warn!("a contact holds half a surrogate pair, replaced by U+FFFD");
+        }
+        mended = copy;
+        mended.as_str()
+    } else {
+        text
+    };
+    let documents = elements(text).map_err(|_| "no whole JSON array".to_owned())?;
+    let mut missing: HashSet<&str> = ids.iter().map(String::as_str).collect();
+    // From the end: of a document twice in one answer the last one counts.
+    for document in documents.into_iter().rev() {
+        let Some(document) = Document::of(document) else {
+            continue;
+        };
+        let contact = document.root();
+        if let Some(id) = contact.get("$id").to_text()
+            && missing.remove(id.as_ref())
+        {
+            each(&id, &contact);
+        }
+    }
+    Ok(ids
+        .iter()
+        .filter(|id| missing.contains(id.as_str()))
+        .cloned()
+        .collect())
+}
+
 impl Reader {
-    /// Fetches the contacts of a job. A batch that the API refuses is halved until the contact that it refuses is alone.
+    /// Fetches the contacts of a job.
     ///
     /// # Errors
-    /// As [`Client::contacts`]: trouble with the API as a whole.
+    /// As [`halving`].
     pub fn fetch(&self, job: &Job) -> Result<Answer> {
         let mut answer = Answer {
             batch: Batch::for_schema(job.layout.schema()),
             ..Answer::default()
         };
-        let mut parts: Vec<&[String]> = vec![&job.ids];
-        while let Some(ids) = parts.pop() {
-            match self.fetch_part(ids, job)? {
-                Fetched::Read(part) => {
-                    if answer.batch.is_empty() {
-                        // The ordinary case, without a copy: one part is all.
-                        answer.batch = part.batch;
-                    } else {
-                        answer.batch.append(&part.batch);
-                    }
-                    answer.unanswered.extend(part.unanswered);
-                    answer
-                        .remarks
-                        .unknown_keys
-                        .extend(part.remarks.unknown_keys);
-                    answer.remarks.oddities.extend(part.remarks.oddities);
+        let missing = halving(
+            &self.client,
+            &job.ids,
+            |ids| self.fetch_part(ids, job),
+            |part| {
+                if answer.batch.is_empty() {
+                    // The ordinary case, without a copy: one part is all.
+                    answer.batch = part.batch;
+                } else {
+                    answer.batch.append(&part.batch);
                 }
-                Fetched::RefusedBatch { status, reason } => {
-                    let passing = status == 200 || status >= 500;
-                    if passing {
-                        // Is it this batch, or the API as a whole? The latter is not the contacts' fault.
-                        self.client.fields()?;
-                    }
-                    match ids {
-                        [id] if passing => {
-                            log::error!(
-                                "cannot fetch contact {id}: {reason}; other calls work, so it is left out until the next reconcile"
-                            );
-                            answer.failing.push(id.clone());
-                        }
-                        [id] => {
-                            log::debug!("contact {id} is refused with status {status}");
-                            answer.unanswered.push(id.clone());
-                        }
-                        _ => {
-                            let (first, second) = ids.split_at(ids.len() / 2);
-                            parts.push(second);
-                            parts.push(first);
-                        }
-                    }
-                }
-            }
-        }
+                answer.unanswered.extend(part.unanswered);
+                answer
+                    .remarks
+                    .unknown_keys
+                    .extend(part.remarks.unknown_keys);
+                answer.remarks.oddities.extend(part.remarks.oddities);
+            },
+        )?;
+        answer.unanswered.extend(missing.unanswered);
+        answer.failing = missing.failing;
         answer.ids.clone_from(&job.ids);
         Ok(answer)
     }
@@ -192,18 +265,6 @@ impl Reader {
 
     /// Reads the documents of an answer; the error says what is wrong with it.
     fn read(&self, text: &str, ids: &[String], job: &Job) -> std::result::Result<Answer, String> {
-        let mended;
-        let text = if text.contains("\\ud") || text.contains("\\uD") {
-            let mut copy = text.to_owned();
-            if mend_surrogates(&mut copy) {
-                log::warn!("a contact holds half a surrogate pair, stored as U+FFFD");
-            }
-            mended = copy;
-            mended.as_str()
-        } else {
-            text
-        };
-        let documents = elements(text).map_err(|_| "no whole JSON array".to_owned())?;
         let maker = RowMaker {
             layout: &job.layout,
             filter: &self.filter,
@@ -213,24 +274,9 @@ impl Reader {
             batch: Batch::for_schema(job.layout.schema()),
             ..Answer::default()
         };
-        let mut missing: HashSet<&str> = ids.iter().map(String::as_str).collect();
-        // From the end: of a document twice in one answer the last one counts.
-        for document in documents.into_iter().rev() {
-            let Some(document) = Document::of(document) else {
-                continue;
-            };
-            let contact = document.root();
-            if let Some(id) = contact.get("$id").to_text()
-                && missing.remove(id.as_ref())
-            {
-                maker.contact(&contact, &mut answer.batch, &mut answer.remarks);
-            }
-        }
-        answer.unanswered = ids
-            .iter()
-            .filter(|id| missing.contains(id.as_str()))
-            .cloned()
-            .collect();
+        answer.unanswered = each_contact(text, ids, |_, contact| {
+            maker.contact(contact, &mut answer.batch, &mut answer.remarks);
+        })?;
         Ok(answer)
     }
 }

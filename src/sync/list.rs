@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 /// Events are gathered over so many pages before they are handed on, so that a contact with events on several of
 /// them is fetched once, and after all of them were listed.
-const EVENT_PAGES: usize = 20;
+pub const EVENT_PAGES: usize = 20;
 
 /// What the main thread is told by the listing thread and by the fetching threads.
 pub enum Message {

@@ -3,6 +3,7 @@
 mod board;
 mod check;
 mod database;
+mod documents;
 mod engine;
 mod fetch;
 mod list;
@@ -10,18 +11,21 @@ mod lost;
 mod pass;
 mod profile;
 mod rejected;
+mod replay;
 mod seen;
+mod webhook;
 mod windows;
 mod writer;
 
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Instant;
 
 use time::OffsetDateTime;
 
-use crate::cli::Settings;
 use crate::cli::settings::Mode;
+use crate::cli::{Settings, is_web_address};
 use crate::dialfire::client::{Client, Options};
 use crate::dialfire::http::Limits;
 use crate::dialfire::proxy;
@@ -30,10 +34,17 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::logging::LogFile;
 use crate::shutdown::Shutdown;
 use crate::sink::Target;
-use crate::state::{StateFiles, old_client_timestamp};
+use crate::state::{Checkpoint, StateFiles, old_client_timestamp};
 use crate::status::{Status, Totals};
 use crate::tls::{self, Roots};
+use crate::webhook::ledger::Ledger;
+use crate::webhook::rate::Rate;
+use crate::webhook::receiver::{self, Address, Receiver};
+use crate::webhook::sender::{self, Sender};
+use crate::webhook::signature::Signer;
+use crate::webhook::spool::Spool;
 use board::Board;
+use check::Place;
 use engine::{Engine, Parts};
 use lost::LostTables;
 use profile::Profile;
@@ -55,53 +66,35 @@ pub fn run(settings: Settings, log: &LogFile, shutdown: Shutdown) -> Result<()> 
         log::warn!("{warning}");
     }
     tls::install_provider();
+    match settings.mode {
+        Mode::Webhook | Mode::Replay => post(settings, shutdown),
+        Mode::DbInit | Mode::DbUpdate | Mode::DbSync => copy(settings, shutdown),
+        Mode::Check => {
+            let place = if is_web_address(settings.url.reveal()) {
+                Place::WebService(receiver(&settings)?)
+            } else {
+                let url = settings.url.reveal();
+                Place::Database(Target::new(url, settings.ca_file.as_deref())?)
+            };
+            let pause = pause(&shutdown);
+            check::run(&settings, &place, &state_directories(), log, &pause)
+        }
+    }
+}
+
+/// db_init, db_update, db_sync.
+fn copy(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let target = Target::new(settings.url.reveal(), settings.ca_file.as_deref())?;
     let identity = format!("{} {}", target.display(), settings.table_prefix);
-    let wanted = settings.state_dir.as_deref();
-    if settings.mode == Mode::Check {
-        return check::run(
-            &settings,
-            &target,
-            &state_directories(),
-            log,
-            &pause(&shutdown),
-        );
-    }
-    let files = StateFiles::locate(wanted, &state_directories(), &settings.campaign, &identity)?;
+    let files = state_files(&settings, &identity)?;
     let _lock = files.lock()?;
     let checkpoint = files.load()?;
-    let first_start = checkpoint
-        .as_ref()
-        .is_none_or(|checkpoint| checkpoint.poll.is_none());
-    let old_client = if first_start {
-        from_old_client(&settings.campaign)
-    } else {
-        None
-    };
+    let old_client = from_old_client(&settings, checkpoint.as_ref());
     // A wrong token or address is to be told within half a minute, not after the 17 minutes of a later outage.
     client(&settings, ATTEMPTS_AT_START, pause(&shutdown))?
         .fields()
         .map_err(|error| at_start(error, &settings.api_url))?;
-    let board = Rc::new(RefCell::new(Board::new(
-        Status {
-            version: env!("CARGO_PKG_VERSION"),
-            campaign: settings.campaign.clone(),
-            mode: settings.mode.name(),
-            target: target.display(),
-            pid: std::process::id(),
-            started: OffsetDateTime::now_utc(),
-            last_success: None,
-            checkpoint: None,
-            lag_seconds: None,
-            rounds: 0,
-            failed_rounds: 0,
-            written: Totals::default(),
-            rejected: 0,
-            unanswered: 0,
-            last_error: None,
-        },
-        settings.status_file.clone(),
-    )));
+    let board = board(&settings, target.display());
     let profile = Profile::default();
     let naming = target.naming();
     let writer = Writer::new(writer::Options {
@@ -119,7 +112,7 @@ pub fn run(settings: Settings, log: &LogFile, shutdown: Shutdown) -> Result<()> 
         ),
     });
     let mut engine = Engine::start(Parts {
-        client: client(&settings, RetryPolicy::default().attempts, pause(&shutdown))?,
+        client: client(&settings, retries(&settings).attempts, pause(&shutdown))?,
         settings,
         writer,
         naming,
@@ -130,6 +123,116 @@ pub fn run(settings: Settings, log: &LogFile, shutdown: Shutdown) -> Result<()> 
         shutdown,
     })?;
     database::run(&mut engine, old_client)
+}
+
+/// webhook, replay.
+fn post(settings: Settings, shutdown: Shutdown) -> Result<()> {
+    let receiver = receiver(&settings)?;
+    let files = state_files(&settings, &format!("webhook {}", receiver.identity()))?;
+    let _lock = files.lock()?;
+    let (ledger, undelivered) = (files.path("ledger"), files.path("undelivered.jsonl"));
+    let mut retry = retries(&settings);
+    if settings.mode == Mode::Replay {
+        let ledger = Ledger::open(&ledger, 0)?;
+        let spool = Spool::open(&undelivered, &ledger)?;
+        retry.attempts = ATTEMPTS_AT_START;
+        return replay::run(&receiver, ledger, spool, retry, &pause(&shutdown));
+    }
+    let checkpoint = files.load()?;
+    let old_client = from_old_client(&settings, checkpoint.as_ref());
+    client(&settings, ATTEMPTS_AT_START, pause(&shutdown))?
+        .fields()
+        .map_err(|error| at_start(error, &settings.api_url))?;
+    let client = client(&settings, retry.attempts, pause(&shutdown))?;
+    client.fields()?;
+    let checkpoint = checkpoint.unwrap_or_default();
+    let cutoff = webhook::ledger_cutoff(&checkpoint, client.clock().now(), settings.ledger_days);
+    let ledger = Ledger::open(&ledger, cutoff)?;
+    let spool = Spool::open(&undelivered, &ledger)?;
+    let board = board(&settings, receiver.display().to_owned());
+    let rate = Rate::new(
+        settings.webhook_rate,
+        settings.webhook_burst,
+        Instant::now(),
+    );
+    let sender = Sender::start(
+        settings.workers,
+        sender::Options {
+            campaign: settings.campaign.clone(),
+            receiver,
+            ledger,
+            spool,
+            retry,
+            rate,
+            today: today(client.clone()),
+        },
+    )?;
+    let parts = webhook::Parts {
+        settings,
+        client,
+        sender,
+        files,
+        checkpoint,
+        board,
+        shutdown,
+    };
+    webhook::Courier::start(parts, old_client)?.run()
+}
+
+/// The day of Dialfire's clock.
+fn today(client: Client) -> Box<dyn Fn() -> u32 + Send + Sync> {
+    Box::new(move || sender::day(client.clock().now()))
+}
+
+fn receiver(settings: &Settings) -> Result<Receiver> {
+    Receiver::new(receiver::Options {
+        address: Address::read(settings.url.reveal())?,
+        signer: Signer::read(settings.webhook_keys.reveal()).map_err(|problem| {
+            Error::usage(format!(
+                "the webhook's secret: {problem} (check --webhook-secret-file)"
+            ))
+        })?,
+        headers: settings.headers.clone(),
+        roots: Roots::load(settings.ca_file.as_deref())?,
+        timeout: settings.webhook_timeout,
+        connections: settings.workers,
+    })
+}
+
+fn state_files(settings: &Settings, identity: &str) -> Result<StateFiles> {
+    let wanted = settings.state_dir.as_deref();
+    StateFiles::locate(wanted, &state_directories(), &settings.campaign, identity)
+}
+
+fn board(settings: &Settings, target: String) -> Rc<RefCell<Board>> {
+    Rc::new(RefCell::new(Board::new(
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            campaign: settings.campaign.clone(),
+            mode: settings.mode.name(),
+            target,
+            pid: std::process::id(),
+            started: OffsetDateTime::now_utc(),
+            last_success: None,
+            checkpoint: None,
+            lag_seconds: None,
+            rounds: 0,
+            failed_rounds: 0,
+            written: Totals::default(),
+            rejected: 0,
+            unanswered: 0,
+            webhook: None,
+            last_error: None,
+        },
+        settings.status_file.clone(),
+    )))
+}
+
+fn retries(settings: &Settings) -> RetryPolicy {
+    RetryPolicy {
+        first_wait: settings.retry_wait,
+        ..RetryPolicy::default()
+    }
 }
 
 fn client(settings: &Settings, attempts: u32, pause: Pause) -> Result<Client> {
@@ -145,8 +248,7 @@ fn client(settings: &Settings, attempts: u32, pause: Pause) -> Result<Client> {
         },
         retry: RetryPolicy {
             attempts,
-            first_wait: settings.retry_wait,
-            ..RetryPolicy::default()
+            ..retries(settings)
         },
         pause,
     })
@@ -173,10 +275,14 @@ fn pause(shutdown: &Shutdown) -> Pause {
     })
 }
 
-fn from_old_client(campaign: &str) -> Option<OffsetDateTime> {
+/// Where the vendor's client stopped, for a first start.
+fn from_old_client(settings: &Settings, checkpoint: Option<&Checkpoint>) -> Option<OffsetDateTime> {
+    if checkpoint.is_some_and(|checkpoint| checkpoint.poll.is_some()) {
+        return None;
+    }
     let directories = [in_home(".dbsync2"), Some(PathBuf::from("/var/opt/dbsync2"))];
     let directories: Vec<PathBuf> = directories.into_iter().flatten().rev().collect();
-    let (path, time) = old_client_timestamp(&directories, campaign)?;
+    let (path, time) = old_client_timestamp(&directories, &settings.campaign)?;
     log::info!("found the old client's state in {}: {time}", path.display());
     Some(time)
 }

@@ -2,9 +2,11 @@
 
 pub mod compare;
 pub mod database;
+pub mod deliveries;
 pub mod http_client;
 pub mod program;
 pub mod reading;
+pub mod receiver;
 pub mod servers;
 pub mod simulator;
 pub mod temp;

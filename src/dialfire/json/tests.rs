@@ -38,6 +38,31 @@ fn objects_leaves_out_what_is_no_object() {
 }
 
 #[test]
+fn what_is_written_can_be_had_as_it_is() {
+    let d = Document::parse(
+        r#"{ "a\u00e4" : "x\n\"y" , "b":1e5,"c":[ {"d": "" } ,null, {} , 7 ],"e":{"f": 1} }"#,
+    )
+    .unwrap();
+    let o = d.root();
+    let written: Vec<_> = o.as_written().collect();
+    assert_eq!(
+        written,
+        [
+            (r#""a\u00e4""#, r#""x\n\"y""#),
+            (r#""b""#, "1e5"),
+            (r#""c""#, r#"[ {"d": "" } ,null, {} , 7 ]"#),
+            (r#""e""#, r#"{"f": 1}"#),
+        ]
+    );
+    let elements = o.elements("c");
+    let texts: Vec<_> = elements.iter().map(|e| e.map(|(_, text)| text)).collect();
+    assert_eq!(texts, [Some(r#"{"d": "" }"#), None, Some("{}"), None]);
+    let (object, _) = elements[0].unwrap();
+    assert_eq!(object.as_written().next(), Some((r#""d""#, r#""""#)));
+    assert!(o.elements("b").is_empty() && o.elements("none").is_empty());
+}
+
+#[test]
 fn deep_nesting_is_no_error() {
     let deep = format!(
         "{{\"a\":{}1{},\"b\":2}}",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{EXAMPLE, Host, Servers};
 use crate::cli::settings::Secret;
 use crate::error::{Error, Result};
+use crate::percent::decode;
 
 /// A URL behind `scheme://`, cut but not decoded.
 pub(super) struct Parts<'a> {
@@ -187,29 +188,4 @@ fn bad_host() -> Error {
 
 pub(super) fn is_option_name(name: &str) -> bool {
     name.len() <= 30 && (name.chars()).all(|c| c.is_ascii_alphabetic() || matches!(c, '_' | '-'))
-}
-
-/// Percent-decoding; what is no encoding, or decodes to no UTF-8, stays as it is.
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        rest = behind;
-        if *first == b'%'
-            && let [high, low, behind @ ..] = behind
-            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
-        {
-            bytes.push(high * 16 + low);
-            rest = behind;
-        } else {
-            bytes.push(*first);
-        }
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
 }

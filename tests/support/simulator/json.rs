@@ -191,7 +191,8 @@ impl Writer {
         self.out.push(b'}');
     }
 
-    fn transaction(&mut self, transaction: &Transaction) {
+    /// A transaction.
+    pub fn transaction(&mut self, transaction: &Transaction) {
         // The connections stand before some of the keys that their rows need.
         let before = transaction.fields.0.len() / 2;
         let (head, tail) = transaction.fields.0.split_at(before);

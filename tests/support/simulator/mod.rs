@@ -53,6 +53,7 @@ pub mod instant;
 pub mod json;
 pub mod listing;
 pub mod numbers;
+pub mod posts;
 pub mod random;
 pub mod server;
 pub mod transactions;
@@ -76,6 +77,7 @@ pub use config::{
 pub use counters::{Counters, Endpoint, SeenRequest};
 pub use faults::{Fault, Faults};
 pub use fields::Field;
+pub use posts::Post;
 pub use truth::{FilterMode, Row, Rows, Truth, TruthFilter};
 
 use instant::{Instant, from_datetime, to_datetime};
@@ -215,6 +217,19 @@ impl Simulator {
         let now = self.instant();
         let until = campaign.deleted(contact).map_or(now, |at| at.min(now));
         campaign.last_change(contact, until).map(to_datetime)
+    }
+
+    /// The transactions that the event list names now under this filter, of contacts that exist: what a client that posts
+    /// everything since an instant has to have posted, contact by contact in their order.
+    pub fn posts(&self, filter: &TruthFilter, since: OffsetDateTime) -> Vec<Post> {
+        posts::all(&self.world, filter, from_datetime(since), self.instant())
+    }
+
+    /// A contact as it is now, by its id.
+    pub fn document(&self, id: &str) -> Option<document::Contact> {
+        let (campaign, now) = (&self.world.campaign, self.instant());
+        let contact = campaign.find(id, now)?;
+        self.world.contacts.contact(campaign, contact, now)
     }
 
     /// Ids of the contacts that have been deleted.

@@ -1,0 +1,240 @@
+//! From events to deliveries: the contacts that they name are fetched by several threads, and taken apart there.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use super::fetch::{IDS_PER_REQUEST, each_contact, halving};
+use crate::dialfire::client::Client;
+use crate::dialfire::event::Event;
+use crate::dialfire::json::{Object, compact};
+use crate::error::{Error, ErrorKind, Result};
+use crate::tables::filter::Filter;
+use crate::webhook::digest;
+use crate::webhook::payload::{self, TaskLog};
+use crate::webhook::queue::{Content, Delivery};
+
+/// A contact, and the events that name it in their order.
+#[derive(Debug)]
+pub struct Wanted {
+    /// Contact id.
+    pub id: String,
+    /// Not empty.
+    pub events: Vec<Event>,
+}
+
+/// What came of some contacts.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What is to be posted, each contact's in their order.
+    pub deliveries: Vec<Delivery>,
+    /// Contacts that came.
+    pub fetched: usize,
+    /// Events whose transactions the filter leaves out.
+    pub left_out: Vec<Event>,
+    /// Events whose transactions the document doesn't have.
+    pub absent: Vec<Event>,
+    /// Events whose contacts the API has no document for.
+    pub unanswered: Vec<Event>,
+    /// Events whose contacts the API fails on.
+    pub failing: Vec<Event>,
+}
+
+/// A contact's events in the order of their transactions; of several for one transaction the last one.
+pub fn order_of_events(mut events: Vec<Event>) -> Vec<Event> {
+    events.reverse();
+    let mut order: Vec<usize> = Vec::new();
+    let mut known = HashSet::new();
+    for (place, event) in events.iter().enumerate() {
+        if known.insert(event.key_part.as_str()) {
+            order.push(place);
+        }
+    }
+    let mut kept: Vec<Event> = order
+        .into_iter()
+        .rev()
+        .filter_map(|place| events.get(place).cloned())
+        .collect();
+    // Stable: what can't be compared stays in the order of the list.
+    kept.sort_by(|a, b| {
+        (a.fired_at, &a.fired, a.sequence).cmp(&(b.fired_at, &b.fired, b.sequence))
+    });
+    kept
+}
+
+/// Fetches all contacts with so many threads, and hands out what came, in any order; and `None` every `step` while
+/// nothing comes.
+///
+/// # Errors
+/// That of the API, or of `take`: then nothing further is fetched.
+pub fn fetch_all(
+    client: &Client,
+    filter: &Filter,
+    workers: usize,
+    round: u64,
+    wanted: &[Wanted],
+    step: Duration,
+    mut take: impl FnMut(Option<Found>) -> Result<()>,
+) -> Result<()> {
+    let parts: Vec<&[Wanted]> = wanted.chunks(IDS_PER_REQUEST).collect();
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let (reply, inbox) = sync_channel(workers);
+        for _ in 0..workers.min(parts.len()) {
+            let (reply, parts, next) = (reply.clone(), &parts, &next);
+            thread::Builder::new()
+                .name("fetch".to_owned())
+                .spawn_scoped(scope, move || {
+                    while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let fetched =
+                            catch_unwind(AssertUnwindSafe(|| fetch(client, filter, round, part)))
+                                .unwrap_or_else(|_| {
+                                    Err(Error::transient(
+                                        "an internal error while contacts were read (see the log)",
+                                    ))
+                                });
+                        if reply.send(fetched).is_err() {
+                            return;
+                        }
+                    }
+                })
+                .map_err(|error| Error::transient(format!("cannot start a thread: {error}")))?;
+        }
+        drop(reply);
+        let mut work = || -> Result<()> {
+            loop {
+                match inbox.recv_timeout(step) {
+                    Ok(found) => take(Some(found?))?,
+                    Err(RecvTimeoutError::Timeout) => take(None)?,
+                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                }
+            }
+        };
+        let result = work();
+        if let Err(error) = &result {
+            next.store(parts.len(), Ordering::Relaxed);
+            if error.kind() == ErrorKind::Stopped {
+                // An answer may take two minutes.
+                client.shut_down();
+            }
+        }
+        drop(inbox);
+        result
+    })
+}
+
+fn fetch(client: &Client, filter: &Filter, round: u64, wanted: &[Wanted]) -> Result<Found> {
+    let ids: Vec<String> = wanted.iter().map(|contact| contact.id.clone()).collect();
+    let events: HashMap<&str, &[Event]> = wanted
+        .iter()
+        .map(|contact| (contact.id.as_str(), contact.events.as_slice()))
+        .collect();
+    let events_of = |ids: &[String]| -> Vec<Event> {
+        ids.iter()
+            .filter_map(|id| events.get(id.as_str()))
+            .flat_map(|events| events.iter().cloned())
+            .collect()
+    };
+    let mut all = Found::default();
+    let missing = halving(
+        client,
+        &ids,
+        |ids| {
+            client.contacts(ids, |text| {
+                let mut found = Found::default();
+                let unanswered = each_contact(text, ids, |id, contact| {
+                    found.fetched += 1;
+                    let events = events.get(id).copied().unwrap_or_default();
+                    take_apart(id, contact, events, filter, round, &mut found);
+                })?;
+                found.unanswered = events_of(&unanswered);
+                Ok(found)
+            })
+        },
+        |part: Found| {
+            all.deliveries.extend(part.deliveries);
+            all.left_out.extend(part.left_out);
+            all.absent.extend(part.absent);
+            all.unanswered.extend(part.unanswered);
+            all.fetched += part.fetched;
+        },
+    )?;
+    all.unanswered.extend(events_of(&missing.unanswered));
+    all.failing = events_of(&missing.failing);
+    Ok(all)
+}
+
+fn take_apart(
+    id: &str,
+    document: &Object<'_>,
+    events: &[Event],
+    filter: &Filter,
+    round: u64,
+    found: &mut Found,
+) {
+    let log = TaskLog::of(document);
+    let contact_id: Arc<str> = id.into();
+    let contact: Arc<str> = payload::contact(document).into();
+    for event in events {
+        let Some((transaction, text)) = log.find(event) else {
+            found.absent.push(event.clone());
+            continue;
+        };
+        if !filter.passes(&transaction) {
+            found.left_out.push(event.clone());
+            continue;
+        }
+        found.deliveries.push(Delivery {
+            contact_id: Arc::clone(&contact_id),
+            key: digest::key(id, &event.key_part),
+            key_part: event.key_part.clone(),
+            event: digest::version(&event.md5),
+            version: digest::version(&compact(text)),
+            content: Content::Version {
+                contact: Arc::clone(&contact),
+                transaction: text.into(),
+            },
+            round,
+            tries: 0,
+            spent: 0,
+            first_failure: None,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn events_are_in_the_order_of_their_transactions() {
+        let event = |text: &str| Event::parse(text).unwrap();
+        let names = |events: Vec<Event>| -> Vec<String> {
+            events
+                .into_iter()
+                .map(|event| format!("{} {}", event.key_part, event.md5))
+                .collect()
+        };
+        let ordered = order_of_events(vec![
+            event("2024-03-05T09:15:43.000Z0001|a|C"),
+            event("2024-03-05T09:15:42.000Z10000|b|C"),
+            event("2024-03-05T09:15:42.000Z9999|c|C"),
+            event("2024-03-05T09:15:42.5Z0003|d|C"),
+            event("2024-03-05T09:15:43.000Z0001|e|C"),
+        ]);
+        assert_eq!(
+            names(ordered),
+            [
+                "2024-03-05T09:15:42.000Z9999 c",
+                "2024-03-05T09:15:42.000Z10000 b",
+                "2024-03-05T09:15:42.5Z0003 d",
+                "2024-03-05T09:15:43.000Z0001 e",
+            ]
+        );
+    }
+}

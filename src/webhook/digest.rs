@@ -1,0 +1,43 @@
+//! Checksums by which transactions and their versions are known.
+
+use md5::{Digest, Md5};
+
+/// Checksum of several texts; where one ends and the next begins counts.
+pub fn digest(parts: &[&[u8]]) -> [u8; 16] {
+    let mut md5 = Md5::new();
+    for part in parts {
+        md5.update(part.len().to_le_bytes());
+        md5.update(part);
+    }
+    md5.finalize().into()
+}
+
+/// The key of a transaction in the ledger.
+pub fn key(contact_id: &str, key_part: &str) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = digest(&[contact_id.as_bytes(), key_part.as_bytes()]);
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// The version of a transaction as the ledger keeps it: never 0, which stands for none.
+pub fn version(text: &str) -> u32 {
+    let [a, b, c, d, ..] = digest(&[text.as_bytes()]);
+    u32::from_le_bytes([a, b, c, d]).max(1)
+}
+
+/// Lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn borders_between_texts_count() {
+        assert_ne!(key("AB", "C"), key("A", "BC"));
+        assert_eq!(key("A", "B"), key("A", "B"));
+        assert_ne!(version("1"), version("2"));
+        assert_eq!(hex(&[0, 0xab]), "00ab");
+    }
+}

@@ -1,0 +1,291 @@
+//! The ledger: which transaction was delivered in which version, in a file that only grows until it is made anew.
+//!
+//! The file is a sequence of records of 24 bytes, the last one of a transaction counts. Each has a checksum, so that a
+//! torn end or damage in the middle costs those records alone; the reader finds the next whole record behind them.
+
+mod table;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::state::{private_file, replace_file};
+use table::Table;
+
+/// Bytes of a record: key 8, event 4, content 4, day 4, checksum 4; all little endian.
+const RECORD: usize = 24;
+
+/// A ledger with fewer superseded and outdated records than this is not made anew.
+const FEW: u64 = 10_000;
+
+/// Which version of a transaction was dealt with, as checksums.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// The version that the event list named, which needs no further look: delivered, spooled, or nothing new in it.
+    pub event: u32,
+    /// The version that was delivered last; 0 if none ever was.
+    pub content: u32,
+}
+
+/// One record of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Record {
+    key: u64,
+    mark: Mark,
+    /// Days since 1970-01-01.
+    day: u32,
+}
+
+impl Record {
+    fn bytes(self) -> [u8; RECORD] {
+        let mut bytes = [0; RECORD];
+        let fields = self
+            .key
+            .to_le_bytes()
+            .into_iter()
+            .chain(self.mark.event.to_le_bytes())
+            .chain(self.mark.content.to_le_bytes())
+            .chain(self.day.to_le_bytes());
+        for (to, from) in bytes.iter_mut().zip(fields) {
+            *to = from;
+        }
+        let sum = checksum(&bytes);
+        if let Some(end) = bytes.last_chunk_mut() {
+            *end = sum;
+        }
+        bytes
+    }
+
+    fn read(bytes: &[u8; RECORD]) -> Option<Record> {
+        let (key, rest) = bytes.split_first_chunk()?;
+        let (event, rest) = rest.split_first_chunk()?;
+        let (content, rest) = rest.split_first_chunk()?;
+        let (day, sum) = rest.split_first_chunk()?;
+        (sum == checksum(bytes)).then(|| Record {
+            key: u64::from_le_bytes(*key),
+            mark: Mark {
+                event: u32::from_le_bytes(*event),
+                content: u32::from_le_bytes(*content),
+            },
+            day: u32::from_le_bytes(*day),
+        })
+    }
+}
+
+/// FNV-1a over all but the last four bytes.
+fn checksum(record: &[u8; RECORD]) -> [u8; 4] {
+    let sum = record
+        .iter()
+        .take(RECORD - 4)
+        .fold(0x811c_9dc5_u32, |sum, byte| {
+            (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+        });
+    sum.to_le_bytes()
+}
+
+/// The ledger of one campaign and web service.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    file: File,
+    table: Table,
+    /// Records in the file.
+    records: u64,
+    /// The last day on which something was recorded.
+    newest: Option<u32>,
+    /// What could not be written yet.
+    unwritten: Vec<u8>,
+    /// Whether something was written that may not be on the disk yet.
+    unsynced: bool,
+}
+
+impl Ledger {
+    /// Reads the ledger, without what was recorded before `cutoff` (days since 1970). Damage is logged, never an error.
+    /// If much of the file is superseded, outdated or damaged, it is made anew.
+    ///
+    /// # Errors
+    /// [`Setup`](crate::error::ErrorKind::Setup) where the file can't be read or written at all.
+    pub fn open(path: &Path, cutoff: u32) -> Result<Ledger> {
+        let failed = |error: io::Error| {
+            Error::setup(format!(
+                "cannot use the ledger {}: {error} (check --state-dir)",
+                path.display()
+            ))
+        };
+        let file = private_file(OpenOptions::new().read(true).append(true).create(true))
+            .open(path)
+            .map_err(failed)?;
+        let mut table = Table::default();
+        let (mut current, mut newest) = (0_u64, None);
+        let damaged = read_records(&file, |record| {
+            if record.day >= cutoff {
+                table.set(record.key, record.mark);
+            }
+            newest = newest.max(Some(record.day));
+            current += 1;
+        })
+        .map_err(failed)?;
+        let mut ledger = Ledger {
+            path: path.to_owned(),
+            file,
+            records: current,
+            newest,
+            table,
+            unwritten: Vec::new(),
+            unsynced: false,
+        };
+        if damaged > 0 {
+            log::error!(
+                "the ledger {} is damaged: {damaged} bytes are left out, {} transactions are known; what was delivered \
+                 and is no longer known is delivered once more",
+                path.display(),
+                ledger.len()
+            );
+        }
+        let superfluous = current.saturating_sub(u64::try_from(ledger.len()).unwrap_or(u64::MAX));
+        if damaged > 0 || (superfluous > FEW && superfluous > current / 2) {
+            // The reader can live with what stands in the file.
+            if let Err(error) = ledger.make_anew(cutoff) {
+                log::warn!("cannot make the ledger anew: {}", ledger.failed(&error));
+            }
+        }
+        Ok(ledger)
+    }
+
+    /// Forgets what was recorded before `cutoff`, if that is worth while.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`]; the ledger then stays as it is.
+    pub fn prune(&mut self, cutoff: u32) -> Result<()> {
+        self.write_out()?;
+        *self = Ledger::open(&self.path, cutoff)?;
+        Ok(())
+    }
+
+    /// What is known of a transaction.
+    pub fn get(&self, key: u64) -> Option<Mark> {
+        self.table.get(key)
+    }
+
+    /// Records a mark. It survives the end of the process at once, a power cut only after [`Ledger::begin_sync`]; what
+    /// can't be written is kept and written later.
+    pub fn record(&mut self, key: u64, mark: Mark, day: u32) {
+        if self.table.set(key, mark) == Some(mark) {
+            return;
+        }
+        self.records += 1;
+        self.newest = self.newest.max(Some(day));
+        self.unwritten
+            .extend_from_slice(&Record { key, mark, day }.bytes());
+        // The checkpoint doesn't move past it, and whoever moves it gets the error.
+        let _ = self.write_out();
+    }
+
+    /// Hands out the file if it has to be synced; the caller does that without holding up others.
+    ///
+    /// # Errors
+    /// [`Transient`](crate::error::ErrorKind::Transient) where something can't be written.
+    pub fn begin_sync(&mut self) -> Result<Option<File>> {
+        self.write_out()?;
+        if !self.unsynced {
+            return Ok(None);
+        }
+        let file = self.file.try_clone().map_err(|error| self.failed(&error))?;
+        self.unsynced = false;
+        Ok(Some(file))
+    }
+
+    /// The last day on which something was recorded, in days since 1970.
+    pub fn newest_day(&self) -> Option<u32> {
+        self.newest
+    }
+
+    /// Number of transactions.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn write_out(&mut self) -> Result<()> {
+        if self.unwritten.is_empty() {
+            return Ok(());
+        }
+        let before = self.file.metadata().map(|file| file.len());
+        if let Err(error) = self.file.write_all(&self.unwritten) {
+            // No half of a record may stay in front of later ones.
+            if let Ok(length) = before {
+                let _ = self.file.set_len(length);
+            }
+            return Err(self.failed(&error));
+        }
+        self.unwritten.clear();
+        self.unsynced = true;
+        Ok(())
+    }
+
+    fn make_anew(&mut self, cutoff: u32) -> io::Result<()> {
+        let old = File::open(&self.path)?;
+        let (table, mut kept) = (&self.table, 0);
+        replace_file(&self.path, |new| {
+            let mut problem = Ok(());
+            read_records(&old, |record| {
+                if record.day >= cutoff && table.get(record.key) == Some(record.mark) {
+                    kept += 1;
+                    problem = std::mem::replace(&mut problem, Ok(()))
+                        .and_then(|()| new.write_all(&record.bytes()));
+                }
+            })?;
+            problem
+        })?;
+        log::info!(
+            "the ledger {} was made anew: {kept} of {} records are kept",
+            self.path.display(),
+            self.records
+        );
+        self.file = OpenOptions::new().append(true).open(&self.path)?;
+        self.records = kept;
+        Ok(())
+    }
+
+    fn failed(&self, error: &io::Error) -> Error {
+        Error::transient(format!(
+            "cannot write the ledger {}: {error} (check --state-dir)",
+            self.path.display()
+        ))
+    }
+}
+
+/// Reads all records; returns how many bytes belong to none.
+fn read_records(file: &File, mut each: impl FnMut(Record)) -> io::Result<u64> {
+    let mut buffer = Vec::new();
+    let mut damaged = 0;
+    loop {
+        let read = file.take(1 << 18).read_to_end(&mut buffer)?;
+        let mut rest = buffer.as_slice();
+        while let Some((bytes, tail)) = rest.split_first_chunk::<RECORD>() {
+            match Record::read(bytes) {
+                Some(record) => {
+                    each(record);
+                    rest = tail;
+                }
+                None => {
+                    damaged += 1;
+                    rest = rest.get(1..).unwrap_or_default();
+                }
+            }
+        }
+        let left = rest.len();
+        if read == 0 {
+            return Ok(damaged + u64::try_from(left).unwrap_or(0));
+        }
+        buffer.drain(..buffer.len() - left);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,293 @@
+//! The spool: requests that the receiver refused ten times, word for word, one JSON object per line.
+//!
+//! An entry counts as long as the ledger knows of no delivery of it and of no newer version; so nothing has to be
+//! removed from the file at once, and it is made anew from time to time.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::ledger::{Ledger, Mark};
+use crate::error::{Error, Result};
+use crate::state::{private_file, replace_file};
+
+/// The most requests, and bytes, that are spooled. What fails beyond it is tried again and again, and holds the
+/// checkpoint.
+const MOST: usize = 10_000;
+const LARGEST: u64 = 256 << 20;
+
+/// A request that could not be delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When it was given up, RFC 3339.
+    pub time: String,
+    /// Why.
+    pub reason: String,
+    /// `webhook-id`
+    pub id: String,
+    /// Contact id.
+    pub contact: String,
+    /// `fired` and sequence number of the transaction, as in its event.
+    pub transaction: String,
+    /// Its key in the ledger.
+    pub key: u64,
+    /// Its version in the event list and in the document, as in the ledger.
+    pub event: u32,
+    /// See `event`.
+    pub content: u32,
+    /// The body, word for word.
+    pub body: String,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    event: u32,
+    offset: u64,
+    length: u64,
+}
+
+/// The spool of one campaign and web service.
+#[derive(Debug)]
+pub struct Spool {
+    path: PathBuf,
+    places: BTreeMap<u64, Place>,
+    /// Length of the file.
+    length: u64,
+    /// Whether the file holds what no longer counts.
+    untidy: bool,
+}
+
+/// What came of [`Spool::put`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// It is on the disk.
+    Kept,
+    /// There is no room.
+    Full,
+}
+
+impl Spool {
+    /// Reads the spool. Lines that are no entries are logged, and kept in a copy of the file.
+    ///
+    /// # Errors
+    /// [`Setup`](crate::error::ErrorKind::Setup) where the file can't be read.
+    pub fn open(path: &Path, ledger: &Ledger) -> Result<Spool> {
+        let mut spool = Spool {
+            path: path.to_owned(),
+            places: BTreeMap::new(),
+            length: 0,
+            untidy: false,
+        };
+        let failed = |error: io::Error| {
+            Error::setup(format!(
+                "cannot read {}: {error} (check --state-dir)",
+                path.display()
+            ))
+        };
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(spool),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut reader = BufReader::new(file);
+        let (mut line, mut damaged) = (Vec::new(), 0);
+        loop {
+            line.clear();
+            let read = reader.read_until(b'\n', &mut line).map_err(failed)?;
+            if read == 0 {
+                break;
+            }
+            let length = u64::try_from(read).unwrap_or(0);
+            match serde_json::from_slice::<Entry>(&line) {
+                // A torn last line is written over.
+                _ if !line.ends_with(b"\n") => {
+                    damaged += 1;
+                    break;
+                }
+                Ok(entry) => spool.take(&entry, spool.length, length, ledger),
+                Err(_) => {
+                    damaged += 1;
+                    spool.untidy = true;
+                }
+            }
+            spool.length += length;
+        }
+        if damaged > 0 {
+            let copy = path.with_extension("damaged.jsonl");
+            log::error!(
+                "{damaged} lines of {} are no requests: the file is kept as {}",
+                path.display(),
+                copy.display()
+            );
+            fs::copy(path, &copy).map_err(failed)?;
+        }
+        Ok(spool)
+    }
+
+    fn take(&mut self, entry: &Entry, offset: u64, length: u64, ledger: &Ledger) {
+        let known = ledger.get(entry.key).unwrap_or(Mark {
+            event: entry.event,
+            content: 0,
+        });
+        if known.event != entry.event || known.content == entry.content {
+            self.untidy = true;
+            return;
+        }
+        let place = Place {
+            event: entry.event,
+            offset,
+            length,
+        };
+        self.untidy |= self.places.insert(entry.key, place).is_some();
+    }
+
+    /// Adds an entry, in place of another version of the same transaction. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`Transient`](crate::error::ErrorKind::Transient) where it can't be written.
+    pub fn put(&mut self, entry: &Entry) -> Result<Put> {
+        let mut line = serde_json::to_vec(entry)
+            .map_err(|error| Error::transient(format!("cannot write JSON: {error}")))?;
+        line.push(b'\n');
+        let length = u64::try_from(line.len()).unwrap_or(u64::MAX);
+        let is_new = !self.places.contains_key(&entry.key);
+        if (is_new && self.places.len() >= MOST) || self.length.saturating_add(length) > LARGEST {
+            return Ok(Put::Full);
+        }
+        self.append(&line).map_err(|error| {
+            Error::transient(format!(
+                "cannot write {}: {error} (check --state-dir)",
+                self.path.display()
+            ))
+        })?;
+        let place = Place {
+            event: entry.event,
+            offset: self.length,
+            length,
+        };
+        self.length += length;
+        self.untidy |= self.places.insert(entry.key, place).is_some();
+        Ok(Put::Kept)
+    }
+
+    fn append(&self, line: &[u8]) -> io::Result<()> {
+        let mut file =
+            private_file(OpenOptions::new().append(true).create(true)).open(&self.path)?;
+        // A line that was written in part before is cut off.
+        file.set_len(self.length)?;
+        file.write_all(line)?;
+        file.sync_data()
+    }
+
+    /// Whether this version of a transaction waits here.
+    pub fn holds(&self, key: u64, event: u32) -> bool {
+        self.places
+            .get(&key)
+            .is_some_and(|place| place.event == event)
+    }
+
+    /// Forgets a transaction: it was delivered, in this or in a newer version. To be recorded in the ledger before.
+    pub fn forget(&mut self, key: u64) {
+        self.untidy |= self.places.remove(&key).is_some();
+    }
+
+    /// Forgets one version of a transaction, which a newer one has made out of date; the newer one may wait here itself.
+    pub fn forget_version(&mut self, key: u64, event: u32) {
+        if self.holds(key, event) {
+            self.forget(key);
+        }
+    }
+
+    /// Keys of all that waits.
+    pub fn keys(&self) -> Vec<u64> {
+        let mut places: Vec<(u64, u64)> = self
+            .places
+            .iter()
+            .map(|(key, place)| (place.offset, *key))
+            .collect();
+        places.sort_unstable();
+        places.into_iter().map(|(_, key)| key).collect()
+    }
+
+    /// Number of requests that wait.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads an entry; `None` if it no longer waits.
+    ///
+    /// # Errors
+    /// [`Transient`](crate::error::ErrorKind::Transient) where the file can't be read.
+    pub fn read(&self, key: u64) -> Result<Option<Entry>> {
+        let Some(place) = self.places.get(&key) else {
+            return Ok(None);
+        };
+        let read = || -> io::Result<Entry> { Ok(serde_json::from_slice(&self.line(*place)?)?) };
+        read().map(Some).map_err(|error| {
+            Error::transient(format!("cannot read {}: {error}", self.path.display()))
+        })
+    }
+
+    fn line(&self, place: Place) -> io::Result<Vec<u8>> {
+        let mut file = File::open(&self.path)?;
+        file.seek(SeekFrom::Start(place.offset))?;
+        let mut line = Vec::new();
+        file.take(place.length).read_to_end(&mut line)?;
+        Ok(line)
+    }
+
+    /// Makes the file anew without what no longer counts; removes it if nothing is left.
+    ///
+    /// # Errors
+    /// [`Transient`](crate::error::ErrorKind::Transient); the file then stays as it is.
+    pub fn tidy(&mut self) -> Result<()> {
+        if !self.untidy {
+            return Ok(());
+        }
+        let mut places = BTreeMap::new();
+        let mut length = 0;
+        let mut write = || -> io::Result<()> {
+            if self.places.is_empty() {
+                return fs::remove_file(&self.path);
+            }
+            replace_file(&self.path, |file| {
+                for key in self.keys() {
+                    let Some(place) = self.places.get(&key) else {
+                        continue;
+                    };
+                    file.write_all(&self.line(*place)?)?;
+                    let moved = Place {
+                        offset: length,
+                        ..*place
+                    };
+                    places.insert(key, moved);
+                    length += place.length;
+                }
+                Ok(())
+            })
+        };
+        write().map_err(|error| {
+            Error::transient(format!("cannot tidy {}: {error}", self.path.display()))
+        })?;
+        self.places = places;
+        self.length = length;
+        self.untidy = false;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+use super::*;
+use crate::scratch::Scratch;
+
+fn entry(key: u64, event: u32) -> Entry {
+    Entry {
+        time: "2024-03-05T09:15:42Z".to_owned(),
+        reason: "HTTP 400".to_owned(),
+        id: format!("msg_{key}_{event}"),
+        contact: "C".to_owned(),
+        transaction: "T".to_owned(),
+        key,
+        event,
+        content: event + 1,
+        body: format!("{{\"a\": \"ä\\n\",  \"n\":{event}.50}}"),
+    }
+}
+
+struct Place {
+    _scratch: Scratch,
+    path: PathBuf,
+    ledger: Ledger,
+}
+
+fn place() -> Place {
+    let scratch = Scratch::new().unwrap();
+    Place {
+        path: scratch.path().join("c.undelivered.jsonl"),
+        ledger: Ledger::open(&scratch.path().join("c.ledger"), 0).unwrap(),
+        _scratch: scratch,
+    }
+}
+
+fn open(place: &Place) -> Spool {
+    Spool::open(&place.path, &place.ledger).unwrap()
+}
+
+fn read(spool: &Spool) -> Vec<Entry> {
+    spool
+        .keys()
+        .into_iter()
+        .map(|key| spool.read(key).unwrap().unwrap())
+        .collect()
+}
+
+#[test]
+fn requests_are_kept_word_for_word_and_in_order() {
+    let place = place();
+    let mut spool = open(&place);
+    assert!(spool.is_empty() && !place.path.exists());
+    for key in [9, 3, 5] {
+        assert_eq!(spool.put(&entry(key, 1)).unwrap(), Put::Kept);
+    }
+    let wanted = [entry(9, 1), entry(3, 1), entry(5, 1)];
+    assert_eq!(read(&spool), wanted);
+    assert_eq!(read(&open(&place)), wanted);
+    assert!(spool.holds(3, 1) && !spool.holds(3, 2) && !spool.holds(4, 1));
+}
+
+#[test]
+fn a_newer_version_takes_the_place_of_the_older_one() {
+    let place = place();
+    let mut spool = open(&place);
+    spool.put(&entry(1, 1)).unwrap();
+    spool.put(&entry(2, 1)).unwrap();
+    spool.put(&entry(1, 2)).unwrap();
+    let wanted = [entry(2, 1), entry(1, 2)];
+    assert_eq!(read(&spool), wanted);
+    assert_eq!(read(&open(&place)), wanted);
+    spool.tidy().unwrap();
+    assert_eq!(fs::read_to_string(&place.path).unwrap().lines().count(), 2);
+    assert_eq!(read(&spool), wanted);
+    spool.put(&entry(3, 1)).unwrap();
+    assert_eq!(read(&open(&place)).len(), 3);
+}
+
+#[test]
+fn a_version_out_of_date_takes_no_newer_one_with_it() {
+    let place = place();
+    let mut spool = open(&place);
+    spool.put(&entry(1, 1)).unwrap();
+    spool.put(&entry(1, 2)).unwrap();
+    spool.forget_version(1, 1);
+    assert_eq!(read(&spool), [entry(1, 2)]);
+    spool.forget_version(1, 2);
+    assert!(spool.is_empty());
+}
+
+#[test]
+fn what_the_ledger_knows_of_does_not_count() {
+    let mut place = place();
+    let mut spool = open(&place);
+    for key in 1..=4 {
+        spool.put(&entry(key, 1)).unwrap();
+    }
+    let mark = |event, content| Mark { event, content };
+    // Spooled; delivered since; a newer version was delivered.
+    place.ledger.record(1, mark(1, 0), 1);
+    place.ledger.record(2, mark(1, 2), 1);
+    place.ledger.record(3, mark(7, 8), 1);
+    let mut spool = open(&place);
+    assert_eq!(spool.keys(), [1, 4]);
+    spool.tidy().unwrap();
+    assert_eq!(spool.keys(), open(&place).keys());
+}
+
+#[test]
+fn an_empty_spool_has_no_file() {
+    let place = place();
+    let mut spool = open(&place);
+    spool.put(&entry(1, 1)).unwrap();
+    assert!(place.path.exists());
+    spool.forget(1);
+    spool.forget(2);
+    assert_eq!(spool.read(1).unwrap(), None);
+    spool.tidy().unwrap();
+    assert!(!place.path.exists());
+    spool.put(&entry(2, 1)).unwrap();
+    assert_eq!(read(&open(&place)), [entry(2, 1)]);
+}
+
+#[test]
+fn a_torn_line_costs_itself_and_the_file_is_kept_aside() {
+    let place = place();
+    let mut spool = open(&place);
+    spool.put(&entry(1, 1)).unwrap();
+    spool.put(&entry(2, 1)).unwrap();
+    let text = fs::read_to_string(&place.path).unwrap();
+    fs::write(&place.path, &text[..text.len() - 9]).unwrap();
+    let mut spool = open(&place);
+    assert_eq!(read(&spool), [entry(1, 1)]);
+    assert_eq!(
+        fs::read_to_string(place.path.with_extension("damaged.jsonl"))
+            .unwrap()
+            .len(),
+        text.len() - 9
+    );
+    spool.put(&entry(3, 1)).unwrap();
+    assert_eq!(read(&open(&place)), [entry(1, 1), entry(3, 1)]);
+    let text = fs::read_to_string(&place.path).unwrap();
+    fs::write(&place.path, format!("damaged\n{text}")).unwrap();
+    let mut spool = open(&place);
+    spool.tidy().unwrap();
+    assert_eq!(fs::read_to_string(&place.path).unwrap(), text);
+}
+
+#[test]
+fn it_is_bounded() {
+    let place = place();
+    let mut spool = open(&place);
+    let mut large = entry(1, 1);
+    large.body = "x".repeat(1000);
+    spool.length = LARGEST - 500;
+    assert_eq!(spool.put(&large).unwrap(), Put::Full);
+    assert!(spool.is_empty());
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_owner_may_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = place();
+    let mut spool = open(&place);
+    let mode = || fs::metadata(&place.path).unwrap().permissions().mode() & 0o777;
+    spool.put(&entry(1, 1)).unwrap();
+    assert_eq!(mode(), 0o600);
+    spool.put(&entry(1, 2)).unwrap();
+    spool.tidy().unwrap();
+    assert_eq!(mode(), 0o600);
+}
