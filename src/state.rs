@@ -274,8 +274,11 @@ pub fn replace_file(
     sync_directory(path.parent().unwrap_or(Path::new(".")))
 }
 
-/// Makes a rename durable.
-fn sync_directory(directory: &Path) -> std::io::Result<()> {
+/// Makes the name of a file durable that was made, renamed or removed there.
+///
+/// # Errors
+/// Those of the system.
+pub fn sync_directory(directory: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     File::open(directory)?.sync_all()?;
     #[cfg(not(unix))]

@@ -390,3 +390,27 @@ fn a_contact_that_the_api_fails_on_is_posted_when_it_works_again() {
     assert_delivered(&sim, &all(), since, &arrivals, Allowed::default());
     assert_eq!(sim.faults_waiting(), 0);
 }
+
+#[test]
+fn what_the_api_failed_on_is_posted_before_what_comes_later_of_that_contact() {
+    let sim = Simulator::start(Config {
+        daily_share: 20.0,
+        ..campaign(40)
+    });
+    let receiver = Receiver::start();
+    let (program, since) = since(&sim, &receiver, 20);
+    sim.fail_next(Some(Endpoint::Contacts), Fault::Error500, 12);
+    let mut running = program.start("webhook");
+    running.wait_rounds(2);
+    assert!(program.log().contains("left out until the next reconcile"));
+    let before = receiver.count();
+    // Not yet time for a reconcile.
+    sim.advance(50 * MINUTE);
+    running.wait_rounds(3);
+    assert!(receiver.count() > before);
+    sim.advance(DAY);
+    running.wait_rounds(4);
+    end(running);
+    let arrivals = receiver.arrivals();
+    assert_delivered(&sim, &all(), since, &arrivals, Allowed::default());
+}

@@ -16,7 +16,8 @@ pub fn from_environment(base: &str) -> Result<Option<Proxy>> {
     let proxy = choose(base, |name| std::env::var(name).ok())?;
     if let Some(proxy) = &proxy {
         log::info!(
-            "Dialfire is reached through the proxy {}:{}",
+            "{} is reached through the proxy {}:{}",
+            host(base).unwrap_or_default(),
             proxy.host(),
             proxy.port()
         );
@@ -24,12 +25,12 @@ pub fn from_environment(base: &str) -> Result<Option<Proxy>> {
     Ok(proxy)
 }
 
+fn host(base: &str) -> Option<String> {
+    base.parse::<Uri>().ok()?.host().map(str::to_owned)
+}
+
 fn choose(base: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Proxy>> {
-    let Some((uri, host)) = base
-        .parse::<Uri>()
-        .ok()
-        .and_then(|uri| uri.host().map(str::to_owned).map(|host| (uri, host)))
-    else {
+    let (Ok(uri), Some(host)) = (base.parse::<Uri>(), host(base)) else {
         return Ok(None);
     };
     let set = |name: &'static str| {

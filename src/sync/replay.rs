@@ -77,7 +77,7 @@ fn post(receiver: &Receiver, entry: &Entry, retry: RetryPolicy, pause: &Pause) -
             reason,
             retry_after,
         };
-        match receiver.post(&entry.id, timestamp, &entry.body) {
+        match receiver.post(&entry.id, timestamp, &entry.body).verdict {
             Verdict::Delivered => Attempt::Done(()),
             Verdict::Refused(reason) => Attempt::Failed(Error::data(reason)),
             Verdict::Troubled(reason) | Verdict::Unreachable(reason) => again(reason, None),

@@ -1,7 +1,10 @@
 //! webhook: events → contacts → deliveries, round after round, with the nets of db_sync.
 
+mod begin;
+mod standing;
+
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +12,6 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
 use super::board::Board;
-use super::database::backoff;
 use super::documents::{Found, Wanted, fetch_all, order_of_events};
 use super::list::EVENT_PAGES;
 use super::seen::{Seen, Version};
@@ -18,15 +20,15 @@ use crate::cli::settings::{FilterMode, Settings};
 use crate::dialfire::client::{Client, EventQuery};
 use crate::dialfire::event::Event;
 use crate::dialfire::pages::PageError;
-use crate::dialfire::retry::random;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::shutdown::Shutdown;
 use crate::state::{Checkpoint, MOST_RETRIES, StateFiles};
-use crate::status::Deliveries;
 use crate::tables::filter::Filter;
 use crate::webhook::digest;
 use crate::webhook::queue::{Content, Delivery};
-use crate::webhook::sender::{Sender, day};
+use crate::webhook::sender::Sender;
+
+pub use begin::ledger_cutoff;
 
 /// How often the main thread looks whether it was told to stop.
 const STEP: Duration = Duration::from_millis(100);
@@ -36,9 +38,6 @@ const LAST_REQUESTS: Duration = Duration::from_millis(2500);
 
 /// How many transactions that can't be found are logged one by one in a round.
 const ABSENT_LOGGED: usize = 5;
-
-/// The ledger goes back at least so many days behind the checkpoint: the longest net reaches back one.
-const SHORTEST_LEDGER: u32 = 2;
 
 /// What a [`Courier`] is made of.
 pub struct Parts {
@@ -89,79 +88,11 @@ pub struct Courier {
     pruned: u32,
 }
 
-/// The first day that the ledger has to know: so many days before all that may still be read again.
-pub fn ledger_cutoff(checkpoint: &Checkpoint, now: OffsetDateTime, days: u32) -> u32 {
-    let earliest = [checkpoint.poll, checkpoint.reconcile]
-        .into_iter()
-        .flatten()
-        .fold(now, OffsetDateTime::min);
-    day(earliest).saturating_sub(days.max(SHORTEST_LEDGER))
-}
-
 impl Courier {
-    /// Makes the checkpoint of a first start, and saves it: what happens from now on must not be missed.
-    ///
-    /// # Errors
-    /// As [`StateFiles::save`].
-    pub fn start(parts: Parts, old_client: Option<OffsetDateTime>) -> Result<Courier> {
-        let Parts {
-            settings,
-            client,
-            sender,
-            files,
-            mut checkpoint,
-            board,
-            shutdown,
-        } = parts;
-        let clock = client.clock();
-        let now = clock.last_answer_time().unwrap_or_else(|| clock.now());
-        match (settings.start, checkpoint.poll) {
-            (None, None) => {
-                // A ledger without a checkpoint: that was lost, and what happened since must not be.
-                let lost = sender.ledger().newest_day().and_then(|day| {
-                    OffsetDateTime::from_unix_timestamp(i64::from(day) * 86_400).ok()
-                });
-                let begin = lost.or(old_client).unwrap_or(now);
-                log::info!("first start: transactions since {begin} are posted");
-                checkpoint.poll = Some(begin);
-                // Where it once began is lost as well.
-                checkpoint.since = lost.is_none().then_some(begin);
-            }
-            (Some(start), poll) => {
-                // Earlier than ever before: what lies between was never read.
-                let earlier = checkpoint.since.is_none_or(|since| start < since);
-                if poll.is_none() || earlier {
-                    log::info!("transactions since {start} are posted");
-                    checkpoint.poll = Some(poll.map_or(start, |poll| poll.min(start)));
-                }
-                checkpoint.since = Some(start);
-            }
-            (None, Some(poll)) => log::info!("going on at {poll}"),
-        }
-        files.save(&checkpoint)?;
-        Ok(Courier {
-            filter: Arc::new(Filter {
-                mode: settings.filter,
-                task_prefixes: settings.task_prefixes.clone(),
-            }),
-            pruned: day(now),
-            settings,
-            client,
-            sender,
-            files,
-            checkpoint,
-            open: Vec::new(),
-            seen: Seen::default(),
-            board,
-            shutdown,
-            round: 0,
-        })
-    }
-
     /// Posts until told to stop, or one round with `--once`.
     ///
     /// # Errors
-    /// [`Stopped`](ErrorKind::Stopped) when told to; with `--once` whatever kept the round from being complete.
+    /// [`Stopped`](crate::error::ErrorKind::Stopped) when told to; with `--once` whatever kept the round from being complete.
     pub fn run(&mut self) -> Result<()> {
         let result = self.follow();
         self.sender.stop(LAST_REQUESTS);
@@ -242,7 +173,8 @@ impl Courier {
                 self.patience()?;
             }
             tally.listed += gathered.len();
-            let wanted = self.wanted(std::mem::take(&mut gathered));
+            let events = self.with_those_before(std::mem::take(&mut gathered), &tally.failing);
+            let wanted = self.wanted(events);
             self.fetch(wanted, tally)?;
         }
         if due.listing.is_some() {
@@ -250,6 +182,23 @@ impl Courier {
         }
         self.retry_later(&tally.failing);
         self.wait_until_quiet()
+    }
+
+    /// Puts in front of these events what still waits for another try of the contacts that they name: the order stays.
+    fn with_those_before(&self, events: Vec<Event>, failing: &[Event]) -> Vec<Event> {
+        let retry = &self.checkpoint.retry;
+        if retry.is_empty() && failing.is_empty() {
+            return events;
+        }
+        let named: HashSet<&str> = events.iter().map(|e| e.contact_id.as_str()).collect();
+        let mut all: Vec<Event> = retry
+            .iter()
+            .filter_map(|event| Event::parse(event).ok())
+            .chain(failing.iter().cloned())
+            .filter(|event| named.contains(event.contact_id.as_str()))
+            .collect();
+        all.extend(events);
+        all
     }
 
     /// The events that need a look, by contact, each contact's in their order.
@@ -387,135 +336,6 @@ impl Courier {
             }
         }
         Ok(())
-    }
-
-    /// Waits until nothing moves any more: what remains rests before its next attempt. With `--once` nothing remains.
-    fn wait_until_quiet(&self) -> Result<()> {
-        let mut standing = self.sender.standing();
-        while standing.moving || (self.settings.once && standing.waiting > 0) {
-            self.patience()?;
-            standing = self.sender.rest(STEP);
-        }
-        Ok(())
-    }
-
-    /// To be asked again and again while waiting for the receiver.
-    fn patience(&self) -> Result<()> {
-        if self.shutdown.requested() {
-            return Err(Error::stopped());
-        }
-        let standing = self.sender.standing();
-        let why = standing
-            .outage
-            .as_deref()
-            .unwrap_or("it asks to wait, or does not answer");
-        if self.settings.once && standing.hopeless {
-            return Err(Error::transient(format!(
-                "the web service takes nothing: {why}; nothing is lost, the next run goes on here"
-            )));
-        }
-        if let Some(reason) = &standing.outage {
-            let error = Error::transient(format!("the web service takes nothing: {reason}"));
-            let mut board = self.board.borrow_mut();
-            let known = board.status.last_error.as_ref();
-            if known.is_none_or(|known| known.message != error.to_string()) {
-                board.status.webhook = Some(self.deliveries());
-                board.trouble(&error);
-            }
-        }
-        Ok(())
-    }
-
-    fn deliveries(&self) -> Deliveries {
-        let standing = self.sender.standing();
-        Deliveries {
-            delivered: standing.counts.delivered,
-            failed_attempts: standing.counts.failed,
-            waiting: standing.waiting,
-            undelivered: self.sender.spool().len(),
-        }
-    }
-
-    /// Saves how far everything is delivered or spooled, once the ledger is on the disk.
-    fn save(&mut self) -> Result<()> {
-        let rounds = self.sender.open_rounds();
-        self.open.retain(|(round, _)| rounds.contains(round));
-        self.sender.sync_ledger()?;
-        let mut checkpoint = self.checkpoint.clone();
-        if let Some((_, before)) = self.open.first() {
-            checkpoint = before.clone();
-            checkpoint.retry.extend(self.checkpoint.retry.clone());
-            checkpoint.retry.sort_unstable();
-            checkpoint.retry.dedup();
-        }
-        self.files.save(&checkpoint)?;
-        let today = day(self.client.clock().now());
-        if today != self.pruned {
-            self.pruned = today;
-            let now = self.client.clock().now();
-            let cutoff = ledger_cutoff(&checkpoint, now, self.settings.ledger_days);
-            self.sender.ledger().prune(cutoff)?;
-        }
-        self.sender.spool().tidy()
-    }
-
-    fn ended(&mut self, tally: &Tally, begin: Instant) {
-        if let Err(error) = self.save() {
-            log::error!("{error}");
-            self.board.borrow_mut().trouble(&error);
-        }
-        let deliveries = self.deliveries();
-        log::info!(
-            "webhook: {} events looked at, {} contacts fetched; {} transactions delivered since the start, {} wait, {} \
-             undelivered; {:.1} s",
-            tally.listed,
-            tally.fetched,
-            deliveries.delivered,
-            deliveries.waiting,
-            deliveries.undelivered,
-            begin.elapsed().as_secs_f64()
-        );
-        let lag = self
-            .checkpoint
-            .poll
-            .map(|poll| (self.client.clock().now() - poll).whole_seconds().max(0));
-        let mut board = self.board.borrow_mut();
-        board.status.rounds += 1;
-        board.status.unanswered += u64::try_from(tally.unanswered).unwrap_or(u64::MAX);
-        board.status.last_success = Some(OffsetDateTime::now_utc());
-        board.status.checkpoint = self.checkpoint.poll;
-        board.status.lag_seconds = lag.and_then(|lag| u64::try_from(lag).ok());
-        board.status.webhook = Some(deliveries);
-        board.publish();
-    }
-
-    fn failed(&mut self, error: Error, failures: u32) -> Result<()> {
-        let gives_up = self.settings.once
-            || matches!(
-                error.kind(),
-                ErrorKind::Stopped | ErrorKind::Usage | ErrorKind::Locked
-            );
-        if let Err(error) = self.save() {
-            log::error!("{error}");
-        }
-        if gives_up {
-            return Err(error);
-        }
-        let wait = backoff(self.settings.retry_wait, u32::MAX).wait(failures, None, random());
-        log::error!(
-            "this round is not complete, what is missing is read again: {error}; next try in {:.1} s",
-            wait.as_secs_f64()
-        );
-        {
-            let mut board = self.board.borrow_mut();
-            board.status.failed_rounds += 1;
-            board.trouble(&error);
-        }
-        if self.shutdown.sleep(wait) {
-            Err(Error::stopped())
-        } else {
-            Ok(())
-        }
     }
 }
 

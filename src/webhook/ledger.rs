@@ -159,7 +159,9 @@ impl Ledger {
     /// As [`Ledger::open`]; the ledger then stays as it is.
     pub fn prune(&mut self, cutoff: u32) -> Result<()> {
         self.write_out()?;
+        let unsynced = self.unsynced;
         *self = Ledger::open(&self.path, cutoff)?;
+        self.unsynced |= unsynced;
         Ok(())
     }
 
@@ -182,7 +184,8 @@ impl Ledger {
         let _ = self.write_out();
     }
 
-    /// Hands out the file if it has to be synced; the caller does that without holding up others.
+    /// Hands out the file if it has to be synced; the caller does that without holding up others, and says so to
+    /// [`Ledger::sync_failed`] if it fails.
     ///
     /// # Errors
     /// [`Transient`](crate::error::ErrorKind::Transient) where something can't be written.
@@ -194,6 +197,11 @@ impl Ledger {
         let file = self.file.try_clone().map_err(|error| self.failed(&error))?;
         self.unsynced = false;
         Ok(Some(file))
+    }
+
+    /// What [`Ledger::begin_sync`] handed out could not be synced.
+    pub fn sync_failed(&mut self) {
+        self.unsynced = true;
     }
 
     /// The last day on which something was recorded, in days since 1970.
@@ -211,7 +219,11 @@ impl Ledger {
         self.len() == 0
     }
 
-    fn write_out(&mut self) -> Result<()> {
+    /// Writes what could not be written before, if there is any.
+    ///
+    /// # Errors
+    /// [`Transient`](crate::error::ErrorKind::Transient) where it still can't be written.
+    pub fn write_out(&mut self) -> Result<()> {
         if self.unwritten.is_empty() {
             return Ok(());
         }

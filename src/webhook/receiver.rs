@@ -1,18 +1,21 @@
-//! The web service: its address, and one attempt to post something to it.
+//! The web service: one attempt to post something to it, and what its answer means.
+
+mod address;
 
 use std::io::Read;
 use std::time::Duration;
 
 use ureq::Agent;
-use ureq::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use ureq::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::signature::{Signer, basic};
+use super::signature::Signer;
 use crate::cli::settings::Secret;
 use crate::dialfire::http::{self, Failure, Limits, quote};
 use crate::dialfire::{clock, proxy, retry};
 use crate::error::{Error, Result};
-use crate::percent::decode;
 use crate::tls::Roots;
+
+pub use address::Address;
 
 /// So much of an answer is read, for the log and so that the connection can be used again.
 const LONGEST_ANSWER: u64 = 64 << 10;
@@ -20,60 +23,16 @@ const LONGEST_ANSWER: u64 = 64 << 10;
 /// Time for the name look-up, and for the connection with its TLS handshake, if the limit per attempt allows as much.
 const CONNECT: Duration = Duration::from_secs(15);
 
-/// The address of a web service, taken apart.
-#[derive(Clone)]
-pub struct Address {
-    /// Without user and password.
-    url: String,
-    /// Without user, password and query: for messages.
-    display: String,
-    authorization: Option<Secret>,
-}
-
-impl Address {
-    /// Reads `http[s]://[user:password@]host[:port][/path][?query]`; percent-encoding in user and password is decoded.
-    ///
-    /// # Errors
-    /// [`Usage`](crate::error::ErrorKind::Usage) if it is none. The address is not repeated: it may hold a password.
-    pub fn read(text: &str) -> Result<Address> {
-        let wrong = || {
-            Error::usage(
-                "the address of the web service is none such as https://host/path (check --url)",
-            )
-        };
-        let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
-        let rest = rest.split('#').next().unwrap_or_default();
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at_checked(end).ok_or_else(wrong)?;
-        let (user, host) = match authority.rsplit_once('@') {
-            Some((user, host)) => (Some(user), host),
-            None => (None, authority),
-        };
-        let scheme = scheme.to_ascii_lowercase();
-        let separator = if path.starts_with('/') { "" } else { "/" };
-        let url = format!("{scheme}://{host}{separator}{path}");
-        let uri: Uri = url.parse().map_err(|_| wrong())?;
-        if !matches!(scheme.as_str(), "http" | "https") || uri.host().is_none_or(str::is_empty) {
-            return Err(wrong());
-        }
-        let authorization = user.map(|user| {
-            let (user, password) = user.split_once(':').unwrap_or((user, ""));
-            Secret::new(basic(&decode(user), &decode(password)))
-        });
-        Ok(Address {
-            display: format!("{scheme}://{host}{}", uri.path()),
-            url,
-            authorization,
-        })
-    }
-
-    /// Without user, password and query: for messages.
-    pub fn display(&self) -> &str {
-        &self.display
-    }
-}
-
 /// What came of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What it means.
+    pub verdict: Verdict,
+    /// What else the receiver said, in one line without secrets: for the spool only, as it may repeat what was sent.
+    pub said: String,
+}
+
+/// What an attempt means. Reasons hold nothing that was sent, so they may be logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// 200 to 299.
@@ -165,7 +124,7 @@ impl Receiver {
     }
 
     /// Posts a body once. `timestamp` is the time in seconds since 1970, by the clock of this computer.
-    pub fn post(&self, id: &str, timestamp: i64, body: &str) -> Verdict {
+    pub fn post(&self, id: &str, timestamp: i64, body: &str) -> Outcome {
         let mut request = self
             .agent
             .post(&self.address.url)
@@ -180,16 +139,24 @@ impl Receiver {
         }
         let mut response = match request.send(body) {
             Ok(response) => response,
-            Err(error) => return self.no_answer(error),
+            Err(error) => {
+                return Outcome {
+                    verdict: self.no_answer(error),
+                    said: String::new(),
+                };
+            }
         };
-        // The status decides; what comes of the body is of interest to the log alone.
+        // The status decides, whatever comes of the body.
         let mut answer = Vec::new();
         let _ = response
             .body_mut()
             .as_reader()
             .take(LONGEST_ANSWER)
             .read_to_end(&mut answer);
-        self.judge(response.status().as_u16(), response.headers(), &answer)
+        Outcome {
+            verdict: self.judge(response.status().as_u16(), response.headers()),
+            said: self.quote(&String::from_utf8_lossy(&answer)),
+        }
     }
 
     /// Where it is, for messages.
@@ -224,7 +191,7 @@ impl Receiver {
         self.agent.clone().shutdown();
     }
 
-    fn judge(&self, status: u16, headers: &HeaderMap, answer: &[u8]) -> Verdict {
+    fn judge(&self, status: u16, headers: &HeaderMap) -> Verdict {
         if matches!(status, 200..=299) {
             return Verdict::Delivered;
         }
@@ -232,18 +199,17 @@ impl Receiver {
         let wait = text(header::RETRY_AFTER).and_then(|wait| {
             retry::retry_after(wait, text(header::DATE).and_then(clock::http_date))
         });
-        let said = self.quote(&String::from_utf8_lossy(answer));
-        let said = if said.is_empty() {
-            said
-        } else {
-            format!(": {said}")
-        };
-        let reason = format!("HTTP {status}{said}");
+        let reason = format!("HTTP {status}");
         match status {
-            300..=399 => Verdict::Refused(format!(
-                "HTTP {status}: it points to {}, and redirects are not followed (check --url)",
-                text(header::LOCATION).map_or_else(|| "nowhere".to_owned(), |to| self.quote(to))
-            )),
+            300..=399 => {
+                // Its query may hold a key, as that of the address may.
+                let to = text(header::LOCATION)
+                    .and_then(|to| to.split('?').next())
+                    .map_or_else(|| "nowhere".to_owned(), |to| self.quote(to));
+                Verdict::Refused(format!(
+                    "HTTP {status}: it points to {to}, and redirects are not followed (check --url)"
+                ))
+            }
             429 => Verdict::Busy { reason, wait },
             503 if wait.is_some() => Verdict::Busy { reason, wait },
             408 | 425 | 502..=504 => Verdict::Troubled(reason),
@@ -289,52 +255,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    #[test]
-    fn user_and_password_leave_the_address() {
-        for (text, url, display, authorization) in [
-            (
-                "https://h.example/in?key=1#part",
-                "https://h.example/in?key=1",
-                "https://h.example/in",
-                None,
-            ),
-            (
-                "HTTP://me:p%40s%3As@h:8080",
-                "http://h:8080/",
-                "http://h:8080/",
-                Some(basic("me", "p@s:s")),
-            ),
-            (
-                "https://me@[::1]?x=%41",
-                "https://[::1]/?x=%41",
-                "https://[::1]/",
-                Some(basic("me", "")),
-            ),
-        ] {
-            let address = Address::read(text).unwrap();
-            assert_eq!(address.url, url);
-            assert_eq!(address.display(), display);
-            let found = address.authorization.map(|a| a.reveal().to_owned());
-            assert_eq!(found, authorization, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_web_address_is_refused_without_repeating_it() {
-        for text in [
-            "ftp://SECRET@h/",
-            "https://u:SECRET@",
-            "h/SECRET",
-            "https://SECRET h/",
-        ] {
-            let error = Address::read(text).err().unwrap().to_string();
-            assert!(
-                error.contains("--url") && !error.contains("SECRET"),
-                "{error}"
-            );
-        }
-    }
-
     fn receiver() -> Receiver {
         Receiver::new(Options {
             address: Address::read("http://127.0.0.1:1/").unwrap(),
@@ -355,14 +275,16 @@ mod tests {
                 .iter()
                 .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
                 .collect();
-            receiver.judge(status, &headers, b"no SECRET\nhere")
+            receiver.judge(status, &headers)
         };
         for status in [200, 204, 299] {
             assert_eq!(judge(status, &[]), Verdict::Delivered);
         }
         for status in [400, 401, 404, 410, 500, 501] {
-            let reason = format!("HTTP {status}: no (secret) here");
-            assert_eq!(judge(status, &[]), Verdict::Refused(reason));
+            assert_eq!(
+                judge(status, &[]),
+                Verdict::Refused(format!("HTTP {status}"))
+            );
         }
         for status in [408, 425, 502, 503, 504] {
             assert!(
@@ -378,7 +300,10 @@ mod tests {
             assert_eq!(wait, Some(Duration::from_secs(7)));
         }
         assert!(matches!(judge(429, &[]), Verdict::Busy { wait: None, .. }));
-        let moved = judge(301, &[(header::LOCATION, "https://new.example/SECRET")]);
+        let moved = judge(
+            301,
+            &[(header::LOCATION, "https://new.example/SECRET?key=1")],
+        );
         assert_eq!(
             moved,
             Verdict::Refused(
@@ -386,6 +311,12 @@ mod tests {
                     .to_owned()
             )
         );
+    }
+
+    #[test]
+    fn what_the_receiver_says_is_quoted_without_secrets() {
+        assert_eq!(receiver().quote("no SECRET\nhere"), "no (secret) here");
+        assert_eq!(receiver().quote(&"long ".repeat(1000)).chars().count(), 201);
     }
 
     #[test]
@@ -399,7 +330,7 @@ mod tests {
         let mut receiver = receiver();
         receiver.address = Address::read(&format!("http://127.0.0.1:{port}/")).unwrap();
         assert!(matches!(
-            receiver.post("id", 0, "{}"),
+            receiver.post("id", 0, "{}").verdict,
             Verdict::Unreachable(_)
         ));
     }

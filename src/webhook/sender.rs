@@ -1,32 +1,27 @@
 //! The lanes: threads that take deliveries from the queue and post them, as the gate admits.
 
+mod lane;
+mod outcome;
+
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use super::gate::{Admission, Gate};
-use super::ledger::{Ledger, Mark};
-use super::payload;
-use super::queue::{Content, Delivery, Queue};
+use super::gate::Gate;
+use super::ledger::Ledger;
+use super::queue::{Delivery, Queue};
 use super::rate::Rate;
-use super::receiver::{Receiver, Verdict};
-use super::signature::webhook_id;
-use super::spool::{Entry, Put, Spool};
-use crate::dialfire::json::compact;
-use crate::dialfire::retry::{RetryPolicy, random};
+use super::receiver::Receiver;
+use super::spool::Spool;
+use crate::dialfire::retry::RetryPolicy;
 use crate::error::{Error, Result};
 
 /// The most that waits to be sent; a single delivery may be larger.
 const MOST_BYTES: usize = 32 << 20;
 const MOST_DELIVERIES: usize = 4000;
-
-/// What a power cut may cost: deliveries of this time are repeated.
-const BETWEEN_SYNCS: Duration = Duration::from_millis(200);
 
 /// How often a thread looks whether something has changed of which nobody tells it.
 const STEP: Duration = Duration::from_millis(100);
@@ -69,7 +64,9 @@ pub struct Standing {
     pub waiting: usize,
     /// Why the receiver counts as down.
     pub outage: Option<String>,
-    /// Ten attempts showed that nothing can be delivered now.
+    /// Why nothing can be noted on the disk: until that works nothing further is sent, or given up.
+    pub unnoted: Option<String>,
+    /// Nothing can be delivered now: ten attempts showed so, or nothing can be noted.
     pub hopeless: bool,
     /// Counts since the start.
     pub counts: Counts,
@@ -81,6 +78,8 @@ struct State {
     counts: Counts,
     /// Most attempts of a delivery that count for nothing, since the last success.
     vain: u32,
+    /// What can't be written: ledger or spool.
+    unnoted: Option<String>,
     stopped: bool,
 }
 
@@ -92,6 +91,7 @@ struct Shared {
     ledger: Mutex<Ledger>,
     spool: Mutex<Spool>,
     state: Mutex<State>,
+    /// When the ledger was last made durable; held while that is done.
     synced: Mutex<Instant>,
     /// Tells a lane that there may be something to do.
     work: Condvar,
@@ -138,6 +138,7 @@ impl Sender {
                 gate: Gate::new(options.rate, options.retry.first_wait),
                 counts: Counts::default(),
                 vain: 0,
+                unnoted: None,
                 stopped: false,
             }),
             synced: Mutex::new(Instant::now()),
@@ -226,7 +227,9 @@ impl Sender {
             waiting: state.queue.len(),
             hopeless: outage.is_some_and(|(_, probes)| probes >= attempts)
                 || state.gate.pauses() >= attempts
-                || state.vain >= attempts,
+                || state.vain >= attempts
+                || state.unnoted.is_some(),
+            unnoted: state.unnoted.clone(),
             outage: outage.map(|(reason, _)| reason.to_owned()),
             counts: state.counts,
         }
@@ -250,303 +253,6 @@ impl Drop for Sender {
     fn drop(&mut self) {
         lock(&self.shared.state).stopped = true;
         self.shared.work.notify_all();
-    }
-}
-
-/// A delivery that may be sent now.
-struct Job {
-    delivery: Delivery,
-    /// What was delivered of this transaction before.
-    before: u32,
-    probe: bool,
-}
-
-impl Shared {
-    fn run(&self) {
-        while let Some(job) = self.next() {
-            let (id, body) = self.request(&job);
-            let timestamp = OffsetDateTime::now_utc().unix_timestamp();
-            // A lane that died would hold its contact for ever.
-            let post = AssertUnwindSafe(|| self.receiver.post(&id, timestamp, &body));
-            let verdict = catch_unwind(post).unwrap_or_else(|_| {
-                Verdict::Troubled("an internal error (see the log)".to_owned())
-            });
-            match verdict {
-                Verdict::Delivered => self.delivered(job),
-                verdict => self.failed(job, &verdict, id, body),
-            }
-        }
-    }
-
-    /// Waits for a delivery that may be sent; `None` at the end.
-    fn next(&self) -> Option<Job> {
-        let mut state = lock(&self.state);
-        loop {
-            if state.stopped {
-                return None;
-            }
-            let now = Instant::now();
-            let waking = state.queue.wake(now);
-            if !state.queue.is_ready() {
-                let wait = waking.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
-                state = sleep(&self.work, state, wait);
-                continue;
-            }
-            match state.gate.admit(now) {
-                Admission::Go { probe } => {
-                    let Some(delivery) = state.queue.take() else {
-                        continue;
-                    };
-                    match self.still_wanted(&delivery) {
-                        Some(before) => {
-                            return Some(Job {
-                                delivery,
-                                before,
-                                probe,
-                            });
-                        }
-                        None => {
-                            state.gate.not_made(probe);
-                            state.queue.done(&delivery);
-                            self.progress.notify_one();
-                        }
-                    }
-                }
-                Admission::Wait(wait) => {
-                    // Whoever else rests may have to be woken before.
-                    let waking =
-                        waking.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
-                    state = sleep(&self.work, state, wait.min(waking));
-                }
-            }
-        }
-    }
-
-    /// What was delivered of the transaction before; `None` if this version of it was, or is out of date.
-    fn still_wanted(&self, delivery: &Delivery) -> Option<u32> {
-        let mut ledger = lock(&self.ledger);
-        let known = ledger.get(delivery.key);
-        let before = known.map_or(0, |known| known.content);
-        let out_of_date = matches!(delivery.content, Content::Spooled { .. })
-            && known.is_some_and(|known| known.event != delivery.event);
-        if before != delivery.version && !out_of_date {
-            return Some(before);
-        }
-        if out_of_date {
-            lock(&self.spool).forget_version(delivery.key, delivery.event);
-        } else {
-            // The event list names a new version in which nothing is new.
-            let mark = Mark {
-                event: delivery.event,
-                content: before,
-            };
-            ledger.record(delivery.key, mark, (self.today)());
-        }
-        None
-    }
-
-    /// Id and body of the request.
-    fn request(&self, job: &Job) -> (String, String) {
-        let delivery = &job.delivery;
-        match &delivery.content {
-            Content::Spooled { id, body } => (id.clone(), body.clone()),
-            Content::Version {
-                contact,
-                transaction,
-            } => {
-                let state = if job.before == 0 { "new" } else { "updated" };
-                let id = webhook_id(
-                    &self.campaign,
-                    &delivery.contact_id,
-                    &delivery.key_part,
-                    job.before,
-                    &compact(transaction),
-                );
-                (id, payload::body(contact, transaction, state))
-            }
-        }
-    }
-
-    fn sync_ledger(&self) -> Result<()> {
-        let file = lock(&self.ledger).begin_sync()?;
-        file.map_or(Ok(()), |file| file.sync_data())
-            .map_err(|error| Error::transient(format!("cannot sync the ledger: {error}")))
-    }
-
-    /// One lane at a time makes durable what all have recorded.
-    fn sync_now_and_then(&self) {
-        {
-            let mut synced = lock(&self.synced);
-            if synced.elapsed() < BETWEEN_SYNCS {
-                return;
-            }
-            *synced = Instant::now();
-        }
-        if let Err(error) = self.sync_ledger() {
-            log::error!("{error}");
-        }
-    }
-
-    /// First the ledger, then everything else: a kill between them costs a repetition at most.
-    fn delivered(&self, job: Job) {
-        let delivery = job.delivery;
-        let mark = Mark {
-            event: delivery.event,
-            content: delivery.version,
-        };
-        let mut ledger = lock(&self.ledger);
-        ledger.record(delivery.key, mark, (self.today)());
-        drop(ledger);
-        lock(&self.spool).forget(delivery.key);
-        let mut state = lock(&self.state);
-        state.counts.delivered += 1;
-        state.vain = 0;
-        let over = state.gate.delivered(Instant::now());
-        state.queue.done(&delivery);
-        drop(state);
-        self.progress.notify_one();
-        if let Some(time) = over {
-            self.work.notify_all();
-            log::info!(
-                "{} takes requests again, after {:.1} s",
-                self.receiver.display(),
-                time.as_secs_f64()
-            );
-        }
-        self.sync_now_and_then();
-    }
-
-    fn failed(&self, job: Job, verdict: &Verdict, id: String, body: String) {
-        let Job {
-            mut delivery,
-            before,
-            probe,
-        } = job;
-        let reason = match verdict {
-            Verdict::Delivered => "",
-            Verdict::Refused(reason)
-            | Verdict::Troubled(reason)
-            | Verdict::Busy { reason, .. }
-            | Verdict::Unreachable(reason) => reason,
-        };
-        let name = format!("{} of contact {}", delivery.key_part, delivery.contact_id);
-        let (contact, now) = (super::digest::key(&delivery.contact_id, ""), Instant::now());
-        let mut state = lock(&self.state);
-        state.counts.failed += 1;
-        let outage_before = state.gate.outage().is_some();
-        let effect = state.gate.failed(
-            contact,
-            &mut delivery.first_failure,
-            verdict,
-            probe,
-            now,
-            random(),
-        );
-        // What only waits for the gate must not wait ever longer after an outage.
-        delivery.tries = delivery.tries.saturating_add(u32::from(!effect.at_gate));
-        delivery.spent += u32::from(effect.spent);
-        let outage = state.gate.outage().is_some();
-        if !effect.spent && !effect.at_gate {
-            state.vain = state.vain.max(delivery.tries);
-        }
-        // One of the spool has had its ten attempts.
-        let attempts = match delivery.content {
-            Content::Version { .. } => self.retry.attempts,
-            Content::Spooled { .. } => 1,
-        };
-        let gives_up = effect.spent && delivery.spent >= attempts;
-        let wait = self.retry.wait(delivery.tries, None, random());
-        if !gives_up {
-            if effect.at_gate {
-                state.queue.put_back(delivery);
-            } else {
-                let at = now.checked_add(wait).unwrap_or(now);
-                state.queue.put_aside(delivery, at);
-            }
-            drop(state);
-            self.work.notify_all();
-            match (outage_before, outage) {
-                (false, true) => log::error!(
-                    "{} takes nothing: {reason}; all deliveries wait, one at a time is tried, and nothing is given up",
-                    self.receiver.display()
-                ),
-                (true, true) => log::warn!("still {}: {reason}", self.receiver.display()),
-                _ if effect.at_gate => log::warn!("{name}: {reason}; all deliveries wait"),
-                _ => log::warn!(
-                    "{name}: {reason}; next attempt in {:.1} s",
-                    wait.as_secs_f64()
-                ),
-            }
-            return;
-        }
-        drop(state);
-        self.give_up(delivery, before, reason, id, body);
-        self.work.notify_all();
-        self.progress.notify_one();
-    }
-
-    /// To the spool, and only then into the ledger: a kill between them costs a repetition at most.
-    fn give_up(&self, mut delivery: Delivery, before: u32, reason: &str, id: String, body: String) {
-        let (mut ledger, mut spool) = (lock(&self.ledger), lock(&self.spool));
-        let name = format!("{} of contact {}", delivery.key_part, delivery.contact_id);
-        if matches!(delivery.content, Content::Spooled { .. }) {
-            log::error!(
-                "transaction {name} still can't be delivered: {reason}; it stays in {}",
-                spool.path().display()
-            );
-            drop((ledger, spool));
-            lock(&self.state).queue.done(&delivery);
-            return;
-        }
-        let entry = Entry {
-            time: OffsetDateTime::now_utc()
-                .format(&Rfc3339)
-                .unwrap_or_default(),
-            reason: reason.to_owned(),
-            id,
-            contact: delivery.contact_id.to_string(),
-            transaction: delivery.key_part.clone(),
-            key: delivery.key,
-            event: delivery.event,
-            content: delivery.version,
-            body,
-        };
-        let put = spool.put(&entry);
-        match put {
-            Ok(Put::Kept) => {
-                log::error!(
-                    "transaction {name} could not be delivered in {} attempts: {reason}; it is kept in {} and tried again \
-                     every hour and by --a replay",
-                    delivery.spent,
-                    spool.path().display()
-                );
-                let mark = Mark {
-                    event: delivery.event,
-                    content: before,
-                };
-                ledger.record(delivery.key, mark, (self.today)());
-                drop((ledger, spool));
-                let mut state = lock(&self.state);
-                state.counts.spooled += 1;
-                state.queue.done(&delivery);
-            }
-            other => {
-                let why = match other {
-                    Err(error) => error.to_string(),
-                    Ok(_) => format!("{} is full (mend the receiver)", spool.path().display()),
-                };
-                drop((ledger, spool));
-                log::error!(
-                    "transaction {name} could not be delivered: {reason}; {why}; it is tried again"
-                );
-                // The longest wait, again and again.
-                delivery.spent = delivery.spent.saturating_sub(1);
-                let now = Instant::now();
-                let wait = self.retry.wait(self.retry.attempts, None, random());
-                let at = now.checked_add(wait).unwrap_or(now);
-                lock(&self.state).queue.put_aside(delivery, at);
-            }
-        }
     }
 }
 

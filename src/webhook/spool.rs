@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ledger::{Ledger, Mark};
 use crate::error::{Error, Result};
-use crate::state::{private_file, replace_file};
+use crate::state::{private_file, replace_file, sync_directory};
 
 /// The most requests, and bytes, that are spooled. What fails beyond it is tried again and again, and holds the
 /// checkpoint.
@@ -179,7 +179,12 @@ impl Spool {
         // A line that was written in part before is cut off.
         file.set_len(self.length)?;
         file.write_all(line)?;
-        file.sync_data()
+        file.sync_data()?;
+        if self.length == 0 {
+            // It may have been made just now.
+            sync_directory(self.path.parent().unwrap_or(Path::new(".")))?;
+        }
+        Ok(())
     }
 
     /// Whether this version of a transaction waits here.
@@ -261,7 +266,10 @@ impl Spool {
         let mut length = 0;
         let mut write = || -> io::Result<()> {
             if self.places.is_empty() {
-                return fs::remove_file(&self.path);
+                return match fs::remove_file(&self.path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                    done => done,
+                };
             }
             replace_file(&self.path, |file| {
                 for key in self.keys() {

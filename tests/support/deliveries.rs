@@ -143,29 +143,42 @@ fn wrong_states(arrivals: &[Arrival], allowed: Allowed) -> (Vec<String>, usize) 
     (problems, excused)
 }
 
-/// First arrivals of a contact's transactions that are not in the order of time. One may overtake others that the API
-/// showed later.
+/// First arrivals of a contact's transactions that are not in the order of time, or came before the one in front of them
+/// was accepted. One may overtake others that the API showed later.
 fn wrong_order(arrivals: &[Arrival]) -> Vec<String> {
     let mut problems = Vec::new();
     let mut known = HashSet::new();
     let mut last: HashMap<&str, &Arrival> = HashMap::new();
+    let mut refused: HashMap<&str, Key> = HashMap::new();
     for arrival in arrivals {
-        if !known.insert(arrival.key()) {
-            continue;
+        let contact = arrival.contact_id.as_str();
+        if refused.get(contact) == Some(&arrival.key()) {
+            refused.remove(contact);
         }
-        let order = |arrival: &Arrival| {
-            let sequence: u64 = arrival.sequence.parse().unwrap();
-            (parse(&arrival.fired).unwrap(), sequence)
-        };
-        if let Some(before) = last.insert(&arrival.contact_id, arrival)
-            && order(before) > order(arrival)
-        {
-            problems.push(format!(
-                "{:?}: arrived after {} {}",
-                arrival.key(),
-                before.fired,
-                before.sequence
-            ));
+        if known.insert(arrival.key()) {
+            if let Some(before) = refused.remove(contact) {
+                problems.push(format!(
+                    "{:?}: arrived before {before:?} was accepted",
+                    arrival.key()
+                ));
+            }
+            let order = |arrival: &Arrival| {
+                let sequence: u64 = arrival.sequence.parse().unwrap();
+                (parse(&arrival.fired).unwrap(), sequence)
+            };
+            if let Some(before) = last.insert(contact, arrival)
+                && order(before) > order(arrival)
+            {
+                problems.push(format!(
+                    "{:?}: arrived after {} {}",
+                    arrival.key(),
+                    before.fired,
+                    before.sequence
+                ));
+            }
+        }
+        if !arrival.accepted {
+            refused.insert(contact, arrival.key());
         }
     }
     problems

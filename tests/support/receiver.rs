@@ -28,6 +28,12 @@ pub enum Reply {
     OkThenClose,
     /// Nothing for this time, then the connection ends.
     Silence(Duration),
+    /// An answer that comes byte by byte and never gets to its status.
+    DrippingHead,
+    /// 200, and a body that comes byte by byte.
+    DrippingBody,
+    /// 200, and a body without end.
+    Endless,
 }
 
 impl Reply {
@@ -40,7 +46,10 @@ impl Reply {
     }
 
     fn is_success(&self) -> bool {
-        matches!(self, Reply::Status(200..=299, _) | Reply::OkThenClose)
+        matches!(
+            self,
+            Reply::Status(200..=299, _) | Reply::OkThenClose | Reply::DrippingBody | Reply::Endless
+        )
     }
 }
 
@@ -348,6 +357,32 @@ fn serve(world: &World, wire: Wire) -> io::Result<()> {
                 thread::sleep(time);
                 return Ok(());
             }
+            Reply::DrippingHead => return drip(stream.get_mut(), b"HTTP/1.1 200 O"),
+            Reply::DrippingBody => {
+                stream
+                    .get_mut()
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")?;
+                return drip(stream.get_mut(), &[b'x'; 999]);
+            }
+            Reply::Endless => {
+                stream
+                    .get_mut()
+                    .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+                let chunk = [b"10000\r\n", [b'x'; 0x1_0000].as_slice(), b"\r\n"].concat();
+                loop {
+                    stream.get_mut().write_all(&chunk)?;
+                }
+            }
         }
     }
+}
+
+/// Writes byte by byte until the other side has had enough.
+fn drip(wire: &mut Wire, bytes: &[u8]) -> io::Result<()> {
+    for byte in bytes {
+        wire.write_all(&[*byte])?;
+        wire.flush()?;
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }

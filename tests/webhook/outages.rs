@@ -90,6 +90,9 @@ fn it_ends_within_five_seconds_whatever_the_receiver_does() {
         Reply::Silence(Duration::from_secs(8)),
         Reply::Status(429, vec![("Retry-After", "60".to_owned())]),
         Reply::status(503),
+        Reply::DrippingHead,
+        Reply::DrippingBody,
+        Reply::Endless,
     ] {
         let sim = Simulator::start(campaign(300));
         let receiver = Receiver::start();

@@ -5,6 +5,9 @@ use super::Mark;
 /// Slots of an empty table.
 const FEWEST: usize = 64;
 
+/// Percent of the slots that may be taken.
+const FULLEST: usize = 93;
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Slot {
     /// 0 where the slot is free.
@@ -12,10 +15,11 @@ struct Slot {
     mark: Mark,
 }
 
-/// Keys with their marks, in open addressing: between 68 and 85 percent of the slots are taken, so that a
-/// transaction costs 19 to 24 bytes.
+/// Keys with their marks, in open addressing: between 86 and 93 percent of the slots are taken, so that a
+/// transaction costs 17 to 19 bytes.
 ///
-/// Keys are checksums, hence evenly spread: their place is their share of the table.
+/// Keys are checksums, hence evenly spread: their place is their share of the table. So a larger table has them in the
+/// same order, and growing goes through both from begin to end.
 #[derive(Debug, Clone)]
 pub struct Table {
     slots: Vec<Slot>,
@@ -40,7 +44,7 @@ impl Table {
 
     /// Sets the mark of a key; returns the one before.
     pub fn set(&mut self, key: u64, mark: Mark) -> Option<Mark> {
-        if self.taken * 100 >= self.slots.len() * 85 {
+        if self.taken * 100 >= self.slots.len() * FULLEST {
             self.grow();
         }
         let place = self.find(key);
@@ -81,7 +85,7 @@ impl Table {
     }
 
     fn grow(&mut self) {
-        let larger = self.slots.len() + self.slots.len() / 4;
+        let larger = self.slots.len() + self.slots.len() / 14;
         let old = std::mem::replace(&mut self.slots, vec![Slot::default(); larger]);
         for slot in old.into_iter().filter(|slot| slot.key != 0) {
             let place = self.find(slot.key);
@@ -145,12 +149,12 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_costs_at_most_24_bytes() {
+    fn a_transaction_costs_at_most_19_bytes() {
         let mut table = Table::default();
         for n in 0..200_000 {
             table.set(key(n), Mark::default());
             if n > 1000 {
-                assert!(table.bytes() <= table.len() * 24, "{n}");
+                assert!(table.bytes() <= table.len() * 19, "{n}");
             }
         }
     }

@@ -49,6 +49,11 @@ fn a_sync_is_asked_for_only_after_changes() {
     assert!(ledger.begin_sync().unwrap().is_none());
     ledger.record(1, mark(1), 2);
     assert!(ledger.begin_sync().unwrap().is_none());
+    ledger.sync_failed();
+    assert!(ledger.begin_sync().unwrap().is_some());
+    ledger.record(2, mark(2), 2);
+    ledger.prune(0).unwrap();
+    assert!(ledger.begin_sync().unwrap().is_some());
 }
 
 /// Damages a file of 1000 records and returns which ones are known afterwards, also after another start.
@@ -158,7 +163,8 @@ fn a_million_transactions_load_fast_and_stay_small() {
     let ledger = Ledger::open(&path, 0).unwrap();
     let time = begin.elapsed();
     assert_eq!(ledger.len(), 1_000_000);
-    assert!(ledger.table.bytes() <= 24_000_000);
+    assert!(ledger.table.bytes() <= 19_000_000);
+    println!("a million transactions were read in {time:?}");
     // Far below a second alone; the machine may be busy with other tests.
     assert!(time.as_secs() < 5, "{time:?}");
 }

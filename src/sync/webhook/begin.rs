@@ -1,0 +1,85 @@
+//! Where webhook begins: at the start date, where it stopped, where the old client stopped, or now.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::{Courier, Parts};
+use crate::error::Result;
+use crate::state::Checkpoint;
+use crate::sync::seen::Seen;
+use crate::tables::filter::Filter;
+use crate::webhook::sender::day;
+
+/// The ledger goes back at least so many days behind the checkpoint: the longest net reaches back one.
+const SHORTEST_LEDGER: u32 = 2;
+
+/// The first day that the ledger has to know: so many days before all that may still be read again.
+pub fn ledger_cutoff(checkpoint: &Checkpoint, now: OffsetDateTime, days: u32) -> u32 {
+    let earliest = [checkpoint.poll, checkpoint.reconcile]
+        .into_iter()
+        .flatten()
+        .fold(now, OffsetDateTime::min);
+    day(earliest).saturating_sub(days.max(SHORTEST_LEDGER))
+}
+
+impl Courier {
+    /// Makes the checkpoint of a first start, and saves it: what happens from now on must not be missed.
+    ///
+    /// # Errors
+    /// As [`StateFiles::save`].
+    pub fn start(parts: Parts, old_client: Option<OffsetDateTime>) -> Result<Courier> {
+        let Parts {
+            settings,
+            client,
+            sender,
+            files,
+            mut checkpoint,
+            board,
+            shutdown,
+        } = parts;
+        let clock = client.clock();
+        let now = clock.last_answer_time().unwrap_or_else(|| clock.now());
+        match (settings.start, checkpoint.poll) {
+            (None, None) => {
+                // A ledger without a checkpoint: that was lost, and what happened since must not be.
+                let lost = sender.ledger().newest_day().and_then(|day| {
+                    OffsetDateTime::from_unix_timestamp(i64::from(day) * 86_400).ok()
+                });
+                let begin = lost.or(old_client).unwrap_or(now);
+                log::info!("first start: transactions since {begin} are posted");
+                checkpoint.poll = Some(begin);
+                // Where it once began is lost as well.
+                checkpoint.since = lost.is_none().then_some(begin);
+            }
+            (Some(start), poll) => {
+                // Earlier than ever before: what lies between was never read.
+                let earlier = checkpoint.since.is_none_or(|since| start < since);
+                if poll.is_none() || earlier {
+                    log::info!("transactions since {start} are posted");
+                    checkpoint.poll = Some(poll.map_or(start, |poll| poll.min(start)));
+                }
+                checkpoint.since = Some(start);
+            }
+            (None, Some(poll)) => log::info!("going on at {poll}"),
+        }
+        files.save(&checkpoint)?;
+        Ok(Courier {
+            filter: Arc::new(Filter {
+                mode: settings.filter,
+                task_prefixes: settings.task_prefixes.clone(),
+            }),
+            pruned: day(now),
+            settings,
+            client,
+            sender,
+            files,
+            checkpoint,
+            open: Vec::new(),
+            seen: Seen::default(),
+            board,
+            shutdown,
+            round: 0,
+        })
+    }
+}

@@ -1,0 +1,148 @@
+//! How things stand at the end of a round and in between: waiting for the receiver, the checkpoint, log and status.
+
+use std::time::Instant;
+
+use time::OffsetDateTime;
+
+use super::begin::ledger_cutoff;
+use super::{Courier, STEP, Tally};
+use crate::dialfire::retry::random;
+use crate::error::{Error, ErrorKind, Result};
+use crate::status::Deliveries;
+use crate::sync::database::backoff;
+use crate::webhook::sender::day;
+
+impl Courier {
+    /// Waits until nothing moves any more: what remains rests before its next attempt. With `--once` nothing remains.
+    pub(super) fn wait_until_quiet(&self) -> Result<()> {
+        let mut standing = self.sender.standing();
+        while standing.moving || (self.settings.once && standing.waiting > 0) {
+            self.patience()?;
+            standing = self.sender.rest(STEP);
+        }
+        Ok(())
+    }
+
+    /// To be asked again and again while waiting for the receiver.
+    pub(super) fn patience(&self) -> Result<()> {
+        if self.shutdown.requested() {
+            return Err(Error::stopped());
+        }
+        let standing = self.sender.standing();
+        let why = standing.unnoted.clone().or_else(|| {
+            let reason = standing.outage.as_ref()?;
+            Some(format!("the web service takes nothing: {reason}"))
+        });
+        if self.settings.once && standing.hopeless {
+            let why = why.unwrap_or_else(|| {
+                "the web service asks to wait or does not answer, or what it refuses can't be kept"
+                    .to_owned()
+            });
+            return Err(Error::transient(format!(
+                "{why}; nothing is lost, the next run goes on here"
+            )));
+        }
+        if let Some(why) = why {
+            let error = Error::transient(why);
+            let mut board = self.board.borrow_mut();
+            let known = board.status.last_error.as_ref();
+            if known.is_none_or(|known| known.message != error.to_string()) {
+                board.status.webhook = Some(self.deliveries());
+                board.trouble(&error);
+            }
+        }
+        Ok(())
+    }
+
+    fn deliveries(&self) -> Deliveries {
+        let standing = self.sender.standing();
+        Deliveries {
+            delivered: standing.counts.delivered,
+            failed_attempts: standing.counts.failed,
+            waiting: standing.waiting,
+            undelivered: self.sender.spool().len(),
+        }
+    }
+
+    /// Saves how far everything is delivered or spooled, once the ledger is on the disk.
+    pub(super) fn save(&mut self) -> Result<()> {
+        let rounds = self.sender.open_rounds();
+        self.open.retain(|(round, _)| rounds.contains(round));
+        self.sender.sync_ledger()?;
+        let mut checkpoint = self.checkpoint.clone();
+        if let Some((_, before)) = self.open.first() {
+            checkpoint = before.clone();
+            checkpoint.retry.extend(self.checkpoint.retry.clone());
+            checkpoint.retry.sort_unstable();
+            checkpoint.retry.dedup();
+        }
+        self.files.save(&checkpoint)?;
+        let today = day(self.client.clock().now());
+        if today != self.pruned {
+            self.pruned = today;
+            let now = self.client.clock().now();
+            let cutoff = ledger_cutoff(&checkpoint, now, self.settings.ledger_days);
+            self.sender.ledger().prune(cutoff)?;
+        }
+        self.sender.spool().tidy()
+    }
+
+    pub(super) fn ended(&mut self, tally: &Tally, begin: Instant) {
+        if let Err(error) = self.save() {
+            log::error!("{error}");
+            self.board.borrow_mut().trouble(&error);
+        }
+        let deliveries = self.deliveries();
+        log::info!(
+            "webhook: {} events looked at, {} contacts fetched; {} transactions delivered since the start, {} wait, {} \
+             undelivered; {:.1} s",
+            tally.listed,
+            tally.fetched,
+            deliveries.delivered,
+            deliveries.waiting,
+            deliveries.undelivered,
+            begin.elapsed().as_secs_f64()
+        );
+        let lag = self
+            .checkpoint
+            .poll
+            .map(|poll| (self.client.clock().now() - poll).whole_seconds().max(0));
+        let mut board = self.board.borrow_mut();
+        board.status.rounds += 1;
+        board.status.unanswered += u64::try_from(tally.unanswered).unwrap_or(u64::MAX);
+        board.status.last_success = Some(OffsetDateTime::now_utc());
+        board.status.checkpoint = self.checkpoint.poll;
+        board.status.lag_seconds = lag.and_then(|lag| u64::try_from(lag).ok());
+        board.status.webhook = Some(deliveries);
+        board.publish();
+    }
+
+    pub(super) fn failed(&mut self, error: Error, failures: u32) -> Result<()> {
+        let gives_up = self.settings.once
+            || matches!(
+                error.kind(),
+                ErrorKind::Stopped | ErrorKind::Usage | ErrorKind::Locked
+            );
+        if let Err(error) = self.save() {
+            log::error!("{error}");
+        }
+        if gives_up {
+            return Err(error);
+        }
+        let wait = backoff(self.settings.retry_wait, u32::MAX).wait(failures, None, random());
+        log::error!(
+            "this round is not complete, what is missing is read again: {error}; next try in {:.1} s",
+            wait.as_secs_f64()
+        );
+        {
+            let mut board = self.board.borrow_mut();
+            board.status.failed_rounds += 1;
+            board.trouble(&error);
+        }
+        if self.shutdown.sleep(wait) {
+            Err(Error::stopped())
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What a lane does: it waits for a delivery that may be sent, and posts it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use time::OffsetDateTime;
+
+use super::{STEP, Shared, lock, sleep};
+use crate::dialfire::json::compact;
+use crate::webhook::gate::Admission;
+use crate::webhook::ledger::Mark;
+use crate::webhook::payload;
+use crate::webhook::queue::{Content, Delivery};
+use crate::webhook::receiver::{Outcome, Verdict};
+use crate::webhook::signature::webhook_id;
+
+/// A delivery that may be sent now.
+pub(super) struct Job {
+    pub(super) delivery: Delivery,
+    /// What was delivered of this transaction before.
+    pub(super) before: u32,
+    /// It is the one attempt that an outage admits.
+    pub(super) probe: bool,
+}
+
+impl Shared {
+    /// Posts until told to end.
+    pub(super) fn run(&self) {
+        while let Some(job) = self.next() {
+            let (id, body) = self.request(&job);
+            let timestamp = OffsetDateTime::now_utc().unix_timestamp();
+            // A lane that died would hold its contact for ever.
+            let post = AssertUnwindSafe(|| self.receiver.post(&id, timestamp, &body));
+            let outcome = catch_unwind(post).unwrap_or_else(|_| Outcome {
+                verdict: Verdict::Troubled("an internal error (see the log)".to_owned()),
+                said: String::new(),
+            });
+            match outcome.verdict {
+                Verdict::Delivered => self.delivered(job),
+                _ => self.failed(job, &outcome, id, body),
+            }
+        }
+    }
+
+    /// Waits for a delivery that may be sent; `None` at the end.
+    fn next(&self) -> Option<Job> {
+        let mut state = lock(&self.state);
+        loop {
+            if state.stopped {
+                return None;
+            }
+            let now = Instant::now();
+            let waking = state.queue.wake(now);
+            if !state.queue.is_ready() {
+                let wait = waking.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
+                state = sleep(&self.work, state, wait);
+                continue;
+            }
+            // What is sent must be noted, or a new start would send it again.
+            let written = lock(&self.ledger).write_out();
+            if let Err(error) = written {
+                self.cannot_note(&mut state, error.to_string());
+                state = sleep(&self.work, state, STEP);
+                continue;
+            }
+            self.can_note(&mut state);
+            match state.gate.admit(now) {
+                Admission::Go { probe } => {
+                    let Some(delivery) = state.queue.take() else {
+                        continue;
+                    };
+                    match self.still_wanted(&delivery) {
+                        Some(before) => {
+                            return Some(Job {
+                                delivery,
+                                before,
+                                probe,
+                            });
+                        }
+                        None => {
+                            state.gate.not_made(probe);
+                            state.queue.done(&delivery);
+                            self.progress.notify_one();
+                        }
+                    }
+                }
+                Admission::Wait(wait) => {
+                    // Whoever else rests may have to be woken before.
+                    let waking =
+                        waking.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
+                    state = sleep(&self.work, state, wait.min(waking));
+                }
+            }
+        }
+    }
+
+    /// What was delivered of the transaction before; `None` if this version of it was, or is out of date.
+    fn still_wanted(&self, delivery: &Delivery) -> Option<u32> {
+        let mut ledger = lock(&self.ledger);
+        let known = ledger.get(delivery.key);
+        let before = known.map_or(0, |known| known.content);
+        let out_of_date = matches!(delivery.content, Content::Spooled { .. })
+            && known.is_some_and(|known| known.event != delivery.event);
+        if before != delivery.version && !out_of_date {
+            return Some(before);
+        }
+        if out_of_date {
+            lock(&self.spool).forget_version(delivery.key, delivery.event);
+        } else {
+            // The event list names a new version in which nothing is new.
+            let mark = Mark {
+                event: delivery.event,
+                content: before,
+            };
+            ledger.record(delivery.key, mark, (self.today)());
+        }
+        None
+    }
+
+    /// Id and body of the request.
+    fn request(&self, job: &Job) -> (String, String) {
+        let delivery = &job.delivery;
+        match &delivery.content {
+            Content::Spooled { id, body } => (id.clone(), body.clone()),
+            Content::Version {
+                contact,
+                transaction,
+            } => {
+                let state = if job.before == 0 { "new" } else { "updated" };
+                let id = webhook_id(
+                    &self.campaign,
+                    &delivery.contact_id,
+                    &delivery.key_part,
+                    job.before,
+                    &compact(transaction),
+                );
+                (id, payload::body(contact, transaction, state))
+            }
+        }
+    }
+}
