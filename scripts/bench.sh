@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Measures db_init from the simulator into SQLite, PostgreSQL and MariaDB, beside the database's own bulk loader.
+# Measures db_init from the simulator into SQLite, PostgreSQL and MariaDB, beside the database's own bulk loader;
+# or webhook to a receiver on this machine that answers at once, beside a plain loop that posts the same bodies.
 #
 # usage: scripts/bench.sh [--quick] [CONTACTS]      20000 contacts and 3 runs each; --quick: 5000 and 1
+#        scripts/bench.sh webhook [--quick] [CONTACTS]
 #
 # What the table says:
 #   contacts/s, rows/s   of db_init into empty tables: median of the runs
@@ -16,10 +18,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+mode=databases
 runs=3
 contacts=20000
 for argument in "$@"; do
     case $argument in
+    webhook) mode=webhook ;;
     --quick) runs=1 contacts=5000 ;;
     -h | --help)
         sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"
@@ -36,12 +40,14 @@ done
 servers=$PWD/scripts/servers.sh
 tables='contacts transactions connections recordings inbound_calls'
 [ -x "${HOME-}/.cargo/bin/cargo" ] && PATH="$PATH:$HOME/.cargo/bin"
-"$servers" install
-command -v sqlite3 >/dev/null || {
-    echo "bench.sh: sqlite3 is missing (apt-get install sqlite3)" >&2
-    exit 1
-}
-cargo build --locked --release --bin dbsync2 --example simulator --example fetch_loop
+if [ "$mode" = databases ]; then
+    "$servers" install
+    command -v sqlite3 >/dev/null || {
+        echo "bench.sh: sqlite3 is missing (apt-get install sqlite3)" >&2
+        exit 1
+    }
+fi
+cargo build --locked --release --bin dbsync2 --example simulator --example fetch_loop --example receiver
 release=${CARGO_TARGET_DIR:-$PWD/target}/release
 
 directory=$(mktemp -d "${TMPDIR:-/tmp}/dbsync2-bench.XXXXXX")
@@ -49,15 +55,18 @@ directory=$(mktemp -d "${TMPDIR:-/tmp}/dbsync2-bench.XXXXXX")
 chmod 755 "$directory"
 simulator=
 program=
+receiver=
 # shellcheck disable=SC2317 # it is called, by the trap
 clean_up() {
     trap '' INT TERM HUP
     local pid
-    for pid in $simulator $program; do
+    for pid in $simulator $program $receiver; do
         { kill "$pid" && wait "$pid"; } 2>/dev/null || true
     done
-    "$servers" stop postgres "$directory" kill || true
-    "$servers" stop mariadb "$directory" kill || true
+    if [ "$mode" = databases ]; then
+        "$servers" stop postgres "$directory" kill || true
+        "$servers" stop mariadb "$directory" kill || true
+    fi
     rm -rf "$directory"
 }
 trap clean_up EXIT
@@ -71,8 +80,11 @@ calculate() { awk "BEGIN { printf \"$1\", $2 }"; }
 
 # ---- the simulator, and how fast it is by itself ------------------------------------------------------------
 
+keep=--keep-answers
+# Those of very many contacts are too much for the memory.
+[ "$contacts" -le 50000 ] || keep=
 # shellcheck disable=SC2086 # several flags
-"$release/examples/simulator" --plain --keep-answers --contacts "$contacts" ${BENCH_SIMULATOR-} \
+"$release/examples/simulator" --plain $keep --contacts "$contacts" ${BENCH_SIMULATOR-} \
     >"$directory/simulator" &
 simulator=$!
 until grep -q '^token=' "$directory/simulator"; do
@@ -86,6 +98,42 @@ export DBSYNC_CT
 
 printf 'Machine: %s, %s cores, %s; %s\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
     "$(nproc)" "$(date -u +%F)" "$(uname -sr)"
+
+# ---- one run of dbsync2 -------------------------------------------------------------------------------------
+
+# Runs dbsync2 and sets: seconds, own (CPU seconds), peak (memory in kB).
+measure() { # FLAGS
+    local begin pid sample
+    peak=0
+    begin=$(now)
+    # shellcheck disable=SC2086 # several flags
+    { TIMEFORMAT='%U %S'; time "$release/dbsync2" --c "$campaign" --api-url "$api" --state-dir "$directory/state" \
+        --log-dir "$directory/log" --status-file "$directory/status" "$@" ${BENCH_FLAGS-} >"$directory/output" 2>&1; } \
+        2>"$directory/cpu" &
+    program=$!
+    while kill -0 "$program" 2>/dev/null; do
+        # The program itself is a child of the shell that measures its time.
+        read -r pid <"/proc/$program/task/$program/children" || true
+        sample=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' "/proc/${pid:-none}/status") || true
+        [ -z "$sample" ] || peak=$sample
+        sleep 0.05
+    done 2>/dev/null
+    wait "$program" || {
+        cat "$directory/output" >&2
+        echo "bench.sh: $* failed" >&2
+        exit 1
+    }
+    program=
+    seconds=$(calculate %.3f "$(now) - $begin")
+    own=$(awk '{ print $1 + $2 }' "$directory/cpu")
+}
+
+if [ "$mode" = webhook ]; then
+    # shellcheck source=scripts/bench/webhook.sh
+    . scripts/bench/webhook.sh
+    exit
+fi
+
 # The first loop fills the simulator's memory, so that later ones cost it next to nothing.
 "$release/examples/fetch_loop" "$api" "$campaign" 8 >/dev/null
 printf 'The simulator by itself, 8 connections: %s\n' "$("$release/examples/fetch_loop" "$api" "$campaign" 8)"
@@ -139,37 +187,15 @@ server_cpu() { # DATABASE
         '{ sum += $12 + $13; if (NR == 1) sum += $14 + $15 } END { printf "%.2f", sum / ticks }'
 }
 
-# ---- one run of dbsync2 -------------------------------------------------------------------------------------
-
-# Prints: seconds, own CPU, CPU of the server, peak memory in kB.
+# One db_init; prints: seconds, own CPU, CPU of the server, peak memory in kB.
 run() { # DATABASE
-    local begin end peak=0 pid sample before after
+    local before after
     before=$(server_cpu "$1")
-    begin=$(now)
-    # shellcheck disable=SC2086 # several flags
-    { TIMEFORMAT='%U %S'; time "$release/dbsync2" --a db_init --c "$campaign" --api-url "$api" \
-        --state-dir "$directory/state" --log-dir "$directory/log" ${BENCH_FLAGS-} >"$directory/output" 2>&1; } \
-        2>"$directory/cpu" &
-    program=$!
-    while kill -0 "$program" 2>/dev/null; do
-        # The program itself is a child of the shell that measures its time.
-        read -r pid <"/proc/$program/task/$program/children" || true
-        sample=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' "/proc/${pid:-none}/status") || true
-        [ -z "$sample" ] || peak=$sample
-        sleep 0.05
-    done 2>/dev/null
-    wait "$program" || {
-        cat "$directory/output" >&2
-        echo "bench.sh: db_init failed" >&2
-        exit 1
-    }
-    program=
-    end=$(now)
+    measure --a db_init
     # PostgreSQL takes a moment to count in the process that served us.
     sleep 0.3
     after=$(server_cpu "$1")
-    awk -v s="$begin" -v e="$end" -v b="$before" -v a="$after" -v peak="$peak" \
-        '{ printf "%.3f %.2f %.2f %d\n", e - s, $1 + $2, a - b, peak }' "$directory/cpu"
+    echo "$seconds $own $(calculate %.2f "$after - $before") $peak"
 }
 
 # ---- the same rows by the database's own loader -------------------------------------------------------------
