@@ -80,11 +80,13 @@ calculate() { awk "BEGIN { printf \"$1\", $2 }"; }
 
 # ---- the simulator, and how fast it is by itself ------------------------------------------------------------
 
-keep=--keep-answers
-# Those of very many contacts are too much for the memory.
-[ "$contacts" -le 50000 ] || keep=
+simulator_flags=(--plain --contacts "$contacts")
+# Answers of very many contacts are too much for the memory.
+[ "$contacts" -gt 50000 ] || simulator_flags+=(--keep-answers)
+# What is measured is the delivery, not the decompression of what is delivered.
+[ "$mode" = databases ] || simulator_flags+=(--no-gzip)
 # shellcheck disable=SC2086 # several flags
-"$release/examples/simulator" --plain $keep --contacts "$contacts" ${BENCH_SIMULATOR-} \
+"$release/examples/simulator" "${simulator_flags[@]}" ${BENCH_SIMULATOR-} \
     >"$directory/simulator" &
 simulator=$!
 until grep -q '^token=' "$directory/simulator"; do

@@ -271,27 +271,27 @@ pub fn elements(text: &str) -> Result<Vec<&RawValue>, serde_json::Error> {
 
 /// JSON text without the blanks between its tokens.
 pub fn compact(json: &str) -> Cow<'_, str> {
-    let mut in_string = false;
-    let mut escaped = false;
-    let mut keep = |c: char| {
-        let blank = !in_string && matches!(c, ' ' | '\n' | '\r' | '\t');
+    let is_blank = |byte: u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+    if !json.bytes().any(is_blank) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len());
+    let (mut in_string, mut escaped) = (false, false);
+    let mut begin = 0;
+    for (at, byte) in json.bytes().enumerate() {
         if escaped {
             escaped = false;
-        } else if in_string && c == '\\' {
-            escaped = true;
-        } else if c == '"' {
+        } else if byte == b'"' {
             in_string = !in_string;
+        } else if in_string {
+            escaped = byte == b'\\';
+        } else if is_blank(byte) {
+            out.push_str(json.get(begin..at).unwrap_or_default());
+            begin = at + 1;
         }
-        !blank
-    };
-    if json
-        .bytes()
-        .any(|b| matches!(b, b' ' | b'\n' | b'\r' | b'\t'))
-    {
-        Cow::Owned(json.chars().filter(|c| keep(*c)).collect())
-    } else {
-        Cow::Borrowed(json)
     }
+    out.push_str(json.get(begin..).unwrap_or_default());
+    Cow::Owned(out)
 }
 
 /// Replaces each escaped lone surrogate (`\ud800` without its partner) by `\ufffd`.

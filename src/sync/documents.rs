@@ -83,7 +83,8 @@ pub fn fetch_all(
     let parts: Vec<&[Wanted]> = wanted.chunks(IDS_PER_REQUEST).collect();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        let (reply, inbox) = sync_channel(workers);
+        // Not more than one answer waits: memory counts.
+        let (reply, inbox) = sync_channel(1);
         for _ in 0..workers.min(parts.len()) {
             let (reply, parts, next) = (reply.clone(), &parts, &next);
             thread::Builder::new()
@@ -188,15 +189,17 @@ fn take_apart(
             found.left_out.push(event.clone());
             continue;
         }
+        let content = digest::digest(&[compact(text).as_bytes()]);
         found.deliveries.push(Delivery {
             contact_id: Arc::clone(&contact_id),
             key: digest::key(id, &event.key_part),
             key_part: event.key_part.clone(),
             event: digest::version(&event.md5),
-            version: digest::version(&compact(text)),
+            version: digest::short(content),
             content: Content::Version {
                 contact: Arc::clone(&contact),
                 transaction: text.into(),
+                digest: content,
             },
             round,
             tries: 0,

@@ -284,10 +284,7 @@ impl Courier {
         tally.unanswered += found.unanswered.len();
         tally.fetched += found.fetched;
         tally.failing.extend(found.failing);
-        for delivery in found.deliveries {
-            self.sender.put(delivery, || self.patience())?;
-        }
-        Ok(())
+        self.sender.put(found.deliveries, || self.patience())
     }
 
     /// Contacts that the API fails on are asked for again at the next reconcile.
@@ -329,7 +326,7 @@ impl Courier {
                         spent: 0,
                         first_failure: None,
                     };
-                    self.sender.put(delivery, || self.patience())?;
+                    self.sender.put(vec![delivery], || self.patience())?;
                 }
                 Ok(_) => {}
                 Err(error) => log::error!("{error}"),

@@ -20,7 +20,11 @@ pub fn key(contact_id: &str, key_part: &str) -> u64 {
 
 /// The version of a transaction as the ledger keeps it: never 0, which stands for none.
 pub fn version(text: &str) -> u32 {
-    let [a, b, c, d, ..] = digest(&[text.as_bytes()]);
+    short(digest(&[text.as_bytes()]))
+}
+
+/// As [`version`], from the digest of a text.
+pub fn short([a, b, c, d, ..]: [u8; 16]) -> u32 {
     u32::from_le_bytes([a, b, c, d]).max(1)
 }
 

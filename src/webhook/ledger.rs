@@ -90,7 +90,8 @@ pub struct Ledger {
     path: PathBuf,
     file: File,
     table: Table,
-    /// Records in the file.
+    /// Bytes of the file, and records in it.
+    length: u64,
     records: u64,
     /// The last day on which something was recorded.
     newest: Option<u32>,
@@ -128,6 +129,7 @@ impl Ledger {
         .map_err(failed)?;
         let mut ledger = Ledger {
             path: path.to_owned(),
+            length: file.metadata().map_err(failed)?.len(),
             file,
             records: current,
             newest,
@@ -227,14 +229,12 @@ impl Ledger {
         if self.unwritten.is_empty() {
             return Ok(());
         }
-        let before = self.file.metadata().map(|file| file.len());
         if let Err(error) = self.file.write_all(&self.unwritten) {
             // No half of a record may stay in front of later ones.
-            if let Ok(length) = before {
-                let _ = self.file.set_len(length);
-            }
+            let _ = self.file.set_len(self.length);
             return Err(self.failed(&error));
         }
+        self.length += u64::try_from(self.unwritten.len()).unwrap_or(0);
         self.unwritten.clear();
         self.unsynced = true;
         Ok(())
@@ -260,6 +260,7 @@ impl Ledger {
             self.records
         );
         self.file = OpenOptions::new().append(true).open(&self.path)?;
+        self.length = self.file.metadata()?.len();
         self.records = kept;
         Ok(())
     }

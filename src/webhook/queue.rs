@@ -17,6 +17,8 @@ pub enum Content {
         contact: Arc<str>,
         /// The transaction as JSON.
         transaction: Box<str>,
+        /// Digest of the transaction, without blanks.
+        digest: [u8; 16],
     },
     /// A request of the spool, word for word.
     Spooled {
@@ -58,6 +60,7 @@ impl Delivery {
             Content::Version {
                 contact,
                 transaction,
+                ..
             } => contact.len() + transaction.len(),
             Content::Spooled { id, body } => id.len() + body.len(),
         };

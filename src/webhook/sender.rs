@@ -19,9 +19,9 @@ use super::spool::Spool;
 use crate::dialfire::retry::RetryPolicy;
 use crate::error::{Error, Result};
 
-/// The most that waits to be sent; a single delivery may be larger.
-const MOST_BYTES: usize = 32 << 20;
-const MOST_DELIVERIES: usize = 4000;
+/// The most that waits to be sent when more is added.
+const MOST_BYTES: usize = 8 << 20;
+const MOST_DELIVERIES: usize = 1000;
 
 /// How often a thread looks whether something has changed of which nobody tells it.
 const STEP: Duration = Duration::from_millis(100);
@@ -80,7 +80,22 @@ struct State {
     vain: u32,
     /// What can't be written: ledger or spool.
     unnoted: Option<String>,
+    /// Lanes that sleep.
+    idle: usize,
+    /// The main thread waits for room.
+    wants_room: bool,
     stopped: bool,
+}
+
+impl State {
+    fn is_full(&self) -> bool {
+        self.queue.bytes() >= MOST_BYTES || self.queue.len() >= MOST_DELIVERIES
+    }
+
+    /// Once it is full, nobody is to be woken for each single place.
+    fn has_room(&self) -> bool {
+        self.queue.bytes() < MOST_BYTES / 4 * 3 && self.queue.len() < MOST_DELIVERIES / 4 * 3
+    }
 }
 
 struct Shared {
@@ -139,6 +154,8 @@ impl Sender {
                 counts: Counts::default(),
                 vain: 0,
                 unnoted: None,
+                idle: 0,
+                wants_room: false,
                 stopped: false,
             }),
             synced: Mutex::new(Instant::now()),
@@ -160,23 +177,29 @@ impl Sender {
         Ok(Sender { shared })
     }
 
-    /// Hands over a delivery; waits for room, for which `wait` is asked again and again.
+    /// Hands over deliveries; waits for room, for which `wait` is asked again and again.
     ///
     /// # Errors
     /// That of `wait`.
-    pub fn put(&self, delivery: Delivery, mut wait: impl FnMut() -> Result<()>) -> Result<()> {
+    pub fn put(
+        &self,
+        deliveries: Vec<Delivery>,
+        mut wait: impl FnMut() -> Result<()>,
+    ) -> Result<()> {
         let mut state = lock(&self.shared.state);
-        let mut room = (MOST_BYTES, MOST_DELIVERIES);
-        while state.queue.bytes() >= room.0 || state.queue.len() >= room.1 {
-            // Once it is full, not to be woken for each single place.
-            room = (MOST_BYTES / 4 * 3, MOST_DELIVERIES / 4 * 3);
+        state.wants_room = state.is_full();
+        while state.wants_room {
             drop(state);
             wait()?;
             state = sleep(&self.shared.progress, lock(&self.shared.state), STEP);
+            state.wants_room = !state.has_room();
         }
-        state.queue.put(delivery);
-        drop(state);
-        self.shared.work.notify_one();
+        for delivery in deliveries {
+            state.queue.put(delivery);
+        }
+        if state.idle > 0 {
+            self.shared.work.notify_all();
+        }
         Ok(())
     }
 

@@ -54,20 +54,20 @@ impl Signer {
 
 /// The header `webhook-id` of a version of a transaction: the same over all attempts and restarts.
 ///
-/// The version delivered before goes into it, so that a transaction that changes back is not taken for a repetition.
+/// `content` is the digest of this version. The version delivered before goes into it, so that a transaction that changes back is not taken for a repetition.
 pub fn webhook_id(
     campaign: &str,
     contact_id: &str,
     key_part: &str,
     before: u32,
-    content: &str,
+    content: [u8; 16],
 ) -> String {
     let parts = [
         campaign.as_bytes(),
         contact_id.as_bytes(),
         key_part.as_bytes(),
         &before.to_le_bytes(),
-        content.as_bytes(),
+        &content,
     ];
     format!("msg_{}", hex(&digest(&parts)))
 }
@@ -125,7 +125,9 @@ mod tests {
 
     #[test]
     fn ids_differ_by_version_and_transaction() {
-        let id = |contact, part, before, content| webhook_id("C", contact, part, before, content);
+        let id = |contact, part, before, content: &str| {
+            webhook_id("C", contact, part, before, digest(&[content.as_bytes()]))
+        };
         let first = id("A", "T1", 0, "x");
         assert_eq!(first, id("A", "T1", 0, "x"));
         assert_eq!(first.len(), 36);

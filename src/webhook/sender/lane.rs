@@ -1,12 +1,13 @@
 //! What a lane does: it waits for a delivery that may be sent, and posts it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
-use super::{STEP, Shared, lock, sleep};
-use crate::dialfire::json::compact;
+use super::{STEP, Shared, State, lock, sleep};
+use crate::error::Result;
 use crate::webhook::gate::Admission;
 use crate::webhook::ledger::Mark;
 use crate::webhook::payload;
@@ -45,64 +46,76 @@ impl Shared {
     /// Waits for a delivery that may be sent; `None` at the end.
     fn next(&self) -> Option<Job> {
         let mut state = lock(&self.state);
-        loop {
-            if state.stopped {
-                return None;
-            }
+        while !state.stopped {
             let now = Instant::now();
             let waking = state.queue.wake(now);
+            // Whoever rests may have to be woken before.
+            let waking = waking.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
             if !state.queue.is_ready() {
-                let wait = waking.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
-                state = sleep(&self.work, state, wait);
+                state = self.rest(state, waking);
                 continue;
             }
-            // What is sent must be noted, or a new start would send it again.
-            let written = lock(&self.ledger).write_out();
-            if let Err(error) = written {
-                self.cannot_note(&mut state, error.to_string());
-                state = sleep(&self.work, state, STEP);
-                continue;
-            }
-            self.can_note(&mut state);
-            match state.gate.admit(now) {
-                Admission::Go { probe } => {
-                    let Some(delivery) = state.queue.take() else {
-                        continue;
-                    };
-                    match self.still_wanted(&delivery) {
-                        Some(before) => {
-                            return Some(Job {
-                                delivery,
-                                before,
-                                probe,
-                            });
-                        }
-                        None => {
-                            state.gate.not_made(probe);
-                            state.queue.done(&delivery);
-                            self.progress.notify_one();
-                        }
-                    }
-                }
+            let probe = match state.gate.admit(now) {
+                Admission::Go { probe } => probe,
                 Admission::Wait(wait) => {
-                    // Whoever else rests may have to be woken before.
-                    let waking =
-                        waking.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
-                    state = sleep(&self.work, state, wait.min(waking));
+                    state = self.rest(state, wait.min(waking));
+                    continue;
+                }
+            };
+            let Some(delivery) = state.queue.take() else {
+                state.gate.not_made(probe);
+                continue;
+            };
+            drop(state);
+            let before = self.look_up(&delivery);
+            state = lock(&self.state);
+            if before.is_ok() {
+                self.can_note(&mut state);
+            }
+            match before {
+                Ok(Some(before)) => {
+                    return Some(Job {
+                        delivery,
+                        before,
+                        probe,
+                    });
+                }
+                Ok(None) => {
+                    state.gate.not_made(probe);
+                    self.done(&mut state, &delivery);
+                }
+                Err(error) => {
+                    state.gate.not_made(probe);
+                    state.queue.put_back(delivery);
+                    self.cannot_note(&mut state, error.to_string());
+                    state = self.rest(state, STEP);
                 }
             }
         }
+        None
+    }
+
+    /// Sleeps until there is something to do, at most this time.
+    fn rest<'a>(&self, mut state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+        state.idle += 1;
+        let mut state = sleep(&self.work, state, time);
+        state.idle -= 1;
+        state
     }
 
     /// What was delivered of the transaction before; `None` if this version of it was, or is out of date.
-    fn still_wanted(&self, delivery: &Delivery) -> Option<u32> {
+    ///
+    /// # Errors
+    /// Where the ledger can't be written: what is sent must be noted, or a new start would send it again.
+    fn look_up(&self, delivery: &Delivery) -> Result<Option<u32>> {
         let mut ledger = lock(&self.ledger);
+        ledger.write_out()?;
         let known = ledger.get(delivery.key);
         let before = known.map_or(0, |known| known.content);
         let out_of_date = matches!(delivery.content, Content::Spooled { .. })
             && known.is_some_and(|known| known.event != delivery.event);
         if before != delivery.version && !out_of_date {
-            return Some(before);
+            return Ok(Some(before));
         }
         if out_of_date {
             lock(&self.spool).forget_version(delivery.key, delivery.event);
@@ -114,7 +127,7 @@ impl Shared {
             };
             ledger.record(delivery.key, mark, (self.today)());
         }
-        None
+        Ok(None)
     }
 
     /// Id and body of the request.
@@ -125,6 +138,7 @@ impl Shared {
             Content::Version {
                 contact,
                 transaction,
+                digest,
             } => {
                 let state = if job.before == 0 { "new" } else { "updated" };
                 let id = webhook_id(
@@ -132,7 +146,7 @@ impl Shared {
                     &delivery.contact_id,
                     &delivery.key_part,
                     job.before,
-                    &compact(transaction),
+                    *digest,
                 );
                 (id, payload::body(contact, transaction, state))
             }

@@ -65,6 +65,16 @@ impl Shared {
             })
     }
 
+    /// A delivery is over; the main thread is woken only for what it waits for.
+    pub(super) fn done(&self, state: &mut State, delivery: &Delivery) {
+        state.queue.done(delivery);
+        let has_room = state.wants_room && state.has_room();
+        if has_room || state.stopped || !state.queue.is_moving() {
+            state.wants_room &= !has_room;
+            self.progress.notify_one();
+        }
+    }
+
     /// Logged once, as long as it is so.
     pub(super) fn cannot_note(&self, state: &mut State, why: String) {
         if state.unnoted.is_none() {
@@ -96,9 +106,8 @@ impl Shared {
         state.counts.delivered += 1;
         state.vain = 0;
         let over = state.gate.delivered(Instant::now());
-        state.queue.done(&delivery);
+        self.done(&mut state, &delivery);
         drop(state);
-        self.progress.notify_one();
         if let Some(time) = over {
             self.work.notify_all();
             log::info!(
@@ -184,7 +193,6 @@ impl Shared {
             body,
         });
         self.work.notify_all();
-        self.progress.notify_one();
     }
 
     /// To the spool, and only then into the ledger: a kill between them costs a repetition at most.
@@ -202,7 +210,7 @@ impl Shared {
             log::error!(
                 "transaction {name} still can't be delivered: {reason}; it stays in {path}"
             );
-            lock(&self.state).queue.done(&delivery);
+            self.done(&mut lock(&self.state), &delivery);
             return;
         }
         let put = spool.put(&Entry {
@@ -232,7 +240,7 @@ impl Shared {
             );
             let mut state = lock(&self.state);
             state.counts.spooled += 1;
-            state.queue.done(&delivery);
+            self.done(&mut state, &delivery);
             return;
         }
         drop((ledger, spool));
