@@ -8,10 +8,11 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use ureq::http::{HeaderMap, HeaderValue, Uri, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::unversioned::transport::{Connector, DefaultConnector};
 use ureq::{Agent, Proxy};
 
 use super::resolver::RememberingResolver;
+use super::write_buffer::WriteBuffer;
 use super::{clock, retry};
 use crate::cli::settings::Secret;
 use crate::error::{Error, Result};
@@ -117,7 +118,7 @@ pub fn agent(roots: &Roots, proxy: Option<Proxy>, limits: Limits) -> Agent {
         .build();
     Agent::with_parts(
         config,
-        DefaultConnector::default(),
+        DefaultConnector::default().chain(WriteBuffer),
         RememberingResolver::of_the_system(),
     )
 }

@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod query;
 pub mod resolver;
 pub mod retry;
+pub mod write_buffer;
 
 #[cfg(test)]
 mod scripted;

@@ -4,9 +4,10 @@ mod begin;
 mod standing;
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
@@ -19,7 +20,7 @@ use super::windows::{Due, Nets, after_round, due};
 use crate::cli::settings::{FilterMode, Settings};
 use crate::dialfire::client::{Client, EventQuery};
 use crate::dialfire::event::Event;
-use crate::dialfire::pages::PageError;
+use crate::dialfire::pages::{PageError, Pages};
 use crate::error::{Error, Result};
 use crate::shutdown::Shutdown;
 use crate::state::{Checkpoint, MOST_RETRIES, StateFiles};
@@ -152,30 +153,30 @@ impl Courier {
             updates_only: self.filter.mode != FilterMode::All,
             tasks: self.filter.task_prefixes.clone(),
         });
-        let mut at_end = false;
-        while !at_end {
-            for _ in 0..EVENT_PAGES {
-                let page = pages.next_page().map_err(|error| match error {
-                    PageError::Expired(error) => Error::transient(format!(
-                        "cannot go on listing transaction events, beginning again: {error}"
-                    )),
-                    PageError::Failed(error) => error,
-                })?;
-                let Some(page) = page else {
-                    at_end = true;
-                    break;
-                };
-                gathered.extend(page.items);
-                let clock = self.client.clock();
-                tally
-                    .answered
-                    .get_or_insert_with(|| clock.last_answer_time().unwrap_or_else(|| clock.now()));
-                self.patience()?;
-            }
+        let client = self.client.clone();
+        let (listed, mut at_end) = gather(&mut pages, &client, &mut tally.answered)?;
+        gathered.extend(listed);
+        loop {
             tally.listed += gathered.len();
             let events = self.with_those_before(std::mem::take(&mut gathered), &tally.failing);
             let wanted = self.wanted(events);
-            self.fetch(wanted, tally)?;
+            let mut answered = tally.answered;
+            // What comes next is listed meanwhile.
+            let (fetched, next) = thread::scope(|scope| {
+                let next =
+                    (!at_end).then(|| scope.spawn(|| gather(&mut pages, &client, &mut answered)));
+                (self.fetch(wanted, tally), next.map(|next| next.join()))
+            });
+            fetched?;
+            (gathered, at_end) = match next {
+                None => break,
+                Some(Ok(listed)) => listed?,
+                Some(Err(_)) => {
+                    return Err(Error::transient(
+                        "an internal error while events were listed (see the log)",
+                    ));
+                }
+            };
         }
         if due.listing.is_some() {
             self.checkpoint.retry.retain(|event| !again.contains(event));
@@ -270,12 +271,15 @@ impl Courier {
                 );
             }
         }
-        for event in &found.unanswered {
+        let ids: BTreeSet<&str> = found
+            .unanswered
+            .iter()
+            .map(|event| event.contact_id.as_str())
+            .collect();
+        for id in ids {
             log::warn!(
-                "contact {} was asked for and did not come (deleted, or of another campaign): its transaction {} can't \
-                 be posted",
-                event.contact_id,
-                event.key_part
+                "contact {id} was asked for and did not come (deleted, or of another campaign): its transactions can't be \
+                 posted"
             );
         }
         for event in found.left_out.iter().chain(&found.unanswered) {
@@ -334,6 +338,30 @@ impl Courier {
         }
         Ok(())
     }
+}
+
+/// The events of the next pages, and whether the list is at its end. `answered` becomes the time of the first answer.
+fn gather(
+    pages: &mut Pages<Event>,
+    client: &Client,
+    answered: &mut Option<OffsetDateTime>,
+) -> Result<(Vec<Event>, bool)> {
+    let mut events = Vec::new();
+    for _ in 0..EVENT_PAGES {
+        let page = pages.next_page().map_err(|error| match error {
+            PageError::Expired(error) => Error::transient(format!(
+                "cannot go on listing transaction events, beginning again: {error}"
+            )),
+            PageError::Failed(error) => error,
+        })?;
+        let Some(page) = page else {
+            return Ok((events, true));
+        };
+        events.extend(page.items);
+        let clock = client.clock();
+        answered.get_or_insert_with(|| clock.last_answer_time().unwrap_or_else(|| clock.now()));
+    }
+    Ok((events, false))
 }
 
 fn seen_version(event: &Event) -> Version {

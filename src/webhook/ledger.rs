@@ -117,7 +117,9 @@ impl Ledger {
         let file = private_file(OpenOptions::new().read(true).append(true).create(true))
             .open(path)
             .map_err(failed)?;
-        let mut table = Table::default();
+        let length = file.metadata().map_err(failed)?.len();
+        let most = usize::try_from(length).unwrap_or(usize::MAX) / RECORD;
+        let mut table = Table::with_room(most);
         let (mut current, mut newest) = (0_u64, None);
         let damaged = read_records(&file, |record| {
             if record.day >= cutoff {
@@ -127,9 +129,10 @@ impl Ledger {
             current += 1;
         })
         .map_err(failed)?;
+        table.shrink();
         let mut ledger = Ledger {
             path: path.to_owned(),
-            length: file.metadata().map_err(failed)?.len(),
+            length,
             file,
             records: current,
             newest,

@@ -20,6 +20,13 @@ pub use address::Address;
 /// So much of an answer is read, for the log and so that the connection can be used again.
 const LONGEST_ANSWER: u64 = 64 << 10;
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The headers of Standard Webhooks.
+const ID: HeaderName = HeaderName::from_static("webhook-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
 /// Time for the name look-up, and for the connection with its TLS handshake, if the limit per attempt allows as much.
 const CONNECT: Duration = Duration::from_secs(15);
 
@@ -127,12 +134,12 @@ impl Receiver {
     pub fn post(&self, id: &str, timestamp: i64, body: &str) -> Outcome {
         let mut request = self
             .agent
-            .post(&self.address.url)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header("webhook-id", id)
-            .header("webhook-timestamp", timestamp.to_string());
+            .post(self.address.uri.clone())
+            .header(header::CONTENT_TYPE, JSON)
+            .header(ID, id)
+            .header(TIMESTAMP, HeaderValue::from(timestamp));
         if let Some(signature) = self.signer.sign(id, timestamp, body) {
-            request = request.header("webhook-signature", signature);
+            request = request.header(SIGNATURE, signature);
         }
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -153,10 +160,12 @@ impl Receiver {
             .as_reader()
             .take(LONGEST_ANSWER)
             .read_to_end(&mut answer);
-        Outcome {
-            verdict: self.judge(response.status().as_u16(), response.headers()),
-            said: self.quote(&String::from_utf8_lossy(&answer)),
-        }
+        let verdict = self.judge(response.status().as_u16(), response.headers());
+        let said = match verdict {
+            Verdict::Delivered => String::new(),
+            _ => self.quote(&String::from_utf8_lossy(&answer)),
+        };
+        Outcome { verdict, said }
     }
 
     /// Where it is, for messages.
@@ -174,7 +183,7 @@ impl Receiver {
     /// # Errors
     /// Why there is no answer.
     pub fn check(&self) -> std::result::Result<String, String> {
-        match self.agent.head(&self.address.url).call() {
+        match self.agent.head(self.address.uri.clone()).call() {
             Ok(response) => Ok(format!(
                 "can be reached, answers HEAD with {}",
                 response.status().as_u16()

@@ -2,9 +2,6 @@
 
 use super::Mark;
 
-/// Slots of an empty table.
-const FEWEST: usize = 64;
-
 /// Percent of the slots that may be taken.
 const FULLEST: usize = 93;
 
@@ -20,22 +17,29 @@ struct Slot {
 ///
 /// Keys are checksums, hence evenly spread: their place is their share of the table. So a larger table has them in the
 /// same order, and growing goes through both from begin to end.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Table {
     slots: Vec<Slot>,
     taken: usize,
 }
 
-impl Default for Table {
-    fn default() -> Self {
+impl Table {
+    /// With room for so many keys.
+    pub fn with_room(keys: usize) -> Table {
         Table {
-            slots: vec![Slot::default(); FEWEST],
+            slots: vec![Slot::default(); room(keys)],
             taken: 0,
         }
     }
-}
 
-impl Table {
+    /// Gives back room that is left over, if it is much.
+    pub fn shrink(&mut self) {
+        let enough = room(self.taken);
+        if enough < self.slots.len() {
+            self.resize(enough);
+        }
+    }
+
     /// The mark of a key.
     pub fn get(&self, key: u64) -> Option<Mark> {
         let slot = self.slots.get(self.find(key))?;
@@ -85,8 +89,11 @@ impl Table {
     }
 
     fn grow(&mut self) {
-        let larger = self.slots.len() + self.slots.len() / 14;
-        let old = std::mem::replace(&mut self.slots, vec![Slot::default(); larger]);
+        self.resize(self.slots.len() + self.slots.len() / 14);
+    }
+
+    fn resize(&mut self, slots: usize) {
+        let old = std::mem::replace(&mut self.slots, vec![Slot::default(); slots]);
         for slot in old.into_iter().filter(|slot| slot.key != 0) {
             let place = self.find(slot.key);
             if let Some(free) = self.slots.get_mut(place) {
@@ -94,6 +101,11 @@ impl Table {
             }
         }
     }
+}
+
+/// Slots that are enough for so many keys.
+fn room(keys: usize) -> usize {
+    keys / 90 * 100 + 100
 }
 
 fn never_zero(key: u64) -> u64 {
@@ -121,7 +133,7 @@ mod tests {
 
     #[test]
     fn it_holds_what_was_set_last() {
-        let mut table = Table::default();
+        let mut table = Table::with_room(0);
         for n in 0..10_000_u32 {
             assert_eq!(table.set(key(u64::from(n)), mark(n)), None);
         }
@@ -137,8 +149,22 @@ mod tests {
     }
 
     #[test]
+    fn it_takes_the_room_that_it_needs() {
+        let mut table = Table::with_room(100_000);
+        for n in 0..10_000_u32 {
+            table.set(key(u64::from(n)), mark(n));
+        }
+        assert!(table.bytes() > 1_600_000);
+        table.shrink();
+        assert!(table.bytes() <= 190_000);
+        for n in 0..10_000_u32 {
+            assert_eq!(table.get(key(u64::from(n))), Some(mark(n)));
+        }
+    }
+
+    #[test]
     fn keys_at_the_ends_wrap_around() {
-        let mut table = Table::default();
+        let mut table = Table::with_room(0);
         let keys: Vec<u64> = (0..40).map(|n| u64::MAX - n).chain([0, 2]).collect();
         for (n, key) in (0..).zip(&keys) {
             table.set(*key, mark(n));
@@ -150,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_transaction_costs_at_most_19_bytes() {
-        let mut table = Table::default();
+        let mut table = Table::with_room(0);
         for n in 0..200_000 {
             table.set(key(n), Mark::default());
             if n > 1000 {

@@ -12,6 +12,8 @@ use crate::webhook::signature::basic;
 pub struct Address {
     /// Without user and password.
     pub(super) url: String,
+    /// The same.
+    pub(super) uri: Uri,
     /// Without user, password and query: for messages.
     display: String,
     pub(super) authorization: Option<Secret>,
@@ -49,6 +51,7 @@ impl Address {
         });
         Ok(Address {
             display: format!("{scheme}://{host}{}", uri.path()),
+            uri,
             url,
             authorization,
         })
