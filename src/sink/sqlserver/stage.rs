@@ -1,0 +1,246 @@
+//! Writing a batch: all rows into staging tables, then from there into the tables in one transaction.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::column::{Holds, Shortage, measure};
+use super::widen::{read_again, shortages, widen};
+use super::{ANSWER, Prepared, SqlServerSink, failure, statement};
+use crate::error::{Error, ErrorKind, Result};
+use crate::tables::batch::{Batch, Row, Rows};
+use crate::tables::schema::Table;
+
+/// Stands for U+0000 in texts: what is compatible with SQL Server may refuse it, and many a tool ends the text there.
+const IN_PLACE_OF_NUL: &str = "\u{2400}";
+
+/// UTF-16 units of the longest key that a staging table takes.
+const LONGEST_KEY: usize = 450;
+
+/// Writes a batch; what passes by itself is tried once more at once.
+pub(super) fn write(sink: &mut SqlServerSink, batch: &Batch) -> Result<()> {
+    widen(sink, batch)?;
+    let tables = std::mem::take(&mut sink.tables);
+    let first = transaction(sink, &tables, batch);
+    sink.tables = tables;
+    let Err(Failed { error, code }) = first else {
+        return Ok(());
+    };
+    recover(sink);
+    if failure::TRUNCATION.contains(&code) {
+        // The column was narrowed since we looked.
+        read_again(sink)?;
+        widen(sink, batch)?;
+    } else if !failure::DUPLICATE.contains(&code) {
+        return Err(error);
+    }
+    // Another session was faster, which the update sees now. If the server finds two keys of the batch equal that we
+    // take for different, this fails again, and the batch is split until they are apart.
+    log::debug!("a batch is written once more after: {error}");
+    let tables = std::mem::take(&mut sink.tables);
+    let second = transaction(sink, &tables, batch);
+    sink.tables = tables;
+    second.map_err(|Failed { error, .. }| {
+        recover(sink);
+        error
+    })
+}
+
+/// An error with the server's number.
+struct Failed {
+    error: Error,
+    code: u32,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Failed { error, code: 0 }
+    }
+}
+
+/// Leaves no transaction and no staged rows behind. Where that fails, the connection is of no use any more.
+fn recover(sink: &mut SqlServerSink) {
+    let mut statements = vec![statement::ROLLBACK.to_owned()];
+    statements.extend(
+        sink.stages
+            .keys()
+            .map(|table| statement::clear_stage(*table)),
+    );
+    for sql in statements {
+        if sink.connection.is_lost() {
+            return;
+        }
+        if sink.connection.query(&sql, ANSWER).is_err() {
+            sink.connection.give_up();
+        }
+    }
+}
+
+fn transaction(
+    sink: &mut SqlServerSink,
+    tables: &[Prepared],
+    batch: &Batch,
+) -> std::result::Result<(), Failed> {
+    let mut staged = Vec::new();
+    for table in tables {
+        let rows = batch.rows(table.schema.table);
+        if !rows.is_empty() {
+            check(table, rows)?;
+            create(sink, table)?;
+            load(sink, table, rows)?;
+            staged.push(table);
+        }
+    }
+    run(sink, "beginning a transaction", statement::BEGIN)?;
+    let recordings = (tables.iter()).find(|table| table.schema.table == Table::Recordings);
+    if let Some(table) = recordings {
+        for ids in batch.placeholders.chunks(statement::IDS) {
+            let sql = statement::delete(&table.schema, ids.iter().map(String::as_str));
+            run(sink, "deleting placeholders of recordings", &sql)?;
+        }
+    }
+    for table in staged {
+        let doing = format!("writing to {}", table.schema.name);
+        for sql in statement::upsert(&table.schema, &table.real_columns()) {
+            run(sink, &doing, &sql)?;
+        }
+        run(sink, &doing, &statement::clear_stage(table.schema.table))?;
+    }
+    run(sink, "committing a batch", statement::COMMIT)
+}
+
+fn run(sink: &mut SqlServerSink, doing: &str, sql: &str) -> std::result::Result<(), Failed> {
+    match sink.connection.query(sql, ANSWER) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(Failed {
+            error: sink.failed(doing, &e, ErrorKind::Transient),
+            code: failure::code(&e),
+        }),
+    }
+}
+
+/// Refuses what the server would refuse or change in a way that does not name the row.
+fn check(table: &Prepared, rows: &Rows) -> Result<()> {
+    let refused = |row: &Row<'_>, what: &str| {
+        Error::data(format!(
+            "table {}: {what} of the row {}",
+            table.schema.name,
+            row.key()
+        ))
+    };
+    for row in rows.iter() {
+        if row.key().len() > LONGEST_KEY && row.key().encode_utf16().count() > LONGEST_KEY {
+            return Err(refused(&row, "no key of SQL Server can hold the key"));
+        }
+    }
+    for (at, _) in shortages(table, rows) {
+        let Some((column, real)) = table
+            .columns
+            .get(at)
+            .and_then(|written| Some((written, table.real.columns.get(written.real)?)))
+        else {
+            continue;
+        };
+        for row in rows.iter() {
+            let mut shortage = Shortage::default();
+            if let Some(value) = row.get(column.position) {
+                measure(&real.holds, column.kind, value, &mut shortage);
+            }
+            if !shortage.is_none() && real.holds != Holds::Other {
+                let what = format!(
+                    "the column {} ({}) can't be widened, and can't hold the value",
+                    real.name, real.declared
+                );
+                return Err(refused(&row, &what));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Creates the staging table of a table, unless there is one that fits.
+fn create(sink: &mut SqlServerSink, table: &Prepared) -> Result<()> {
+    let id = table.schema.table;
+    let key = table
+        .real_columns()
+        .first()
+        .map(|key| key.collation.clone());
+    let collation = key.filter(|name| {
+        !name.is_empty()
+            && !sink.temporary_collation.is_empty()
+            && *name != sink.temporary_collation
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    });
+    let wanted = (table.columns.len(), collation);
+    if sink.stages.get(&id) == Some(&wanted) {
+        return Ok(());
+    }
+    let doing = format!("making the staging table of {}", table.schema.name);
+    if sink.stages.remove(&id).is_some() {
+        sink.run(&doing, &statement::drop_stage(id), ANSWER)?;
+    }
+    let sql = statement::create_stage(id, wanted.0, wanted.1.as_deref());
+    sink.run(&doing, &sql, ANSWER)?;
+    sink.stages.insert(id, wanted);
+    Ok(())
+}
+
+/// Loads the rows into the staging table; of those with equal keys, the last.
+fn load(
+    sink: &mut SqlServerSink,
+    table: &Prepared,
+    rows: &Rows,
+) -> std::result::Result<(), Failed> {
+    let stage = statement::stage(table.schema.table);
+    let columns = statement::staged_columns(table.columns.len());
+    let last: HashMap<Cow<'_, str>, usize> = rows
+        .iter()
+        .enumerate()
+        .map(|(at, row)| (folded(row.key()), at))
+        .collect();
+    let kept = rows
+        .iter()
+        .enumerate()
+        .filter(|(at, row)| last.get(&folded(row.key())) == Some(at))
+        .map(|(_, row)| values(table, row));
+    match sink.connection.load(&stage, &columns, kept, ANSWER) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(Failed {
+            error: sink.failed(
+                &format!("loading rows for {}", table.schema.name),
+                &e,
+                ErrorKind::Transient,
+            ),
+            code: failure::code(&e),
+        }),
+    }
+}
+
+/// A row in the order of the staging table's columns.
+fn values<'a>(
+    table: &'a Prepared,
+    row: Row<'a>,
+) -> impl Iterator<Item = Option<Cow<'a, str>>> + use<'a> {
+    let columns = table.columns.iter();
+    columns.map(move |column| row.get(column.position).map(storable))
+}
+
+/// A key as SQL Server compares it, by most of its collations.
+fn folded(key: &str) -> Cow<'_, str> {
+    let trimmed = key.trim_end_matches(' ');
+    if trimmed
+        .chars()
+        .any(|c| !c.is_ascii() || c.is_ascii_uppercase())
+    {
+        Cow::Owned(trimmed.to_lowercase())
+    } else {
+        Cow::Borrowed(trimmed)
+    }
+}
+
+fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', IN_PLACE_OF_NUL))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
