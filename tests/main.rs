@@ -23,6 +23,7 @@ mod sink_mysql;
 mod sink_postgres;
 mod sink_rows;
 mod sink_sqlite;
+mod sink_sqlserver;
 mod support;
 mod told_to_end;
 mod truth;

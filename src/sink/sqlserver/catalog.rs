@@ -83,6 +83,13 @@ pub(super) fn text(row: &Values, column: usize) -> &str {
         .unwrap_or_default()
 }
 
+impl RealColumn {
+    /// Whether `a` and `A` are the same in it, by the name of its collation, such as `Latin1_General_CI_AS`.
+    pub(super) fn ignores_case(&self) -> bool {
+        self.collation.to_uppercase().contains("_CI")
+    }
+}
+
 impl RealTable {
     /// The column of this name; SQL Server compares names without case, as a rule.
     pub(super) fn position(&self, name: &str) -> Option<usize> {

@@ -7,8 +7,8 @@
 //! Numbers: a new number column is a `decimal(38,10)`. A value that it does not hold exactly makes it a decimal with
 //! more places behind the point, or, where what is stored leaves no room for them, a text column. No digit is lost.
 //!
-//! Keys: SQL Server compares texts without case and without trailing blanks. Of rows whose keys are equal to it, the
-//! last one written counts.
+//! Keys: SQL Server compares texts without trailing blanks, and without case unless the database's collation says
+//! otherwise. Of rows whose keys are equal to it, the last one written counts.
 
 mod catalog;
 mod column;
@@ -59,6 +59,8 @@ pub struct SqlServerSink {
     stages: HashMap<Table, (usize, Option<String>)>,
     /// Columns that could not be widened, and that this was logged for.
     unwidened: HashSet<(Table, String)>,
+    /// Columns whose NUL characters were replaced, and that this was logged for.
+    replaced: HashSet<(Table, String)>,
 }
 
 /// One table, ready to be written.
@@ -98,13 +100,14 @@ impl SqlServerSink {
             tables: Vec::new(),
             stages: HashMap::new(),
             unwidened: HashSet::new(),
+            replaced: HashSet::new(),
         };
         for setting in statement::session(lock.as_millis().max(1)) {
             sink.run("setting up the session", &setting, ANSWER)?;
         }
         sink.version = sink.fact(statement::VERSION)?;
         sink.temporary_collation = sink.fact(statement::TEMPORARY_COLLATION)?;
-        log::debug!(
+        log::info!(
             "connected to {} at {}, {}",
             sink.version,
             sink.connection.place,

@@ -1,7 +1,8 @@
 //! Writing a batch: all rows into staging tables, then from there into the tables in one transaction.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 
 use super::column::{Holds, Shortage, measure};
 use super::widen::{read_again, shortages, widen};
@@ -12,6 +13,10 @@ use crate::tables::schema::Table;
 
 /// Stands for U+0000 in texts: what is compatible with SQL Server may refuse it, and many a tool ends the text there.
 const IN_PLACE_OF_NUL: &str = "\u{2400}";
+
+/// UTF-16 units of the longest text that the driver loads in bulk: it takes the 65,535 that stands for "no limit" in
+/// the description of an nvarchar(max) for a limit in bytes.
+const LONGEST_LOADED: usize = 32_767;
 
 /// UTF-16 units of the longest key that a staging table takes.
 const LONGEST_KEY: usize = 450;
@@ -192,49 +197,79 @@ fn load(
 ) -> std::result::Result<(), Failed> {
     let stage = statement::stage(table.schema.table);
     let columns = statement::staged_columns(table.columns.len());
+    let ignores_case = (table.real_columns().first()).is_some_and(|key| key.ignores_case());
     let last: HashMap<Cow<'_, str>, usize> = rows
         .iter()
         .enumerate()
-        .map(|(at, row)| (folded(row.key()), at))
+        .map(|(at, row)| (folded(row.key(), ignores_case), at))
         .collect();
+    let aside = RefCell::new(Aside::default());
     let kept = rows
         .iter()
         .enumerate()
-        .filter(|(at, row)| last.get(&folded(row.key())) == Some(at))
-        .map(|(_, row)| values(table, row));
-    match sink.connection.load(&stage, &columns, kept, ANSWER) {
-        Ok(_) => Ok(()),
-        Err(e) => Err(Failed {
-            error: sink.failed(
-                &format!("loading rows for {}", table.schema.name),
-                &e,
-                ErrorKind::Transient,
-            ),
-            code: failure::code(&e),
-        }),
+        .filter(|(at, row)| last.get(&folded(row.key(), ignores_case)) == Some(at))
+        .map(|(number, row)| values(table, number, row, &aside));
+    let outcome = sink.connection.load(&stage, &columns, kept, ANSWER);
+    let aside = aside.into_inner();
+    for at in aside.replaced {
+        let real = table
+            .columns
+            .get(at)
+            .and_then(|c| table.real.columns.get(c.real));
+        let Some(column) = real.map(|real| real.name.clone()) else {
+            continue;
+        };
+        let (id, name) = (table.schema.table, &table.schema.name);
+        if sink.replaced.insert((id, column.clone())) {
+            log::warn!("column {column} of table {name}: NUL characters are replaced by ␀");
+        }
     }
+    let doing = format!("loading rows for {}", table.schema.name);
+    if let Err(e) = outcome {
+        return Err(Failed {
+            error: sink.failed(&doing, &e, ErrorKind::Transient),
+            code: failure::code(&e),
+        });
+    }
+    for (number, at) in aside.long {
+        let row = rows.row(number);
+        let position = table.columns.get(at).map(|column| column.position);
+        if let Some(text) = position.and_then(|position| row.get(position)) {
+            let sql = statement::stage_text(table.schema.table, at, row.key(), &storable(text));
+            run(sink, &doing, &sql)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is to be done about values beside loading them.
+#[derive(Default)]
+struct Aside {
+    /// Columns in which NUL characters were replaced.
+    replaced: BTreeSet<usize>,
+    /// Row and column of texts too long to be loaded in bulk; NULL is loaded in their place.
+    long: Vec<(usize, usize)>,
 }
 
 /// A row in the order of the staging table's columns.
 fn values<'a>(
     table: &'a Prepared,
+    number: usize,
     row: Row<'a>,
+    aside: &'a RefCell<Aside>,
 ) -> impl Iterator<Item = Option<Cow<'a, str>>> + use<'a> {
-    let columns = table.columns.iter();
-    columns.map(move |column| row.get(column.position).map(storable))
-}
-
-/// A key as SQL Server compares it, by most of its collations.
-fn folded(key: &str) -> Cow<'_, str> {
-    let trimmed = key.trim_end_matches(' ');
-    if trimmed
-        .chars()
-        .any(|c| !c.is_ascii() || c.is_ascii_uppercase())
-    {
-        Cow::Owned(trimmed.to_lowercase())
-    } else {
-        Cow::Borrowed(trimmed)
-    }
+    let columns = table.columns.iter().enumerate();
+    columns.map(move |(at, column)| {
+        let text = storable(row.get(column.position)?);
+        if matches!(text, Cow::Owned(_)) {
+            aside.borrow_mut().replaced.insert(at);
+        }
+        if text.len() > LONGEST_LOADED && text.encode_utf16().count() > LONGEST_LOADED {
+            aside.borrow_mut().long.push((number, at));
+            return None;
+        }
+        Some(text)
+    })
 }
 
 fn storable(text: &str) -> Cow<'_, str> {
@@ -242,5 +277,16 @@ fn storable(text: &str) -> Cow<'_, str> {
         Cow::Owned(text.replace('\0', IN_PLACE_OF_NUL))
     } else {
         Cow::Borrowed(text)
+    }
+}
+
+/// A key as SQL Server compares it: blanks at the end never count, case by the collation. What else a collation takes
+/// for equal is left to the server to refuse.
+fn folded(key: &str, ignores_case: bool) -> Cow<'_, str> {
+    let key = key.trim_end_matches(' ');
+    if ignores_case && (key.chars()).any(|c| !c.is_ascii() || c.is_ascii_uppercase()) {
+        Cow::Owned(key.to_lowercase())
+    } else {
+        Cow::Borrowed(key)
     }
 }

@@ -51,7 +51,7 @@ pub(super) const TEMPORARY_COLLATION: &str =
 /// `U` for a table, `V` for a view; no row if there is neither.
 pub(super) fn object_type(table: &str) -> String {
     format!(
-        "SELECT o.type FROM sys.objects AS o WHERE o.object_id = OBJECT_ID({})",
+        "SELECT o.[type] FROM sys.objects AS o WHERE o.[object_id] = OBJECT_ID({})",
         literal(&quote(table))
     )
 }
@@ -59,10 +59,10 @@ pub(super) fn object_type(table: &str) -> String {
 /// Name, type, length, precision, scale, nullable, computed or else filled by the server, collation of each column.
 pub(super) fn columns(table: &str) -> String {
     format!(
-        "SELECT c.name, t.name, c.max_length, c.precision, c.scale, c.is_nullable, c.is_computed, c.collation_name \
+        "SELECT c.[name], t.[name], c.[max_length], c.[precision], c.[scale], c.[is_nullable], c.[is_computed], c.[collation_name] \
          FROM sys.columns AS c \
-         INNER JOIN sys.types AS t ON t.user_type_id = c.system_type_id \
-         WHERE c.object_id = OBJECT_ID({}) ORDER BY c.column_id",
+         INNER JOIN sys.types AS t ON t.[user_type_id] = c.[system_type_id] \
+         WHERE c.[object_id] = OBJECT_ID({}) ORDER BY c.[column_id]",
         literal(&quote(table))
     )
 }
@@ -70,11 +70,11 @@ pub(super) fn columns(table: &str) -> String {
 /// Index, uniqueness and name of each column of each index, in order.
 pub(super) fn indexes(table: &str) -> String {
     format!(
-        "SELECT i.index_id, i.is_unique, c.name \
+        "SELECT i.[index_id], i.[is_unique], c.[name] \
          FROM sys.indexes AS i \
-         INNER JOIN sys.index_columns AS k ON k.object_id = i.object_id AND k.index_id = i.index_id \
-         INNER JOIN sys.columns AS c ON c.object_id = k.object_id AND c.column_id = k.column_id \
-         WHERE i.object_id = OBJECT_ID({}) AND k.key_ordinal > 0 ORDER BY i.index_id, k.key_ordinal",
+         INNER JOIN sys.index_columns AS k ON k.[object_id] = i.[object_id] AND k.[index_id] = i.[index_id] \
+         INNER JOIN sys.columns AS c ON c.[object_id] = k.[object_id] AND c.[column_id] = k.[column_id] \
+         WHERE i.[object_id] = OBJECT_ID({}) AND k.[key_ordinal] > 0 ORDER BY i.[index_id], k.[key_ordinal]",
         literal(&quote(table))
     )
 }
@@ -177,6 +177,16 @@ pub(super) fn create_stage(table: Table, count: usize, collation: Option<&str>) 
         })
         .collect();
     format!("CREATE TABLE {} ({})", stage(table), columns.join(", "))
+}
+
+/// Puts one text into a staged row. `column` counts from 0.
+pub(super) fn stage_text(table: Table, column: usize, key: &str, text: &str) -> String {
+    format!(
+        "UPDATE {} SET [c{column}] = {} WHERE [c0] = {}",
+        stage(table),
+        literal(text),
+        literal(key)
+    )
 }
 
 /// Drops a staging table.
