@@ -5,6 +5,7 @@
 #
 # What the tests find in their environment:
 #   DBSYNC_TEST_POSTGRES, DBSYNC_TEST_MYSQL   address of a running server, with user, password and a database
+#   DBSYNC_TEST_PYTHON                        a Python with python-tds, which checks the tests' own SQL Server
 #   DBSYNC_TEST_CERTIFICATES                  directory with ca.pem and the others that servers.sh makes
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -42,6 +43,11 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
+say 'Installing python-tds'
+python3 -m venv "$directory/python"
+"$directory/python/bin/python" -m pip install --quiet --disable-pip-version-check python-tds==1.17.1
+DBSYNC_TEST_PYTHON=$directory/python/bin/python
+
 say "Starting PostgreSQL and MariaDB in $directory"
 "$servers" certificates "$directory"
 port=$("$servers" free-port)
@@ -50,7 +56,7 @@ DBSYNC_TEST_POSTGRES=$("$servers" url postgres "$directory" "$port")
 port=$("$servers" free-port)
 "$servers" start mariadb "$directory" "$port"
 DBSYNC_TEST_MYSQL=$("$servers" url mariadb "$directory" "$port")
-export DBSYNC_TEST_POSTGRES DBSYNC_TEST_MYSQL DBSYNC_TEST_CERTIFICATES=$directory
+export DBSYNC_TEST_POSTGRES DBSYNC_TEST_MYSQL DBSYNC_TEST_PYTHON DBSYNC_TEST_CERTIFICATES=$directory
 
 say "cargo test --locked $*"
 # Job control gives the tests a process group of their own; waiting for it lets signals through at once.

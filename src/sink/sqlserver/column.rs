@@ -24,6 +24,12 @@ pub(super) enum Holds {
     Other,
 }
 
+/// nvarchar(max) holds every text.
+pub(super) const ANYTHING: Holds = Holds::Text {
+    limit: None,
+    unicode: true,
+};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Numeric {
     /// Digits before and behind the point.

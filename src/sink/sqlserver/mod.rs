@@ -15,6 +15,7 @@ mod column;
 mod connect;
 mod driver;
 mod failure;
+mod handshake;
 mod prelogin;
 mod prepare;
 mod privileges;
@@ -102,8 +103,10 @@ impl SqlServerSink {
             unwidened: HashSet::new(),
             replaced: HashSet::new(),
         };
-        for setting in statement::session(lock.as_millis().max(1)) {
-            sink.run("setting up the session", &setting, ANSWER)?;
+        sink.run("setting up the session", statement::XACT_ABORT, ANSWER)?;
+        for setting in statement::settings(lock.as_millis().max(1)) {
+            // Of no use to a server that does not know it.
+            sink.fact(&setting)?;
         }
         sink.version = sink.fact(statement::VERSION)?;
         sink.temporary_collation = sink.fact(statement::TEMPORARY_COLLATION)?;

@@ -31,11 +31,12 @@ fn list<'a>(texts: impl Iterator<Item = &'a str>) -> String {
     literals.join(", ")
 }
 
-/// What holds for the whole session: an error undoes the transaction, a text too long is an error, locks are not
-/// waited for for ever.
-pub(super) fn session(lock_milliseconds: u128) -> [String; 3] {
+/// For the whole session: an error undoes the transaction.
+pub(super) const XACT_ABORT: &str = "SET XACT_ABORT ON";
+
+/// For the whole session: a text too long is an error, locks are not waited for for ever.
+pub(super) fn settings(lock_milliseconds: u128) -> [String; 2] {
     [
-        "SET XACT_ABORT ON".to_owned(),
         "SET ANSI_WARNINGS ON".to_owned(),
         format!("SET LOCK_TIMEOUT {lock_milliseconds}"),
     ]
@@ -300,3 +301,6 @@ pub(super) const PERMISSION_TO_CREATE: &str =
 /// 1 if the log-in may create and change objects of its schema, 0 if not.
 pub(super) const PERMISSION_TO_ALTER: &str =
     "SELECT HAS_PERMS_BY_NAME(SCHEMA_NAME(), N'SCHEMA', N'ALTER')";
+
+#[cfg(test)]
+mod tests;

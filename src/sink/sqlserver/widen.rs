@@ -1,7 +1,7 @@
 //! Giving columns types that hold what a batch brings.
 
 use super::catalog::RealTable;
-use super::column::{Holds, Numeric, Shortage, measure, wider};
+use super::column::{ANYTHING, Holds, Numeric, Shortage, measure, wider};
 use super::{Prepared, REBUILD, SqlServerSink, catalog, failure, statement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tables::batch::{Batch, Rows};
@@ -76,6 +76,9 @@ pub(super) fn shortages(table: &Prepared, rows: &Rows) -> Vec<(usize, Shortage)>
         let Some(real) = table.real.columns.get(column.real) else {
             continue;
         };
+        if real.holds == ANYTHING {
+            continue;
+        }
         let mut shortage = Shortage::default();
         for row in rows.iter() {
             if let Some(value) = row.get(column.position) {

@@ -270,6 +270,7 @@ fn serve_requests(
                         session.counted(tokens::command::BULK, rows, &mut answer);
                         Flow::Next
                     }
+                    Err(error) if error.is_interruption() => Flow::Next,
                     Err(error) => session.fail(error, 1, &mut answer),
                 };
                 end(answer, flow)?
@@ -289,10 +290,8 @@ fn serve_requests(
     }
 }
 
-fn end(mut answer: Answer<'_>, flow: Flow) -> io::Result<Flow> {
-    // Only an attention signal can have come meanwhile: the client waits for the answer. It is answered by the
-    // loop, once the message that it interrupts has ended.
-    let _ = answer.is_interrupted();
+/// Sends the rest of an answer. An attention signal that has come meanwhile is answered by the loop.
+fn end(answer: Answer<'_>, flow: Flow) -> io::Result<Flow> {
     answer.finish()?;
     Ok(flow)
 }

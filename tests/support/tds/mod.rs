@@ -203,22 +203,31 @@ impl TdsServer {
 
     /// Runs a batch; its errors are in the answer.
     pub fn attempt(&self, sql: &str) -> Recorded {
+        let mut session = self.session("sa", Rights::all());
+        session.facts.read_only = false;
+        session.spares_failures = true;
+        run_detached(&mut session, sql)
+    }
+
+    /// The same as the user of this number in [`Options::users`].
+    pub fn attempt_as(&self, user: usize, sql: &str) -> Recorded {
+        let user = &self.state.options.users[user];
+        run_detached(&mut self.session(&user.name, user.rights), sql)
+    }
+
+    fn session(&self, user: &str, rights: Rights) -> Session {
         let state = &self.state;
-        let mut session = Session::open(
+        let database = &state.options.databases[0];
+        Session::open(
             &state.store,
             &state.controls,
             &state.options,
-            &state.options.databases[0],
-            "sa",
+            database,
+            user,
             "tests",
-            Rights::all(),
+            rights,
         )
-        .expect("a session of the server's own");
-        session.facts.read_only = false;
-        session.spares_failures = true;
-        let mut answer = Answer::detached();
-        session.run(sql, std::collections::HashMap::new(), &mut answer);
-        answer.into_recorded()
+        .expect("a session of the server's own")
     }
 
     /// A whole table by its first column, as [`super::database::Database::dump`] gives it.
@@ -246,6 +255,12 @@ impl Drop for TdsServer {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+fn run_detached(session: &mut Session, sql: &str) -> Recorded {
+    let mut answer = Answer::detached();
+    session.run(sql, std::collections::HashMap::new(), &mut answer);
+    answer.into_recorded()
 }
 
 fn listen(listener: TcpListener, state: &Arc<ServerState>) -> Running {

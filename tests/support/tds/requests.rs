@@ -201,6 +201,15 @@ pub fn bulk_load(session: &mut Session, mut message: Message<'_>) -> io::Result<
             return Err(SqlError::interrupted());
         }
         match read_row(&mut message, &kinds) {
+            Ok(Ok(None)) => match message.finish() {
+                Ok(true) => Ok(None),
+                // The client has thought better of it.
+                Ok(false) => Err(SqlError::interrupted()),
+                Err(error) => {
+                    broken = Some(error);
+                    Err(SqlError::interrupted())
+                }
+            },
             Ok(row) => row,
             Err(error) => {
                 broken = Some(error);

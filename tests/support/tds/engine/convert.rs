@@ -1,8 +1,9 @@
 //! Values from one type into another, by SQL Server's rules and with its refusals.
 
 use super::super::error::{Result, SqlError};
+use super::super::wire::code_page::to_cp1252;
 use super::super::wire::types::{Length, SqlType};
-use super::super::wire::values::{Value, to_cp1252};
+use super::super::wire::values::Value;
 use super::decimals;
 use super::times;
 

@@ -24,6 +24,51 @@ pub struct Target {
     /// Whether the message on a text too long names column and value (SQL Server 2019 and later).
     pub explains_truncation: bool,
     pub is_update: bool,
+    /// What the row takes beside its values; set for the first column that a statement writes to.
+    pub row_overhead: Option<usize>,
+}
+
+/// The most that a row may take in its page.
+const LONGEST_ROW: usize = 8060;
+
+/// What a value leaves behind in the row when it moves to a page of its own.
+const POINTER: usize = 24;
+
+/// The size of a row, value by value.
+#[derive(Debug, Default)]
+pub struct RowSize(usize);
+
+impl RowSize {
+    /// Error 511 where the row is too long though all its long values have moved out.
+    pub fn add(&mut self, value: &Value, target: &Target) -> Result<()> {
+        // What an UPDATE leaves as it is in the row is not known here.
+        if target.is_update {
+            return Ok(());
+        }
+        if let Some(overhead) = target.row_overhead {
+            self.0 = overhead;
+        }
+        let length =
+            |units: usize| (units * if target.kind.is_unicode() { 2 } else { 1 }).min(POINTER);
+        self.0 += match value {
+            _ if target.kind.is_fixed() => usize::try_from(target.kind.max_length()).unwrap_or(0),
+            Value::Null => 0,
+            Value::Text(text) => length(convert::units(text)),
+            Value::Bytes(bytes) => length(bytes.len()),
+            Value::Int(_) | Value::Float(_) => POINTER,
+        };
+        if self.0 > LONGEST_ROW {
+            return Err(SqlError::new(
+                511,
+                16,
+                format!(
+                    "Cannot create a row of size {} which is greater than the allowable maximum row size of {LONGEST_ROW}.",
+                    self.0
+                ),
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// What the functions share with the session that renders the calls.
@@ -32,6 +77,7 @@ pub struct Shared {
     types: Vec<SqlType>,
     targets: Vec<Target>,
     error: Option<SqlError>,
+    row: RowSize,
 }
 
 pub type SharedState = Arc<Mutex<Shared>>;
@@ -94,7 +140,9 @@ pub fn register(connection: &Connection, shared: &SharedState) -> rusqlite::Resu
             let mut shared = lock(&state);
             let from = shared.types[number(context, 1)?];
             let at = number(context, 2)?;
-            let stored = store(value(context.get_raw(0)), from, &shared.targets[at]);
+            let Shared { targets, row, .. } = &mut *shared;
+            let stored = store(value(context.get_raw(0)), from, &targets[at])
+                .and_then(|stored| row.add(&stored, &targets[at]).map(|()| stored));
             shared.answer(stored)
         },
     )?;

@@ -12,11 +12,11 @@ use super::super::options::{Options, Rights};
 use super::super::wire::answer::Answer;
 use super::super::wire::tokens::command;
 use super::super::wire::values::Value;
+use super::bulk_load::BulkTarget;
 use super::functions::{Shared, SharedState, lock};
 use super::render::{Renderer, Variable, Variables};
 use super::server_functions::Facts;
 use super::store::Store;
-use super::writes::BulkTarget;
 
 /// SET options that matter here.
 #[derive(Debug, Clone, Copy, Default)]

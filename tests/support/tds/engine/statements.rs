@@ -4,15 +4,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::error::{Result, SqlError};
-use super::super::language::ast::{
-    Argument, Body, Condition, Expr, From, Located, Name, Query, Source, Statement,
-};
+use super::super::language::ast::{Condition, Expr, Located, Statement};
 use super::super::wire::answer::Answer;
 use super::super::wire::tokens::{Change, command};
 use super::super::wire::types::{Length, SqlType};
 use super::super::wire::values::Value;
 use super::convert::convert;
-use super::functions::value;
 use super::render::{Variable, Variables};
 use super::session::{Flow, Session};
 use super::table_definitions::access;
@@ -46,6 +43,20 @@ impl Session {
             Statement::AlterColumn { table, column } => {
                 self.define(access(table), answer, |session, _| {
                     session.alter_column(table, column)
+                })?;
+            }
+            Statement::AddCheck {
+                table,
+                name,
+                condition,
+            } => {
+                self.define(access(table), answer, |session, _| {
+                    session.add_check(table, name, condition)
+                })?;
+            }
+            Statement::DropCheck { table, name } => {
+                self.define(access(table), answer, |session, _| {
+                    session.drop_check(table, name)
                 })?;
             }
             Statement::CreateIndex {
@@ -193,100 +204,6 @@ impl Session {
         Ok(())
     }
 
-    fn select(&mut self, query: &Query, answer: &mut Answer<'_>) -> Result<()> {
-        let access = if reads_temporary_only(query) {
-            Access::Temporary
-        } else {
-            Access::Read
-        };
-        if let Body::Select(select) = &query.body
-            && let Some(into) = &select.into
-        {
-            return self.select_into(query, into, answer);
-        }
-        let (rows, last, assigned) = self.atomically(access, answer, |session, answer| {
-            let rendered = session.renderer().query(query)?;
-            let shows = rendered.assigned.is_empty();
-            if shows {
-                answer.columns(&rendered.columns);
-            }
-            let mut rows = 0_u64;
-            let mut last: Option<Vec<Value>> = None;
-            if !session.settings.format_only {
-                let mut statement = session
-                    .connection
-                    .prepare(&rendered.sql)
-                    .map_err(|error| session.refusal(&error))?;
-                let mut found = statement
-                    .query([])
-                    .map_err(|error| session.refusal(&error))?;
-                while let Some(row) = found.next().map_err(|error| session.refusal(&error))? {
-                    let mut values = Vec::with_capacity(rendered.columns.len());
-                    for at in 0..rendered.columns.len() {
-                        values.push(value(
-                            row.get_ref(at).map_err(|error| session.refusal(&error))?,
-                        ));
-                    }
-                    rows += 1;
-                    if shows {
-                        answer.row(&rendered.columns, &values);
-                    } else {
-                        last = Some(values);
-                    }
-                    if rows.is_multiple_of(256) && answer.is_interrupted() {
-                        return Err(SqlError::interrupted());
-                    }
-                }
-            }
-            let kinds: Vec<SqlType> = rendered.columns.iter().map(|column| column.kind).collect();
-            let assigned: Vec<(String, SqlType)> =
-                rendered.assigned.into_iter().zip(kinds).collect();
-            Ok((rows, last, assigned))
-        })?;
-        if assigned.is_empty() {
-            self.counted(command::SELECT, rows, answer);
-            return Ok(());
-        }
-        for ((name, kind), value) in assigned.iter().zip(last.unwrap_or_default()) {
-            self.set_variable(name, *kind, value)?;
-        }
-        self.facts.rows = i64::try_from(rows).unwrap_or(i64::MAX);
-        Ok(())
-    }
-
-    /// `SELECT … INTO new_table`
-    fn select_into(&mut self, query: &Query, into: &Name, answer: &mut Answer<'_>) -> Result<()> {
-        use super::super::language::ast::{ColumnDefinition, InsertSource};
-        let mut plain = query.clone();
-        if let Body::Select(select) = &mut plain.body {
-            select.into = None;
-        }
-        let rows = self.atomically(access(into), answer, |session, answer| {
-            let columns = session.renderer().query(&plain)?.columns;
-            let mut definitions = Vec::new();
-            for (at, column) in columns.iter().enumerate() {
-                if column.name.is_empty() {
-                    return Err(SqlError::new(1038, 15, format!("An object or column name is missing or empty. For SELECT INTO statements, verify each column has a name. (column {})", at + 1)));
-                }
-                definitions.push(ColumnDefinition {
-                    name: column.name.clone(),
-                    kind: column.kind,
-                    nullable: Some(column.nullable),
-                    key: None,
-                });
-            }
-            session.create_table(into, &definitions, &[], answer)?;
-            let insert = Statement::Insert {
-                table: into.clone(),
-                columns: Vec::new(),
-                source: InsertSource::Query(Box::new(plain.clone())),
-            };
-            session.write_within(&insert)
-        })?;
-        self.counted(command::INSERT, rows, answer);
-        Ok(())
-    }
-
     fn holds(&mut self, condition: &Condition, answer: &mut Answer<'_>) -> Result<bool> {
         self.atomically(Access::Read, answer, |session, _| {
             let sql = format!(
@@ -306,7 +223,7 @@ impl Session {
         self.set_variable(name, kind, value)
     }
 
-    fn evaluate(&self, expression: &Expr) -> Result<(SqlType, Value)> {
+    pub fn evaluate(&self, expression: &Expr) -> Result<(SqlType, Value)> {
         let mut renderer = self.renderer();
         let rendered = renderer.expression(expression)?;
         let value = renderer.constant_value(expression)?;
@@ -424,150 +341,5 @@ impl Session {
         }
         answer.done(command::OTHER, None, false);
         Ok(())
-    }
-
-    // ---- procedures -------------------------------------------------------------------------------------------------
-
-    fn call(
-        &mut self,
-        result: Option<&str>,
-        procedure: &Name,
-        arguments: &[(Option<String>, Argument)],
-        answer: &mut Answer<'_>,
-    ) -> Result<Flow> {
-        let mut values = Vec::new();
-        for (name, argument) in arguments {
-            let value = match argument {
-                Argument::Value(value) => self.evaluate(value)?,
-                Argument::Output(_) => {
-                    return Err(SqlError::beyond_this_server("OUTPUT parameters"));
-                }
-            };
-            values.push((name.clone(), value));
-        }
-        let status = self.procedure(&procedure.object, &values, answer)?;
-        if let Some(result) = result {
-            self.set_variable(result, SqlType::Int, Value::Int(status))?;
-        }
-        answer.put(|out| {
-            super::super::wire::tokens::return_status(out, i32::try_from(status).unwrap_or(0))
-        });
-        answer.done(command::OTHER, None, false);
-        Ok(Flow::Next)
-    }
-
-    /// Runs one of the few procedures there are; returns its status.
-    pub fn procedure(
-        &mut self,
-        name: &str,
-        arguments: &[(Option<String>, (SqlType, Value))],
-        answer: &mut Answer<'_>,
-    ) -> Result<i64> {
-        // Clients leave the @ out, as the specification allows.
-        let is_called = |name: &Option<String>, wanted: &str| {
-            name.as_deref()
-                .is_some_and(|name| name.trim_start_matches('@') == wanted.trim_start_matches('@'))
-        };
-        let argument = |wanted: &str, position: usize| -> Option<&Value> {
-            let by_name = arguments.iter().find(|(name, _)| is_called(name, wanted));
-            let unnamed = || arguments.get(position).filter(|(name, _)| name.is_none());
-            by_name.or_else(unnamed).map(|(_, (_, value))| value)
-        };
-        let text = |wanted: &str, position: usize| match argument(wanted, position) {
-            Some(Value::Text(text)) => text.clone(),
-            _ => String::new(),
-        };
-        match name.to_lowercase().as_str() {
-            "sp_getapplock" => {
-                let resource = text("@resource", 0);
-                let timeout = match argument("@locktimeout", 3) {
-                    Some(Value::Int(number)) => *number,
-                    _ => self.facts.lock_timeout,
-                };
-                if !text("@lockowner", 2).eq_ignore_ascii_case("session") {
-                    return Err(SqlError::beyond_this_server(
-                        "application locks of a transaction",
-                    ));
-                }
-                let start = Instant::now();
-                loop {
-                    if self.store.lock(&resource, self.facts.session) {
-                        return Ok(i64::from(start.elapsed() > Duration::from_millis(2)));
-                    }
-                    if answer.is_interrupted() {
-                        return Err(SqlError::interrupted());
-                    }
-                    if u64::try_from(timeout)
-                        .is_ok_and(|t| start.elapsed() >= Duration::from_millis(t))
-                    {
-                        return Ok(-1);
-                    }
-                    thread::sleep(Duration::from_millis(2));
-                }
-            }
-            "sp_releaseapplock" => {
-                let resource = text("@resource", 0);
-                if self.store.unlock(&resource, self.facts.session) {
-                    Ok(0)
-                } else {
-                    Err(SqlError::new(
-                        1223,
-                        16,
-                        format!(
-                            "Cannot release the application lock (Database Principal: 'public', Resource: '{resource}') because it is not currently held."
-                        ),
-                    ))
-                }
-            }
-            "sp_executesql" => {
-                let statement = text("@stmt", 0);
-                let mut variables = Variables::new();
-                let declared = super::super::language::statements::parameters(&text("@params", 1))?;
-                for (at, (name, kind)) in declared.into_iter().enumerate() {
-                    let given = arguments
-                        .iter()
-                        .find(|(given, _)| is_called(given, &name))
-                        .or(arguments.get(at + 2));
-                    let Some((_, (from, value))) = given else {
-                        return Err(SqlError::new(
-                            8178,
-                            16,
-                            format!(
-                                "The parameterized query expects the parameter '{name}', which was not supplied."
-                            ),
-                        ));
-                    };
-                    let value = convert(value.clone(), *from, kind, 0)?;
-                    variables.insert(name, Variable { kind, value });
-                }
-                self.run(&statement, variables, answer);
-                Ok(0)
-            }
-            _ => Err(SqlError {
-                state: 62,
-                ..SqlError::new(
-                    2812,
-                    16,
-                    format!("Could not find stored procedure '{name}'."),
-                )
-            }),
-        }
-    }
-}
-
-/// Whether the query is a plain look at tables of tempdb.
-fn reads_temporary_only(query: &Query) -> bool {
-    let Body::Select(select) = &query.body else {
-        return false;
-    };
-    let temporary =
-        |source: &Source| matches!(source, Source::Table { name, .. } if name.is_temporary());
-    let plain = |from: &From| {
-        temporary(&from.first) && from.joins.iter().all(|join| temporary(&join.source))
-    };
-    match &select.from {
-        Some(from) => plain(from) && select.condition.is_none(),
-        // OBJECT_ID and the like look at the catalogue.
-        None => false,
     }
 }

@@ -1,11 +1,13 @@
 //! The databases: SQLite files in a directory that vanishes with the server, one connection per session.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 
 use super::super::super::temp::TempDir;
 use super::catalogue::{self, Place, same_name};
+use super::checks::Checks;
 use super::functions::{self, SharedState};
 use super::system_views;
 
@@ -14,6 +16,7 @@ pub struct Store {
     databases: Vec<String>,
     /// Application locks: resource and the session that holds it.
     application_locks: Mutex<Vec<(String, u16)>>,
+    pub checks: Checks,
 }
 
 impl Store {
@@ -22,6 +25,7 @@ impl Store {
             directory: TempDir::new(),
             databases: databases.to_vec(),
             application_locks: Mutex::new(Vec::new()),
+            checks: Checks::default(),
         };
         for database in &store.databases {
             let shared = SharedState::default();
@@ -53,6 +57,8 @@ impl Store {
         let connection = self.connect(database, shared)?;
         catalogue::create(&connection, Place::Temp)?;
         system_views::create(&connection, Place::Temp, "tempdb")?;
+        // From here on waiting is the session's business, which has to look for attention signals meanwhile.
+        connection.busy_timeout(Duration::ZERO)?;
         Ok(connection)
     }
 
@@ -63,8 +69,8 @@ impl Store {
             .position(|known| known == database)
             .expect("a known database");
         let connection = Connection::open(self.directory.path().join(format!("{at}.db")))?;
-        // Waiting is the session's business, which has to look for attention signals meanwhile.
-        connection.busy_timeout(std::time::Duration::ZERO)?;
+        // The last session to go may be tidying up the files.
+        connection.busy_timeout(Duration::from_secs(30))?;
         connection.execute_batch(
             "PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY; PRAGMA case_sensitive_like = ON;
              PRAGMA wal_autocheckpoint = 10000",

@@ -245,6 +245,16 @@ pub enum Statement {
         table: Name,
         column: ColumnDefinition,
     },
+    /// A CHECK constraint for rows to come.
+    AddCheck {
+        table: Name,
+        name: String,
+        condition: Condition,
+    },
+    DropCheck {
+        table: Name,
+        name: String,
+    },
     CreateIndex {
         name: String,
         table: Name,

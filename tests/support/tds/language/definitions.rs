@@ -4,6 +4,7 @@ use sqlparser::tokenizer::Token;
 
 use super::super::error::{Result, SqlError};
 use super::ast::{ColumnDefinition, Key, Statement};
+use super::conditions::condition;
 use super::data_types::data_type;
 use super::tokens::Tokens;
 
@@ -56,6 +57,22 @@ pub fn alter(tokens: &mut Tokens) -> Result<Statement> {
         take_collation(tokens)?;
         column.nullable = nullability(tokens)?;
         return Ok(Statement::AlterColumn { table, column });
+    }
+    if tokens.take(&["WITH", "NOCHECK", "ADD", "CONSTRAINT"]) {
+        let name = tokens.name()?;
+        tokens.expect("CHECK")?;
+        tokens.expect_token(&Token::LParen)?;
+        let condition = condition(tokens)?;
+        tokens.expect_token(&Token::RParen)?;
+        return Ok(Statement::AddCheck {
+            table,
+            name,
+            condition,
+        });
+    }
+    if tokens.take(&["DROP", "CONSTRAINT"]) {
+        let name = tokens.name()?;
+        return Ok(Statement::DropCheck { table, name });
     }
     if tokens.take(&["ADD"]) {
         let (columns, keys) = elements(tokens)?;

@@ -4,6 +4,7 @@
 //! SQL Server refuses and refuses some that it takes. What the grammar does not know is a syntax error.
 
 pub mod ast;
+pub mod calls;
 pub mod conditions;
 pub mod data_types;
 pub mod definitions;
@@ -11,3 +12,4 @@ pub mod expressions;
 pub mod queries;
 pub mod statements;
 pub mod tokens;
+pub mod writes;

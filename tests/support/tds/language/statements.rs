@@ -3,13 +3,15 @@
 use sqlparser::tokenizer::Token;
 
 use super::super::error::{Result, SqlError};
-use super::ast::{Argument, Expr, InsertSource, Located, Name, Statement};
+use super::ast::{Located, Statement};
+use super::calls::execute;
 use super::conditions::condition;
 use super::data_types::data_type;
 use super::definitions;
 use super::expressions::expression;
-use super::queries::{check_rows, from, hints, optional_condition, query};
+use super::queries::query;
 use super::tokens::Tokens;
+use super::writes::{delete, insert, update};
 
 /// Reads a whole batch: as on a real server nothing of it runs if any of it is wrong.
 pub fn batch(sql: &str) -> Result<Vec<Located>> {
@@ -73,121 +75,6 @@ fn statement(tokens: &mut Tokens) -> Result<Located> {
         _ => return tokens.unexpected(),
     };
     Ok(Located { line, statement })
-}
-
-fn insert(tokens: &mut Tokens) -> Result<Statement> {
-    tokens.expect("INSERT")?;
-    if tokens.take(&["BULK"]) {
-        return insert_bulk(tokens);
-    }
-    tokens.take(&["INTO"]);
-    let table = tokens.object_name()?;
-    hints(tokens)?;
-    let columns = if tokens.peek() == Some(&Token::LParen) {
-        tokens.list(Tokens::name)?
-    } else {
-        Vec::new()
-    };
-    let source = if tokens.take(&["VALUES"]) {
-        let rows = tokens.comma_separated(|tokens| {
-            tokens.list(|tokens| {
-                if tokens.take(&["DEFAULT"]) {
-                    Ok(None)
-                } else {
-                    expression(tokens).map(Some)
-                }
-            })
-        })?;
-        check_rows(rows.len())?;
-        InsertSource::Values(rows)
-    } else if tokens.take(&["DEFAULT", "VALUES"]) {
-        InsertSource::Defaults
-    } else {
-        InsertSource::Query(Box::new(query(tokens)?))
-    };
-    Ok(Statement::Insert {
-        table,
-        columns,
-        source,
-    })
-}
-
-/// What bulk loading clients send before their rows.
-fn insert_bulk(tokens: &mut Tokens) -> Result<Statement> {
-    let table = tokens.object_name()?;
-    let columns = tokens.list(|tokens| {
-        let name = tokens.name()?;
-        let kind = data_type(tokens, &name, 1)?;
-        if tokens.take(&["COLLATE"]) {
-            tokens.name()?;
-        }
-        if tokens.take(&["NOT"]) {
-            tokens.expect("NULL")?;
-        } else {
-            tokens.take(&["NULL"]);
-        }
-        Ok((name, kind))
-    })?;
-    if tokens.take(&["WITH"]) {
-        tokens.list(|tokens| match tokens.word().as_deref() {
-            Some("TABLOCK" | "CHECK_CONSTRAINTS" | "FIRE_TRIGGERS" | "KEEP_NULLS") => {
-                tokens.advance();
-                Ok(())
-            }
-            Some("ROWS_PER_BATCH" | "KILOBYTES_PER_BATCH") => {
-                tokens.advance();
-                tokens.expect_token(&Token::Eq)?;
-                tokens.advance();
-                Ok(())
-            }
-            _ => tokens.unexpected(),
-        })?;
-    }
-    Ok(Statement::InsertBulk { table, columns })
-}
-
-fn update(tokens: &mut Tokens) -> Result<Statement> {
-    tokens.expect("UPDATE")?;
-    let target = tokens.object_name()?;
-    hints(tokens)?;
-    tokens.expect("SET")?;
-    let set = tokens.comma_separated(|tokens| {
-        let mut name = tokens.object_name()?;
-        // `alias.column`
-        name.schema = None;
-        tokens.expect_token(&Token::Eq)?;
-        Ok((name.object, expression(tokens)?))
-    })?;
-    let from = if tokens.take(&["FROM"]) {
-        Some(from(tokens)?)
-    } else {
-        None
-    };
-    let condition = optional_condition(tokens, "WHERE")?;
-    Ok(Statement::Update {
-        target,
-        set,
-        from,
-        condition,
-    })
-}
-
-fn delete(tokens: &mut Tokens) -> Result<Statement> {
-    tokens.expect("DELETE")?;
-    tokens.take(&["FROM"]);
-    let target = tokens.object_name()?;
-    hints(tokens)?;
-    let from = if tokens.take(&["FROM"]) {
-        Some(from(tokens)?)
-    } else {
-        None
-    };
-    let condition = optional_condition(tokens, "WHERE")?;
-    Ok(Statement::Delete {
-        target,
-        from,
-        condition,
-    })
 }
 
 fn begin(tokens: &mut Tokens) -> Result<Statement> {
@@ -283,27 +170,6 @@ fn declare(tokens: &mut Tokens) -> Result<Statement> {
         .map(Statement::Declare)
 }
 
-/// The list of `@name type` that sp_executesql is given.
-pub fn parameters(sql: &str) -> Result<Vec<(String, super::super::wire::types::SqlType)>> {
-    let mut tokens = Tokens::cut(sql)?;
-    if tokens.is_at_end() {
-        return Ok(Vec::new());
-    }
-    let parameters = tokens.comma_separated(|tokens| {
-        let name = tokens.variable()?;
-        let kind = data_type(tokens, &name, 1)?;
-        if !tokens.take(&["OUTPUT"]) {
-            tokens.take(&["OUT"]);
-        }
-        Ok((name, kind))
-    })?;
-    if tokens.is_at_end() {
-        Ok(parameters)
-    } else {
-        tokens.unexpected()
-    }
-}
-
 fn set(tokens: &mut Tokens) -> Result<Statement> {
     tokens.expect("SET")?;
     if tokens.word().is_some_and(|word| word.starts_with('@')) {
@@ -373,102 +239,4 @@ fn set(tokens: &mut Tokens) -> Result<Statement> {
         }
     }
     Ok(Statement::SetOption(option, rest))
-}
-
-fn execute(tokens: &mut Tokens) -> Result<Statement> {
-    tokens.advance();
-    if tokens.take_token(&Token::LParen) {
-        let text: Expr = expression(tokens)?;
-        tokens.expect_token(&Token::RParen)?;
-        return Ok(Statement::ExecuteText(text));
-    }
-    let result = if tokens.word().is_some_and(|word| word.starts_with('@')) {
-        let name = tokens.variable()?;
-        tokens.expect_token(&Token::Eq)?;
-        Some(name)
-    } else {
-        None
-    };
-    let procedure: Name = tokens.object_name()?;
-    let begins_argument = |tokens: &Tokens| match tokens.peek() {
-        Some(
-            Token::SingleQuotedString(_)
-            | Token::NationalStringLiteral(_)
-            | Token::Number(..)
-            | Token::Minus,
-        ) => true,
-        Some(Token::Word(word)) => {
-            word.value.starts_with('@') || word.value.eq_ignore_ascii_case("null")
-        }
-        _ => false,
-    };
-    let arguments = if begins_argument(tokens) {
-        tokens.comma_separated(argument)?
-    } else {
-        Vec::new()
-    };
-    Ok(Statement::Execute {
-        result,
-        procedure,
-        arguments,
-    })
-}
-
-/// `[@name =] constant, variable [OUTPUT] or bare word`: arguments of procedures are no expressions.
-fn argument(tokens: &mut Tokens) -> Result<(Option<String>, Argument)> {
-    let mut name = None;
-    if tokens.word().is_some_and(|word| word.starts_with('@'))
-        && tokens.peek_at(1) == Some(&Token::Eq)
-    {
-        name = Some(tokens.variable()?);
-        tokens.advance();
-    }
-    if tokens
-        .word()
-        .is_some_and(|w| w.starts_with('@') && !w.starts_with("@@"))
-    {
-        let variable = tokens.variable()?;
-        if tokens.take(&["OUTPUT"]) || tokens.take(&["OUT"]) {
-            return Ok((name, Argument::Output(variable)));
-        }
-        return Ok((name, Argument::Value(Expr::Variable(variable))));
-    }
-    let value = if tokens.is_name() {
-        Expr::Text {
-            value: tokens.name()?,
-            unicode: true,
-        }
-    } else if tokens.take(&["NULL"]) {
-        Expr::Null
-    } else {
-        match tokens.peek() {
-            Some(
-                Token::Minus
-                | Token::Number(..)
-                | Token::SingleQuotedString(_)
-                | Token::NationalStringLiteral(_),
-            ) => {
-                let minus = tokens.take_token(&Token::Minus);
-                let constant = match tokens.advance() {
-                    Some(Token::Number(digits, _)) => Expr::Integer(digits),
-                    Some(Token::SingleQuotedString(value)) => Expr::Text {
-                        value,
-                        unicode: false,
-                    },
-                    Some(Token::NationalStringLiteral(value)) => Expr::Text {
-                        value,
-                        unicode: true,
-                    },
-                    _ => return tokens.unexpected(),
-                };
-                if minus {
-                    Expr::Negate(Box::new(constant))
-                } else {
-                    constant
-                }
-            }
-            _ => return tokens.unexpected(),
-        }
-    };
-    Ok((name, Argument::Value(value)))
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind};
 
+use super::code_page::{from_cp1252, to_cp1252};
+use super::days::{DAYS_TO_1900, date_text, day_number, day_of, ticks_of, time_text};
 use super::message::{Message, utf16};
 use super::types::{Length, SqlType, WireType, datetime2_size, decimal_size};
 
@@ -18,8 +20,6 @@ pub enum Value {
 fn wrong(what: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, what.to_owned())
 }
-
-// ---- reading -------------------------------------------------------------------------------------------------
 
 /// Reads a value of this type. `None` where the value is longer than its type allows.
 pub fn read(message: &mut Message<'_>, kind: WireType) -> io::Result<Option<Value>> {
@@ -178,8 +178,6 @@ pub fn decimal_text(negative: bool, magnitude: u128, scale: u8) -> String {
     }
 }
 
-// ---- writing -------------------------------------------------------------------------------------------------
-
 /// Writes a value of this type into a row.
 pub fn write(value: &Value, kind: SqlType, nullable: bool, out: &mut Vec<u8>) {
     if *value == Value::Null {
@@ -312,106 +310,5 @@ fn float(value: &Value) -> f64 {
         Value::Int(number) => *number as f64,
         Value::Text(text) => text.parse().unwrap_or(0.0),
         _ => 0.0,
-    }
-}
-
-// ---- times: texts of the form 2026-01-31 12:30:59.1234567 ------------------------------------------------------
-
-/// Days from 0001-01-01 to 1900-01-01.
-const DAYS_TO_1900: i64 = 693_595;
-
-fn day_number(bytes: &[u8]) -> i64 {
-    bytes.iter().rev().fold(0, |n, b| n << 8 | i64::from(*b))
-}
-
-/// The day of 0001-01-01 is 0.
-fn date_text(day: i64) -> String {
-    // Years counted from March, so that the leap day is the last one.
-    let shifted = day + 306;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
-    format!("{:04}-{month:02}-{day:02}", year_of_era + era * 400 + next)
-}
-
-fn day_of(text: &str) -> i64 {
-    let number = |from: usize, to: usize| -> i64 {
-        text.get(from..to)
-            .and_then(|digits| digits.parse().ok())
-            .unwrap_or(1)
-    };
-    let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    year * 365 + year.div_euclid(4) - year.div_euclid(100)
-        + year.div_euclid(400)
-        + (153 * month + 2) / 5
-        + day
-        - 1
-        - 306
-}
-
-fn time_text(day: i64, ticks: u64, scale: u8) -> String {
-    let unit = 10_u64.pow(u32::from(scale));
-    let seconds = ticks / unit;
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let mut text = format!("{} {hour:02}:{minute:02}:{second:02}", date_text(day));
-    if scale > 0 {
-        text += &format!(".{:0>width$}", ticks % unit, width = usize::from(scale));
-    }
-    text
-}
-
-fn ticks_of(text: &str, scale: u8) -> u64 {
-    let number = |from: usize, to: usize| -> u64 {
-        text.get(from..to)
-            .and_then(|digits| digits.parse().ok())
-            .unwrap_or(0)
-    };
-    let seconds = number(11, 13) * 3600 + number(14, 16) * 60 + number(17, 19);
-    let fraction: String = text
-        .get(20..)
-        .unwrap_or("")
-        .chars()
-        .chain(std::iter::repeat('0'))
-        .take(usize::from(scale))
-        .collect();
-    seconds * 10_u64.pow(u32::from(scale)) + fraction.parse::<u64>().unwrap_or(0)
-}
-
-// ---- the code page of varchar ----------------------------------------------------------------------------------
-
-/// Windows-1252 from 0x80 to 0x9f; undefined ones stand for themselves.
-const CP1252: [char; 32] = [
-    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
-    '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
-];
-
-fn from_cp1252(byte: u8) -> char {
-    match byte {
-        0x80..=0x9f => CP1252[usize::from(byte - 0x80)],
-        _ => char::from(byte),
-    }
-}
-
-/// `None` for what a varchar column can't hold.
-pub fn to_cp1252(c: char) -> Option<u8> {
-    match u8::try_from(c) {
-        Ok(byte) if !(0x80..=0x9f).contains(&byte) => Some(byte),
-        _ => CP1252
-            .iter()
-            .position(|known| *known == c)
-            .and_then(|at| u8::try_from(at + 0x80).ok()),
     }
 }
