@@ -6,6 +6,7 @@
 # What the tests find in their environment:
 #   DBSYNC_TEST_POSTGRES, DBSYNC_TEST_MYSQL   address of a running server, with user, password and a database
 #   DBSYNC_TEST_PYTHON                        a Python with python-tds, which checks the tests' own SQL Server
+#   DBSYNC_TEST_SQLSERVER                     only if it is set before: a real SQL Server, in place of the tests' own
 #   DBSYNC_TEST_CERTIFICATES                  directory with ca.pem and the others that servers.sh makes
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -43,9 +44,9 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-say 'Installing python-tds'
+say 'Installing python-tds and sqlfluff'
 python3 -m venv "$directory/python"
-"$directory/python/bin/python" -m pip install --quiet --disable-pip-version-check python-tds==1.17.1
+"$directory/python/bin/python" -m pip install --quiet --disable-pip-version-check python-tds==1.17.1 sqlfluff==4.5.0
 DBSYNC_TEST_PYTHON=$directory/python/bin/python
 
 say "Starting PostgreSQL and MariaDB in $directory"
@@ -67,5 +68,9 @@ set +m
 code=0
 wait "$tests" || code=$?
 tests=
+if [ "$code" = 0 ]; then
+    say 'scripts/check-sql.sh'
+    SQLFLUFF=$directory/python/bin/sqlfluff scripts/check-sql.sh || code=$?
+fi
 say "$([ "$code" = 0 ] && echo 'All tests passed' || echo "Tests failed, exit code $code")"
 exit "$code"
