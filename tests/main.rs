@@ -25,5 +25,6 @@ mod sink_rows;
 mod sink_sqlite;
 mod sink_sqlserver;
 mod support;
+mod tds_itself;
 mod told_to_end;
 mod truth;

@@ -11,7 +11,7 @@ use super::engine::session::{Flow, Session};
 use super::error::SqlError;
 use super::options::SERVER_NAME;
 use super::requests;
-use super::wire::answer::Answer;
+use super::wire::answer::{Answer, finish_after_attention};
 use super::wire::login::{self, Login};
 use super::wire::message::{
     ATTENTION, BULK_LOAD, LOGIN7, Message, PRELOGIN, RPC, Response, SQL_BATCH, TRANSACTION_MANAGER,
@@ -219,16 +219,26 @@ fn serve_requests(
     mut session: Session,
     packet_size: usize,
 ) -> io::Result<()> {
+    // The rest of an answer that the client has interrupted.
+    let mut unfinished: Option<Response> = None;
     loop {
         // The request is read to its end before it is answered, but for a bulk load, which may be long.
         let Some(mut message) = Message::receive(transport, packet_size)? else {
             return Ok(());
         };
         let kind = message.kind;
+        if kind != ATTENTION && unfinished.is_some() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a request before the answer to the last one has ended",
+            ));
+        }
         let flow = match kind {
             ATTENTION => {
                 message.finish()?;
-                Answer::new(transport, packet_size, false).finish_after_attention()?;
+                let response = unfinished.take();
+                let response = response.unwrap_or_else(|| Response::new(packet_size));
+                finish_after_attention(response, transport)?;
                 continue;
             }
             SQL_BATCH => {
@@ -241,7 +251,7 @@ fn serve_requests(
                 } else {
                     Flow::End
                 };
-                end(answer, flow)?
+                end(answer, flow, &mut unfinished)?
             }
             RPC => {
                 message.skip_headers()?;
@@ -249,7 +259,7 @@ fn serve_requests(
                 message.finish()?;
                 let mut answer = Answer::new(transport, packet_size, true);
                 let flow = requests::call(&mut session, call, &mut answer);
-                end(answer, flow)?
+                end(answer, flow, &mut unfinished)?
             }
             TRANSACTION_MANAGER => {
                 message.skip_headers()?;
@@ -257,7 +267,7 @@ fn serve_requests(
                 message.finish()?;
                 let mut answer = Answer::new(transport, packet_size, false);
                 let flow = requests::transaction(&mut session, request, &mut answer);
-                end(answer, flow)?
+                end(answer, flow, &mut unfinished)?
             }
             BULK_LOAD => {
                 let Some(loaded) = requests::bulk_load(&mut session, message)? else {
@@ -273,7 +283,7 @@ fn serve_requests(
                     Err(error) if error.is_interruption() => Flow::Next,
                     Err(error) => session.fail(error, 1, &mut answer),
                 };
-                end(answer, flow)?
+                end(answer, flow, &mut unfinished)?
             }
             other => {
                 return Err(io::Error::new(
@@ -290,8 +300,12 @@ fn serve_requests(
     }
 }
 
-/// Sends the rest of an answer. An attention signal that has come meanwhile is answered by the loop.
-fn end(answer: Answer<'_>, flow: Flow) -> io::Result<Flow> {
-    answer.finish()?;
+/// Sends the rest of an answer, unless an attention signal has come, whose answer it becomes a part of.
+fn end(answer: Answer<'_>, flow: Flow, unfinished: &mut Option<Response>) -> io::Result<Flow> {
+    if answer.was_interrupted() {
+        *unfinished = Some(answer.into_response());
+    } else {
+        answer.finish()?;
+    }
     Ok(flow)
 }

@@ -13,11 +13,13 @@ use super::wire::values::{self, Value};
 /// The most parameters of a call.
 const MOST_PARAMETERS: usize = 2100;
 
+/// Name (in lower case; none for a positional one), type and value.
+pub type Parameter = (Option<String>, (SqlType, Value));
+
 /// A procedure call as it came.
 pub struct Call {
     procedure: String,
-    /// Name (in lower case, empty for a positional one), type and value.
-    parameters: Result<Vec<(Option<String>, (SqlType, Value))>>,
+    parameters: Result<Vec<Parameter>>,
 }
 
 /// Reads a call. After a type that the server does not take nothing more of the call can be understood.

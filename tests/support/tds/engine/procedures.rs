@@ -46,7 +46,7 @@ impl Session {
     pub fn procedure(
         &mut self,
         name: &str,
-        arguments: &[(Option<String>, (SqlType, Value))],
+        arguments: &[super::super::requests::Parameter],
         answer: &mut Answer<'_>,
     ) -> Result<i64> {
         // Clients leave the @ out, as the specification allows.

@@ -160,11 +160,7 @@ impl<'a> Renderer<'a> {
     pub fn sortable(&mut self, expression: &Expr) -> Result<String> {
         let value = self.expression(expression)?;
         if matches!(value.kind, SqlType::Text | SqlType::NText) {
-            return Err(SqlError::new(
-                306,
-                16,
-                "The text, ntext, and image data types cannot be compared or sorted, except when using IS NULL or LIKE operator.",
-            ));
+            return Err(not_sortable());
         }
         Ok(format!("{}{}", value.sql, collate(&value)))
     }
@@ -180,6 +176,15 @@ impl<'a> Renderer<'a> {
         }
         Ok(parts.join(", "))
     }
+}
+
+/// What may not be sorted, grouped or told apart by.
+pub fn not_sortable() -> SqlError {
+    SqlError::new(
+        306,
+        16,
+        "The text, ntext, and image data types cannot be compared or sorted, except when using IS NULL or LIKE operator.",
+    )
 }
 
 /// The collation clause that a value of this type is compared with.

@@ -111,7 +111,14 @@ impl<'a> Renderer<'a> {
         // The rest asks the server, and is answered at once.
         let mut values = Vec::new();
         for argument in arguments {
-            values.push(self.constant_value(argument)?);
+            values.push(match self.constant_value(argument) {
+                // An unknown function is named before its arguments are looked at.
+                Err(error) if matches!(error.number, 207 | 4104) => {
+                    server_functions::call(self, name, &[])?;
+                    return Err(SqlError::beyond_this_server(&format!("{name} of a column")));
+                }
+                value => value?,
+            });
         }
         let (kind, value) = server_functions::call(self, name, &values)?;
         Ok(Rendered::new(literal(&value), kind))

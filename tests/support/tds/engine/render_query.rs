@@ -5,7 +5,7 @@ use super::super::language::ast::{Body, Expr, Item, Order, Query, Select};
 use super::super::wire::tokens::ResultColumn;
 use super::super::wire::types::SqlType;
 use super::catalogue::same_name;
-use super::render::{Rendered, Renderer, collate};
+use super::render::{Rendered, Renderer, collate, not_sortable};
 use super::render_sources::result_column;
 use super::type_rules::common_type_of;
 
@@ -235,6 +235,9 @@ impl Renderer<'_> {
             let mut parts = Vec::new();
             for item in order {
                 let by = match position(&item.by, &columns) {
+                    Some(at) if matches!(columns[at].kind, SqlType::Text | SqlType::NText) => {
+                        return Err(not_sortable());
+                    }
                     Some(at) => (at + 1).to_string(),
                     None => self.sortable(&item.by)?,
                 };

@@ -73,7 +73,8 @@ impl Session {
     ) -> Result<Write> {
         let table = renderer.table(table)?;
         let named = named_columns(&table, columns)?;
-        let mut sources = Vec::new();
+        let mut sources: Vec<Vec<Rendered>> = Vec::new();
+        let mut from_query = None;
         match source {
             InsertSource::Values(rows) => {
                 for row in rows {
@@ -85,10 +86,10 @@ impl Session {
                             None => renderer.expression(&Expr::Null)?,
                         });
                     }
-                    sources.push((values, String::new()));
+                    sources.push(values);
                 }
             }
-            InsertSource::Defaults => sources.push((Vec::new(), String::new())),
+            InsertSource::Defaults => sources.push(Vec::new()),
             InsertSource::Query(query) => {
                 let query = renderer.query(query)?;
                 check_count(named.len(), query.columns.len(), false)?;
@@ -96,7 +97,8 @@ impl Session {
                     .zip(&query.columns)
                     .map(|(at, column)| Rendered::new(format!("s.o{at}"), column.kind))
                     .collect();
-                sources.push((values, format!(" FROM ({}) AS s", query.sql)));
+                sources.push(values);
+                from_query = Some(query.sql);
             }
         }
         // Columns that are not named become NULL, which has to be allowed.
@@ -125,7 +127,7 @@ impl Session {
                 .collect()
         };
         let mut rows = Vec::new();
-        for (values, from) in &sources {
+        for values in &sources {
             let mut items = Vec::new();
             let null = Rendered {
                 is_null: true,
@@ -135,7 +137,7 @@ impl Session {
                 .iter()
                 .chain(std::iter::repeat_n(&null, unnamed.len()));
             let all = named.iter().chain(unnamed.iter().copied());
-            for ((at, value), (column, target)) in (1..).zip(padded).zip(all.zip(&targets)) {
+            for (value, (column, target)) in padded.zip(all.zip(&targets)) {
                 check_assignable(value, column.kind)?;
                 let kind = if value.is_null {
                     column.kind
@@ -143,19 +145,13 @@ impl Session {
                     value.kind
                 };
                 let from = lock(&self.shared).type_number(kind);
-                items.push(format!(
-                    "tsql_store({}, {from}, {target}) AS v{at}",
-                    value.sql
-                ));
+                items.push(format!("tsql_store({}, {from}, {target})", value.sql));
             }
-            rows.push(format!(
-                "SELECT {}{from}",
-                if items.is_empty() {
-                    "NULL AS v1".to_owned()
-                } else {
-                    items.join(", ")
-                }
-            ));
+            // SQLite has no row without columns.
+            if items.is_empty() {
+                items.push("NULL".to_owned());
+            }
+            rows.push(items);
         }
         let columns: Vec<i64> = named
             .iter()
@@ -166,18 +162,29 @@ impl Session {
         if stored.is_empty() {
             stored.push(table.columns[0].stored_name());
         }
-        // SQLite allows 500 terms of a compound SELECT, so more rows than that are nested.
-        let halves: Vec<String> = rows
-            .chunks(400)
-            .map(|part| {
-                if rows.len() > 400 {
-                    format!("SELECT * FROM ({})", part.join(" UNION ALL "))
-                } else {
-                    part.join(" UNION ALL ")
-                }
-            })
-            .collect();
-        let source = halves.join(" UNION ALL ");
+        let source = match from_query {
+            Some(query) => {
+                let items: Vec<String> = (1..)
+                    .zip(rows.concat())
+                    .map(|(at, item)| format!("{item} AS v{at}"))
+                    .collect();
+                format!("SELECT {} FROM ({query}) AS s", items.join(", "))
+            }
+            None => {
+                let names: Vec<String> = (1..=stored.len())
+                    .map(|at| format!("column{at} AS v{at}"))
+                    .collect();
+                let rows: Vec<String> = rows
+                    .iter()
+                    .map(|items| format!("({})", items.join(", ")))
+                    .collect();
+                format!(
+                    "SELECT {} FROM (VALUES {})",
+                    names.join(", "),
+                    rows.join(", ")
+                )
+            }
+        };
         Ok(Write {
             sql: format!(
                 "INSERT INTO {}({}) {source}",

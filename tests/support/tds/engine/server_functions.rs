@@ -189,9 +189,32 @@ pub fn call(renderer: &Renderer<'_>, name: &str, arguments: &[Value]) -> Result<
             15,
             format!("Must declare the scalar variable \"{name}\"."),
         )),
+        _ if WITH_ARGUMENTS.contains(&name) => Err(SqlError::beyond_this_server(&format!(
+            "{name} with {} arguments",
+            arguments.len()
+        ))),
         _ => Err(SqlError::no_such_function(name)),
     }
 }
+
+/// Those above that are known by other numbers of arguments, too.
+const WITH_ARGUMENTS: [&str; 15] = [
+    "DB_NAME",
+    "SUSER_SNAME",
+    "SUSER_NAME",
+    "USER_NAME",
+    "SERVERPROPERTY",
+    "DATABASEPROPERTYEX",
+    "OBJECT_ID",
+    "COL_LENGTH",
+    "HAS_PERMS_BY_NAME",
+    "IS_MEMBER",
+    "IS_SRVROLEMEMBER",
+    "IS_ROLEMEMBER",
+    "HAS_DBACCESS",
+    "DB_ID",
+    "SCHEMA_NAME",
+];
 
 fn caught(
     facts: &Facts,

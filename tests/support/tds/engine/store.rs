@@ -14,6 +14,8 @@ use super::system_views;
 pub struct Store {
     directory: TempDir,
     databases: Vec<String>,
+    /// One connection per database: the last one to close would lock the others out while it tidies up.
+    kept_open: Mutex<Vec<Connection>>,
     /// Application locks: resource and the session that holds it.
     application_locks: Mutex<Vec<(String, u16)>>,
     pub checks: Checks,
@@ -24,6 +26,7 @@ impl Store {
         let store = Store {
             directory: TempDir::new(),
             databases: databases.to_vec(),
+            kept_open: Mutex::new(Vec::new()),
             application_locks: Mutex::new(Vec::new()),
             checks: Checks::default(),
         };
@@ -40,6 +43,11 @@ impl Store {
             connection
                 .execute_batch("CREATE TABLE main.tds_lock(taken INTEGER); INSERT INTO main.tds_lock VALUES (0)")
                 .expect("a new table");
+            store
+                .kept_open
+                .lock()
+                .expect("nobody else has it yet")
+                .push(connection);
         }
         store
     }

@@ -137,8 +137,6 @@ impl Session {
             columns: Vec::new(),
             indexes: Vec::new(),
         };
-        // SQLite wants a column; this one is nobody's.
-        self.sqlite(&format!("CREATE TABLE {}(filler)", table.stored))?;
         self.add(&mut table, columns, keys, true, answer)
     }
 
@@ -218,7 +216,9 @@ impl Session {
                     ),
                 ));
             }
-            self.add_stored_column(table, &column)?;
+            if !new {
+                self.add_stored_column(table, &column)?;
+            }
             self.catalogue(catalogue::put_column(
                 &self.connection,
                 table.place,
@@ -226,6 +226,18 @@ impl Session {
                 &column,
             ))?;
             table.columns.push(column);
+        }
+        if new {
+            let stored: Vec<String> = table
+                .columns
+                .iter()
+                .map(|column| format!("{} {}", column.stored_name(), stored_collation(column.kind)))
+                .collect();
+            self.sqlite(&format!(
+                "CREATE TABLE {}({})",
+                table.stored,
+                stored.join(", ")
+            ))?;
         }
         check_row_size(table)?;
         for key in columns.iter().filter_map(|c| c.key.as_ref()).chain(keys) {

@@ -171,14 +171,23 @@ impl Session {
             .filter_map(|id| write.columns.iter().position(|column| column == id))
             .map(|at| format!("v{}", at + 1))
             .collect();
-        let stored_key: Vec<String> = key.iter().map(|id| format!("c{id}")).collect();
         let list = values.join(", ");
+        let equal: Vec<String> = values
+            .iter()
+            .zip(key)
+            .map(|(value, id)| format!("{value} COLLATE tsql = c{id}"))
+            .collect();
+        let collated: Vec<String> = values
+            .iter()
+            .map(|value| format!("{value} COLLATE tsql"))
+            .collect();
         let sql = format!(
-            "WITH source AS ({}) SELECT {list} FROM source GROUP BY {list} HAVING count(*) > 1 UNION ALL \
-             SELECT {list} FROM source WHERE ({list}) IN (SELECT {} FROM {}) LIMIT 1",
+            "WITH source AS ({}) SELECT {list} FROM source GROUP BY {} HAVING count(*) > 1 UNION ALL \
+             SELECT {list} FROM source WHERE EXISTS (SELECT 1 FROM {} WHERE {}) LIMIT 1",
             write.source,
-            stored_key.join(", "),
-            write.table.stored
+            collated.join(", "),
+            write.table.stored,
+            equal.join(" AND ")
         );
         let found = self
             .connection

@@ -15,7 +15,7 @@ struct Waiting {
     rows: u64,
 }
 
-/// What an answer to nobody holds.
+/// What an answer to nobody holds: the last result and all errors.
 #[derive(Debug, Default)]
 pub struct Recorded {
     pub columns: Vec<ResultColumn>,
@@ -98,6 +98,7 @@ impl<'a> Answer<'a> {
     pub fn columns(&mut self, columns: &[ResultColumn]) {
         if self.transport.is_none() {
             self.recorded.columns = columns.to_vec();
+            self.recorded.rows.clear();
         }
         self.put(|out| tokens::columns(out, columns));
     }
@@ -173,17 +174,29 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Ends the answer to a request that the client does not want any more.
-    pub fn finish_after_attention(mut self) -> std::io::Result<()> {
-        self.put(|out| {
-            tokens::done(
-                out,
-                Done::Batch,
-                tokens::ATTENTION,
-                tokens::command::OTHER,
-                0,
-            )
-        });
-        self.send()
+    /// Whether the answer was given up because of what has come from the client.
+    pub fn was_interrupted(&self) -> bool {
+        self.interrupted
     }
+
+    /// What is not sent yet, to be ended by [`finish_after_attention`].
+    pub fn into_response(mut self) -> Response {
+        self.release(tokens::MORE);
+        self.response
+    }
+}
+
+/// Ends the answer to a request that the client does not want any more.
+pub fn finish_after_attention(
+    mut response: Response,
+    transport: &mut Transport,
+) -> std::io::Result<()> {
+    tokens::done(
+        response.buffer(),
+        Done::Batch,
+        tokens::ATTENTION,
+        tokens::command::OTHER,
+        0,
+    );
+    response.finish(transport)
 }

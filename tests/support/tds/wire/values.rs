@@ -140,7 +140,7 @@ fn decode(kind: SqlType, bytes: &[u8]) -> io::Result<Value> {
             Value::Text(decimal_text(*sign == 0, magnitude, scale))
         }
         SqlType::NVarchar(_) | SqlType::NChar(_) | SqlType::NText => {
-            if bytes.len() % 2 != 0 {
+            if !bytes.len().is_multiple_of(2) {
                 return Err(wrong("UTF-16 of an odd length"));
             }
             Value::Text(utf16(bytes))
