@@ -5,9 +5,9 @@
 #
 # What the tests find in their environment:
 #   DBSYNC_TEST_POSTGRES, DBSYNC_TEST_MYSQL   address of a running server, with user, password and a database
-#   DBSYNC_TEST_PYTHON                        a Python with python-tds, which checks the tests' own SQL Server
-#   DBSYNC_TEST_SQLSERVER                     only if it is set before: a real SQL Server, in place of the tests' own
 #   DBSYNC_TEST_CERTIFICATES                  directory with ca.pem and the others that servers.sh makes
+#   DBSYNC_TEST_PYTHON                        a Python that has the package python-tds
+#   DBSYNC_TEST_SQLSERVER                     only if it is set before: a real SQL Server, in place of the tests' own
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,7 +27,7 @@ mkdir "$directory/tmp"
 chmod 755 "$directory" "$directory/tmp"
 
 tests=
-# shellcheck disable=SC2317 # it is called, by the trap
+# shellcheck disable=SC2317,SC2329 # it is called, by the trap
 clean_up() {
     trap '' INT TERM HUP
     # The whole process group: cargo alone would leave its test programs behind.
@@ -44,11 +44,6 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-say 'Installing python-tds and sqlfluff'
-python3 -m venv "$directory/python"
-"$directory/python/bin/python" -m pip install --quiet --disable-pip-version-check python-tds==1.17.1 sqlfluff==4.5.0
-DBSYNC_TEST_PYTHON=$directory/python/bin/python
-
 say "Starting PostgreSQL and MariaDB in $directory"
 "$servers" certificates "$directory"
 port=$("$servers" free-port)
@@ -57,7 +52,12 @@ DBSYNC_TEST_POSTGRES=$("$servers" url postgres "$directory" "$port")
 port=$("$servers" free-port)
 "$servers" start mariadb "$directory" "$port"
 DBSYNC_TEST_MYSQL=$("$servers" url mariadb "$directory" "$port")
-export DBSYNC_TEST_POSTGRES DBSYNC_TEST_MYSQL DBSYNC_TEST_PYTHON DBSYNC_TEST_CERTIFICATES=$directory
+export DBSYNC_TEST_POSTGRES DBSYNC_TEST_MYSQL DBSYNC_TEST_CERTIFICATES=$directory
+
+# A client of SQL Server that is not ours, and a reader of our statements for it.
+python3 -m venv "$directory/python" >/dev/null
+"$directory/python/bin/pip" --quiet --disable-pip-version-check install python-tds==1.17.1 sqlfluff==4.5.0
+export DBSYNC_TEST_PYTHON=$directory/python/bin/python
 
 say "cargo test --locked $*"
 # Job control gives the tests a process group of their own; waiting for it lets signals through at once.

@@ -1004,6 +1004,42 @@ fn an_instance_is_found_by_its_browser() {
     assert_transient(error);
 }
 
+/// What is known of such systems: see the option.
+#[test]
+fn what_is_only_compatible_with_sql_server_is_written_to_alike() {
+    let (server, url) = tds(Options {
+        compatible: true,
+        ..Options::default()
+    });
+    let long = |end: &str| format!("{} {end}", "Zuständige Abteilung ".repeat(4));
+    let (first, second) = (long("Anfang"), long("Ende"));
+    let schema = schema(&[
+        (first.as_str(), ColumnKind::Text),
+        (second.as_str(), ColumnKind::Text),
+        ("amount", ColumnKind::Number),
+    ]);
+    for (amount, note) in [("1", "a"), ("0.30000000000000004", "b")] {
+        let mut sink = open(&url).unwrap();
+        // Also where the tables are there already, which are known by their primary keys.
+        assert_eq!(sink.prepare(&schema).unwrap(), []);
+        let columns = sink.columns(schema.table(Table::Contacts)).unwrap();
+        assert!(columns.contains(&first) && columns.contains(&second));
+        let values = [
+            ("$id", Some("C1")),
+            (first.as_str(), Some(note)),
+            (second.as_str(), Some("other")),
+            ("amount", Some(amount)),
+        ];
+        sink.write(&one(&schema, Table::Contacts, &values)).unwrap();
+        let row = &server.dump("dfire_contacts")["C1"];
+        let of = |column: &str| row[column].as_deref();
+        assert_eq!(
+            (of(&first), of(&second), of("amount")),
+            (Some(note), Some("other"), Some(amount))
+        );
+    }
+}
+
 #[test]
 fn old_and_new_servers_are_written_to_alike() {
     for version in [Version::V2008R2, Version::V2016, Version::V2019] {

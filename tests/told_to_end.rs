@@ -111,7 +111,7 @@ enum Locked {
     Postgres(Box<postgres::Client>),
     Mysql(mysql::Conn),
     Sqlite(rusqlite::Connection),
-    SqlServer(SqlServerClient),
+    SqlServer(Box<SqlServerClient>),
 }
 
 impl Locked {
@@ -145,7 +145,7 @@ impl Locked {
                 client
                     .run("BEGIN TRANSACTION; DELETE FROM dfire_contacts WITH (TABLOCKX) WHERE [$id] = ''")
                     .unwrap();
-                Locked::SqlServer(client)
+                Locked::SqlServer(Box::new(client))
             }
         }
     }

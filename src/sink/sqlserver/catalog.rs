@@ -2,7 +2,10 @@
 
 use super::column::{Described, Holds};
 use super::driver::{Connection, Values};
-use super::{ANSWER, statement};
+use super::{ANSWER, failure, statement};
+
+/// Bytes of a name that some system shortens longer ones to.
+const SHORTENED: usize = 60;
 
 /// A table of the current database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +48,10 @@ pub(super) fn read(
         columns: Vec::new(),
         indexes: Vec::new(),
     };
+    let mut numbers = Vec::new();
     for row in connection.query(&statement::columns(table), ANSWER)? {
         let number = |at| text(&row, at).parse().unwrap_or(0);
+        numbers.push(text(&row, 8).to_owned());
         let described = Described {
             name: text(&row, 1),
             length: text(&row, 2).parse().unwrap_or(0),
@@ -62,6 +67,10 @@ pub(super) fn read(
             collation: text(&row, 7).to_owned(),
         });
     }
+    if (real.columns.iter()).any(|column| column.name.len() >= SHORTENED) {
+        let names = optional(connection, &statement::column_names(table))?;
+        lengthen(&mut real.columns, &numbers, &names);
+    }
     for row in connection.query(&statement::indexes(table), ANSWER)? {
         let column = text(&row, 2).to_owned();
         match real.indexes.last_mut() {
@@ -73,7 +82,42 @@ pub(super) fn read(
             }),
         }
     }
+    if !real.indexes.iter().any(|index| index.unique) {
+        let key = optional(connection, &statement::primary_key(table))?;
+        let columns: Vec<String> = key.iter().map(|row| text(row, 0).to_owned()).collect();
+        if !columns.is_empty() {
+            real.indexes.push(Index {
+                id: String::new(),
+                unique: true,
+                columns,
+            });
+        }
+    }
     Ok(Some(real))
+}
+
+/// The rows of a query that the server need not know.
+fn optional(connection: &mut Connection, sql: &str) -> tiberius::Result<Vec<Values>> {
+    match connection.query(sql, ANSWER) {
+        Err(e) if failure::is_refusal(&e) => Ok(Vec::new()),
+        outcome => outcome,
+    }
+}
+
+/// Gives columns their whole names: those of the same number that are not there by name.
+fn lengthen(columns: &mut [RealColumn], numbers: &[String], names: &[Values]) {
+    let known: Vec<String> = columns.iter().map(|c| c.name.to_lowercase()).collect();
+    let whole = |name: &str| names.iter().any(|row| same(text(row, 1), name));
+    for (column, number) in columns.iter_mut().zip(numbers) {
+        let name = names
+            .iter()
+            .find(|row| text(row, 0) == number)
+            .map(|row| text(row, 1))
+            .filter(|name| !known.contains(&name.to_lowercase()));
+        if let (Some(name), false) = (name, whole(&column.name)) {
+            column.name = name.to_owned();
+        }
+    }
 }
 
 /// A value of a row; empty for NULL.

@@ -184,7 +184,17 @@ fn create(sink: &mut SqlServerSink, table: &Prepared) -> Result<()> {
         sink.run(&doing, &statement::drop_stage(id), ANSWER)?;
     }
     let sql = statement::create_stage(id, wanted.0, wanted.1.as_deref());
-    sink.run(&doing, &sql, ANSWER)?;
+    match sink.connection.query(&sql, ANSWER) {
+        // What is compatible with SQL Server may call a collation by a name that it does not take.
+        Err(e) if wanted.1.is_some() && failure::is_refusal(&e) => {
+            log::debug!("{}", sink.failed(&doing, &e, ErrorKind::Setup));
+            let sql = statement::create_stage(id, wanted.0, None);
+            sink.run(&doing, &sql, ANSWER)?;
+        }
+        outcome => {
+            outcome.map_err(|e| sink.failed(&doing, &e, ErrorKind::Transient))?;
+        }
+    }
     sink.stages.insert(id, wanted);
     Ok(())
 }

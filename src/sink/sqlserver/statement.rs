@@ -34,9 +34,11 @@ fn list<'a>(texts: impl Iterator<Item = &'a str>) -> String {
 /// For the whole session: an error undoes the transaction.
 pub(super) const XACT_ABORT: &str = "SET XACT_ABORT ON";
 
-/// For the whole session: a text too long is an error, locks are not waited for for ever.
-pub(super) fn settings(lock_milliseconds: u128) -> [String; 2] {
+/// For the whole session: messages are those that we can cut values out of, and dates are read year, month, day,
+/// whatever the log-in's language; a text too long is an error; locks are not waited for for ever.
+pub(super) fn settings(lock_milliseconds: u128) -> [String; 3] {
     [
+        "SET LANGUAGE us_english".to_owned(),
         "SET ANSI_WARNINGS ON".to_owned(),
         format!("SET LOCK_TIMEOUT {lock_milliseconds}"),
     ]
@@ -57,14 +59,37 @@ pub(super) fn object_type(table: &str) -> String {
     )
 }
 
-/// Name, type, length, precision, scale, nullable, computed or else filled by the server, collation of each column.
+/// Name, type, length, precision, scale, nullable, computed, collation, number of each column.
 pub(super) fn columns(table: &str) -> String {
     format!(
-        "SELECT c.[name], t.[name], c.[max_length], c.[precision], c.[scale], c.[is_nullable], c.[is_computed], c.[collation_name] \
+        "SELECT c.[name], t.[name], c.[max_length], c.[precision], c.[scale], c.[is_nullable], c.[is_computed], c.[collation_name], \
+         c.[column_id] \
          FROM sys.columns AS c \
          INNER JOIN sys.types AS t ON t.[user_type_id] = c.[system_type_id] \
          WHERE c.[object_id] = OBJECT_ID({}) ORDER BY c.[column_id]",
         literal(&quote(table))
+    )
+}
+
+/// Position and name of each column by another view: what is compatible with SQL Server may shorten long names in
+/// `sys.columns`, where it stores them.
+pub(super) fn column_names(table: &str) -> String {
+    format!(
+        "SELECT c.[ORDINAL_POSITION], c.[COLUMN_NAME] FROM [INFORMATION_SCHEMA].[COLUMNS] AS c \
+         WHERE c.[TABLE_NAME] = {} ORDER BY c.[ORDINAL_POSITION]",
+        literal(table)
+    )
+}
+
+/// The columns of the primary key by another view: what is compatible with SQL Server may number indexes otherwise in
+/// `sys.indexes` than in `sys.index_columns`.
+pub(super) fn primary_key(table: &str) -> String {
+    format!(
+        "SELECT k.[COLUMN_NAME] FROM [INFORMATION_SCHEMA].[TABLE_CONSTRAINTS] AS c \
+         INNER JOIN [INFORMATION_SCHEMA].[KEY_COLUMN_USAGE] AS k ON k.[TABLE_SCHEMA] = c.[TABLE_SCHEMA] \
+         AND k.[TABLE_NAME] = c.[TABLE_NAME] AND k.[CONSTRAINT_NAME] = c.[CONSTRAINT_NAME] \
+         WHERE c.[TABLE_NAME] = {} AND c.[CONSTRAINT_TYPE] = N'PRIMARY KEY' ORDER BY k.[ORDINAL_POSITION]",
+        literal(table)
     )
 }
 
@@ -120,11 +145,12 @@ pub(super) fn add_column(table: &str, column: &Column) -> String {
     )
 }
 
-/// Changes the type of a column.
+/// Changes the type of a column. NULL is what it allows if nothing is said; what is compatible with SQL Server may not
+/// know the word here.
 pub(super) fn alter_column(table: &str, column: &RealColumn, new: &str) -> String {
-    let null = if column.nullable { "NULL" } else { "NOT NULL" };
+    let null = if column.nullable { "" } else { " NOT NULL" };
     format!(
-        "ALTER TABLE {} ALTER COLUMN {} {new} {null}",
+        "ALTER TABLE {} ALTER COLUMN {} {new}{null}",
         quote(table),
         quote(&column.name)
     )

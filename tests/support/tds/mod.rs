@@ -70,7 +70,7 @@ impl TdsServer {
     /// Starts a server on a free port of 127.0.0.1.
     pub fn start(options: Options) -> Self {
         let state = Arc::new(ServerState {
-            store: Arc::new(Store::new(&options.databases)),
+            store: Arc::new(Store::new(&options.databases, options.compatible)),
             controls: Arc::new(Controls::default()),
             tls: tls(&options, &[&rustls::version::TLS12]),
             strict_tls: tls(

@@ -113,6 +113,10 @@ pub struct Options {
     pub read_only: bool,
     /// The name by which the SQL Server Browser knows it. With one there is a Browser, on a UDP port of its own.
     pub instance: Option<String>,
+    /// Not SQL Server itself but a system that is compatible with it, as far as such are known: it shortens long names in
+    /// `sys.columns`, numbers indexes otherwise in `sys.index_columns` than in `sys.indexes`, names a collation that it
+    /// does not take, and refuses NULL and NOT NULL in ALTER COLUMN.
+    pub compatible: bool,
     /// What clients get that ask for another packet size.
     pub largest_packet: usize,
     /// How long a log-in takes.
@@ -139,6 +143,7 @@ impl Default for Options {
             databases: vec![DATABASE.to_owned(), "master".to_owned()],
             read_only: false,
             instance: None,
+            compatible: false,
             largest_packet: 32_767,
             login_delay: Duration::ZERO,
         }

@@ -41,7 +41,17 @@ fn all() -> Vec<String> {
         },
     ));
     let mut statements: Vec<String> = settings(60_000).into();
-    statements.extend([XACT_ABORT, VERSION, TEMPORARY_COLLATION, BEGIN, COMMIT, ROLLBACK].map(str::to_owned));
+    statements.extend(
+        [
+            XACT_ABORT,
+            VERSION,
+            TEMPORARY_COLLATION,
+            BEGIN,
+            COMMIT,
+            ROLLBACK,
+        ]
+        .map(str::to_owned),
+    );
     statements.extend([PERMISSION_TO_CREATE, PERMISSION_TO_ALTER].map(str::to_owned));
     for table in schema.tables() {
         let name = &table.name;
@@ -49,6 +59,8 @@ fn all() -> Vec<String> {
         statements.extend([
             object_type(name),
             super::columns(name),
+            column_names(name),
+            primary_key(name),
             indexes(name),
             create_table(table, &table.columns),
             create_table(table, &table.columns[..1]),
@@ -86,7 +98,7 @@ fn all() -> Vec<String> {
 #[test]
 fn every_statement_is_one_that_sql_server_2008_knows() {
     let statements = all();
-    assert_eq!(statements.len(), 10 + 5 * 22 + 22 + 22 + 30 + 8 + 17 + 5);
+    assert_eq!(statements.len(), 11 + 5 * 24 + 22 + 22 + 30 + 8 + 17 + 5);
     for sql in &statements {
         let words: Vec<String> = sql
             .split(|c: char| !c.is_alphanumeric() && c != '_')
@@ -110,10 +122,16 @@ fn every_statement_is_one_that_sql_server_2008_knows() {
         }
         let one_by_one = sql.matches(" ADD ").count() <= 1;
         assert!(one_by_one && !sql.contains("IF EXISTS"), "{sql}");
-        assert!(!sql.contains(';') || sql.contains("DROP TABLE y;--"), "{sql}");
+        assert!(
+            !sql.contains(';') || sql.contains("DROP TABLE y;--"),
+            "{sql}"
+        );
     }
     if let Some(file) = std::env::var_os(FILE) {
-        let text: Vec<String> = statements.iter().map(|sql| format!("{sql};\nGO\n")).collect();
+        let text: Vec<String> = statements
+            .iter()
+            .map(|sql| format!("{sql};\nGO\n"))
+            .collect();
         std::fs::write(file, text.concat()).unwrap();
     }
 }

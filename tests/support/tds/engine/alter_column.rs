@@ -11,6 +11,13 @@ use super::table_definitions::{check_row_size, stored_collation};
 impl Session {
     pub fn alter_column(&mut self, name: &Name, definition: &ColumnDefinition) -> Result<()> {
         let table = self.alterable(name)?;
+        if self.options.compatible && definition.nullable.is_some() {
+            return Err(SqlError::new(
+                33_557_097,
+                16,
+                "'NULL in ALTER TABLE ALTER COLUMN' is not currently supported",
+            ));
+        }
         let old = table.column(&definition.name).cloned().ok_or_else(|| {
             SqlError::new(
                 4924,

@@ -65,9 +65,7 @@ impl Session {
             return Ok(());
         }
         let checks: Vec<Check> = (self.store.checks.list().iter())
-            .filter(|check| {
-                check.database == self.facts.database && check.table == write.table.id
-            })
+            .filter(|check| check.database == self.facts.database && check.table == write.table.id)
             .cloned()
             .collect();
         for check in checks {

@@ -14,6 +14,7 @@ use super::system_views;
 pub struct Store {
     directory: TempDir,
     databases: Vec<String>,
+    compatible: bool,
     /// One connection per database: the last one to close would lock the others out while it tidies up.
     kept_open: Mutex<Vec<Connection>>,
     /// Application locks: resource and the session that holds it.
@@ -22,10 +23,11 @@ pub struct Store {
 }
 
 impl Store {
-    pub fn new(databases: &[String]) -> Self {
+    pub fn new(databases: &[String], compatible: bool) -> Self {
         let store = Store {
             directory: TempDir::new(),
             databases: databases.to_vec(),
+            compatible,
             kept_open: Mutex::new(Vec::new()),
             application_locks: Mutex::new(Vec::new()),
             checks: Checks::default(),
@@ -39,7 +41,8 @@ impl Store {
                 .execute_batch("PRAGMA journal_mode = WAL")
                 .expect("SQLite can write ahead");
             catalogue::create(&connection, Place::Main).expect("a new catalogue");
-            system_views::create(&connection, Place::Main, database).expect("new views");
+            system_views::create(&connection, Place::Main, database, compatible)
+                .expect("new views");
             connection
                 .execute_batch("CREATE TABLE main.tds_lock(taken INTEGER); INSERT INTO main.tds_lock VALUES (0)")
                 .expect("a new table");
@@ -64,7 +67,7 @@ impl Store {
     pub fn open(&self, database: &str, shared: &SharedState) -> rusqlite::Result<Connection> {
         let connection = self.connect(database, shared)?;
         catalogue::create(&connection, Place::Temp)?;
-        system_views::create(&connection, Place::Temp, "tempdb")?;
+        system_views::create(&connection, Place::Temp, "tempdb", self.compatible)?;
         // From here on waiting is the session's business, which has to look for attention signals meanwhile.
         connection.busy_timeout(Duration::ZERO)?;
         Ok(connection)

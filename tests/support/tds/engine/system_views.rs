@@ -152,7 +152,7 @@ const VIEWS: &[View] = &[
             ("TABLE_SCHEMA", NAME, "'dbo'"),
             ("TABLE_NAME", NAME, "o.name"),
             ("COLUMN_NAME", NAME, "c.name"),
-            ("ORDINAL_POSITION", SqlType::Int, "column_id"),
+            ("ORDINAL_POSITION", SqlType::Int, "c.column_id"),
             (
                 "IS_NULLABLE",
                 SqlType::Varchar(Length::Limited(3)),
@@ -179,14 +179,71 @@ const VIEWS: &[View] = &[
         ],
         from: "FROM {p}.tds_columns c JOIN {p}.tds_objects o USING (object_id)",
     },
+    View {
+        schema: "information_schema",
+        name: "table_constraints",
+        columns: &[
+            ("TABLE_SCHEMA", NAME, "'dbo'"),
+            ("TABLE_NAME", NAME, "o.name"),
+            ("CONSTRAINT_NAME", NAME, "i.name"),
+            (
+                "CONSTRAINT_TYPE",
+                SqlType::Varchar(Length::Limited(11)),
+                "CASE WHEN prim THEN 'PRIMARY KEY' ELSE 'UNIQUE' END",
+            ),
+        ],
+        from: "FROM {p}.tds_indexes i JOIN {p}.tds_objects o USING (object_id) WHERE cons OR prim",
+    },
+    View {
+        schema: "information_schema",
+        name: "key_column_usage",
+        columns: &[
+            ("TABLE_SCHEMA", NAME, "'dbo'"),
+            ("TABLE_NAME", NAME, "o.name"),
+            ("CONSTRAINT_NAME", NAME, "i.name"),
+            ("COLUMN_NAME", NAME, "c.name"),
+            ("ORDINAL_POSITION", SqlType::Int, "k.position"),
+        ],
+        from: "FROM {p}.tds_indexes i JOIN {p}.tds_objects o USING (object_id) \
+               JOIN {p}.tds_index_columns k ON k.object_id = i.object_id AND k.index_id = i.index_id \
+               JOIN {p}.tds_columns c ON c.object_id = k.object_id AND c.column_id = k.column_id WHERE cons OR prim",
+    },
+];
+
+/// What views of a merely compatible system show instead: view, column, expression.
+const COMPATIBLE: &[(&str, &str, &str)] = &[
+    (
+        "columns",
+        "name",
+        "CASE WHEN octet_length(name) > 63 THEN substr(name, 1, 30) || printf('%032d', column_id) ELSE name END",
+    ),
+    (
+        "columns",
+        "collation_name",
+        "CASE WHEN type IN ('nvarchar','nchar','varchar','char','text','ntext') THEN 'compatible_ci_as' END",
+    ),
+    ("index_columns", "index_id", "index_id + 1000"),
 ];
 
 /// Defines the views over the catalogue of this place.
-pub fn create(connection: &Connection, place: Place, database: &str) -> rusqlite::Result<()> {
+pub fn create(
+    connection: &Connection,
+    place: Place,
+    database: &str,
+    compatible: bool,
+) -> rusqlite::Result<()> {
     for view in VIEWS {
+        let shown = |name: &str, expression: &'static str| {
+            COMPATIBLE
+                .iter()
+                .find(|(other, column, _)| {
+                    compatible && (view.schema, view.name, name) == ("sys", *other, *column)
+                })
+                .map_or(expression, |(_, _, expression)| *expression)
+        };
         let columns: Vec<String> = (1..)
             .zip(view.columns)
-            .map(|(at, (_, _, expression))| format!("{expression} AS c{at}"))
+            .map(|(at, (name, _, expression))| format!("{} AS c{at}", shown(name, expression)))
             .collect();
         let select = format!("SELECT {} {}", columns.join(", "), view.from)
             .replace("{p}", place.name())
