@@ -942,6 +942,7 @@ fn certificates_are_verified_unless_told_otherwise() {
             ..url.clone()
         };
         written_with(&trusting, &Roots::load(None).unwrap());
+        written_with(&trusting, &roots_of("other-ca.pem"));
         // The certificate itself is as good as its authority's.
         written_with(&url, &roots_of("server.pem"));
     }

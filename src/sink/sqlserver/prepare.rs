@@ -15,8 +15,8 @@ const TOO_MANY_COLUMNS: u32 = 1702;
 /// A column of this name is there.
 const COLUMN_EXISTS: u32 = 2705;
 
-/// An index of this name is there.
-const INDEX_EXISTS: u32 = 1913;
+/// An index of this name is there: 1913 says SQL Server, 2714 what is compatible with it.
+const INDEX_EXISTS: [u32; 2] = [1913, 2714];
 
 /// Characters of an index's name.
 const LONGEST_NAME: usize = 128;
@@ -213,7 +213,7 @@ fn create_indexes(sink: &mut SqlServerSink, table: &TableSchema, real: &RealTabl
                 wanted.join(", ")
             ),
             // Another instance was faster.
-            Err(e) if failure::code(&e) == INDEX_EXISTS => {}
+            Err(e) if INDEX_EXISTS.contains(&failure::code(&e)) => {}
             Err(e) if failure::is_refusal(&e) => log::warn!(
                 "no index on {}.{}, some queries will be slow: {}",
                 table.name,

@@ -171,7 +171,6 @@ fn create(sink: &mut SqlServerSink, table: &Prepared) -> Result<()> {
         .map(|key| key.collation.clone());
     let collation = key.filter(|name| {
         !name.is_empty()
-            && !sink.temporary_collation.is_empty()
             && *name != sink.temporary_collation
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     });
