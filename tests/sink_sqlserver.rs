@@ -851,6 +851,40 @@ fn nobody_there_and_somebody_else_there() {
     thread.join().unwrap();
 }
 
+/// As a firewall does it that drops what it does not like: the server's queue of connections is full.
+#[test]
+fn a_way_that_swallows_everything_ends_with_the_time_limit() {
+    use socket2::{Domain, SockAddr, Socket, Type};
+    let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let listener = socket();
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    listener.bind(&SockAddr::from(any)).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let _waiting = [(); 4].map(|()| {
+        let client = socket();
+        client.set_nonblocking(true).unwrap();
+        // It is under way then, which is an error here.
+        let _ = client.connect(&address);
+        client
+    });
+    let (_server, url) = tds(Options::default());
+    let mut url = parsed(&url);
+    url.hosts[0].port = address.as_socket_ipv4().unwrap().port();
+    url.connect_timeout = Duration::from_millis(300);
+    let begin = Instant::now();
+    let error = SqlServerSink::open(&url, &Roots::load(None).unwrap())
+        .err()
+        .unwrap();
+    let message = error.to_string();
+    assert!(
+        message.ends_with(": no answer within the time limit"),
+        "{message}"
+    );
+    assert_transient(error);
+    assert!(begin.elapsed() < Duration::from_secs(5));
+}
+
 fn roots_of(file: &str) -> Roots {
     Roots::load(Some(&certificates().join(file))).unwrap()
 }

@@ -167,3 +167,20 @@ fn text(value: ColumnData<'static>) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_anything_but_a_report_of_the_server_nothing_more_is_read_from_it() {
+        for e in [
+            io_error(IoErrorKind::TimedOut, "no answer within the time limit"),
+            DriverError::Protocol("half an answer".into()),
+            DriverError::BulkInput("half a row".into()),
+            DriverError::Utf8,
+        ] {
+            assert!(ends_connection(&e), "{e}");
+        }
+    }
+}

@@ -89,7 +89,14 @@ fn what_errors_lead_to() {
         (511, Data),
         (50000, Data),
     ] {
-        assert_eq!(explained(code, "m").0, kind, "{code}");
+        for otherwise in [Transient, Setup, Data] {
+            let report = Report {
+                code,
+                class: 16,
+                message: "m",
+            };
+            assert_eq!(explain(&report, otherwise).0, kind, "{code}");
+        }
     }
     let unknown = |class| {
         let report = Report {
