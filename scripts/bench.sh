@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Measures db_init from the simulator into SQLite, PostgreSQL and MariaDB, beside the database's own bulk loader;
-# or webhook to a receiver on this machine that answers at once, beside a plain loop that posts the same bodies.
+# Measures db_init from the simulator into SQLite, PostgreSQL and MariaDB, beside the database's own bulk loader, and
+# into SQL Server, where one is given; or webhook to a receiver on this machine that answers at once, beside a plain
+# loop that posts the same bodies.
 #
 # usage: scripts/bench.sh [--quick] [CONTACTS]      20000 contacts and 3 runs each; --quick: 5000 and 1
 #        scripts/bench.sh webhook [--quick] [CONTACTS]
@@ -15,6 +16,10 @@
 #   ratio                rows/s as a share of the loader's
 # The servers wait for the disk at each commit, as real ones do. BENCH_FLAGS holds further flags for dbsync2,
 # BENCH_DATABASES the databases if not all, BENCH_SIMULATOR further flags for the simulator.
+#
+# BENCH_SQLSERVER holds the address of an empty database of a SQL Server, sqlserver://…; the tables bench1_…, bench2_…
+# stay there, and neither its CPU time nor a bulk loader is measured. BENCH_SQLSERVER=tests takes the small server that
+# the tests use, which has nothing of a real one's speed, be it higher or lower.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -47,7 +52,8 @@ if [ "$mode" = databases ]; then
         exit 1
     }
 fi
-cargo build --locked --release --bin dbsync2 --example simulator --example fetch_loop --example receiver
+cargo build --locked --release --bin dbsync2 --example simulator --example fetch_loop --example receiver \
+    --example tds_server
 release=${CARGO_TARGET_DIR:-$PWD/target}/release
 
 directory=$(mktemp -d "${TMPDIR:-/tmp}/dbsync2-bench.XXXXXX")
@@ -56,11 +62,12 @@ chmod 755 "$directory"
 simulator=
 program=
 receiver=
+tds_server=
 # shellcheck disable=SC2317 # it is called, by the trap
 clean_up() {
     trap '' INT TERM HUP
     local pid
-    for pid in $simulator $program $receiver; do
+    for pid in $simulator $program $receiver $tds_server; do
         { kill "$pid" && wait "$pid"; } 2>/dev/null || true
     done
     if [ "$mode" = databases ]; then
@@ -164,12 +171,28 @@ open_mariadb() {
     mariadb_database=${DBSYNC_URL##*/}
 }
 
+open_sqlserver() {
+    DBSYNC_URL=$BENCH_SQLSERVER
+    if [ "$DBSYNC_URL" = tests ]; then
+        "$servers" certificates "$directory"
+        DBSYNC_TEST_CERTIFICATES=$directory "$release/examples/tds_server" >"$directory/tds_server" &
+        tds_server=$!
+        until grep -q '^url=' "$directory/tds_server"; do
+            kill -0 "$tds_server"
+            sleep 0.1
+        done
+        DBSYNC_URL=$(sed -n 's/^url=//p' "$directory/tds_server")
+    fi
+}
+
 sql_sqlite() { sqlite3 -bail "$directory/sqlite.db" "$@"; }
 sql_postgres() { psql -X -q -A -t -v ON_ERROR_STOP=1 "$DBSYNC_URL" "$@"; }
 sql_mariadb() { "${mariadb_client[@]}" "$mariadb_database" "$@"; }
 
 empty_sqlite() { rm -f "$directory"/sqlite.db*; }
 empty_postgres() { sql_postgres -c 'SET client_min_messages = error; DROP SCHEMA public CASCADE; CREATE SCHEMA public'; }
+# A prefix of its own for each run: there is no client to drop tables with.
+empty_sqlserver() { export DBSYNC_TP="bench${nth}_"; }
 empty_mariadb() {
     "${mariadb_client[@]}" -e "DROP DATABASE $mariadb_database; CREATE DATABASE $mariadb_database CHARACTER SET utf8mb4"
 }
@@ -275,17 +298,25 @@ load_mariadb() {
 
 line() { printf '%-9s %10s %8s %8s %7s %10s %10s %14s %6s\n' "$@"; }
 line '' contacts/s rows/s 'own CPU' 'DB CPU' 'memory MB' unchanged 'loader rows/s' ratio
-for database in ${BENCH_DATABASES:-sqlite postgres mariadb}; do
+for database in ${BENCH_DATABASES:-sqlite postgres mariadb ${BENCH_SQLSERVER:+sqlserver}}; do
     export DBSYNC_URL=
+    unset DBSYNC_TP
     "open_$database"
     : >"$directory/runs"
     for ((nth = 1; nth <= runs; nth++)); do
         "empty_$database"
         rm -rf "$directory/state"
         run "$database" >>"$directory/runs"
+        # Before the run that finds everything there already.
+        written=$(sed -n '/"written"/,/}/s/.*: \([0-9]*\),\{0,1\}$/\1/p' "$directory/status" | paste -sd+)
     done
     read -r seconds own server memory <<<"$(median <"$directory/runs")"
     read -r unchanged _ <<<"$(run "$database")"
+    if [ "$database" = sqlserver ]; then
+        line "$database" "$(calculate %.0f "$contacts / $seconds")" "$(calculate %.0f "($written) / $seconds")" "$own" – \
+            "$(calculate %.1f "$memory / 1024")" "$(calculate %.0f "$contacts / $unchanged")" – –
+        continue
+    fi
     rows=0
     for table in $tables; do
         case $database in postgres) flag=-c ;; mariadb) flag=-e ;; *) flag= ;; esac

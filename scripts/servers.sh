@@ -28,7 +28,7 @@ usage: servers.sh install
        servers.sh url    postgres|mariadb DIR PORT
        servers.sh free-port
 
-install       installs what is missing of PostgreSQL, MariaDB, OpenSSL, PHP, Node, Python and a C compiler
+install       installs what is missing of PostgreSQL, MariaDB, FreeTDS, OpenSSL, PHP, Node, Python and a C compiler
               (Debian, Ubuntu)
 certificates  makes ca.pem, server.pem (localhost, 127.0.0.1, ::1), wrong-host.pem (same authority, another
               host), their .key files and other-ca.pem (an authority that signed nothing) in DIR
@@ -62,6 +62,8 @@ find_program() {
 
 missing_packages() {
     postgres_tools >/dev/null || echo postgresql
+    { find_program tsql && find_program freebcp; } >/dev/null || echo freetds-bin
+    { command -v python3 && python3 -c 'import venv, ensurepip'; } >/dev/null 2>&1 || printf '%s\n' python3 python3-venv
     { find_program mariadbd && find_program mariadb-install-db && find_program mariadb; } >/dev/null ||
         echo mariadb-server
     command -v openssl >/dev/null || echo openssl

@@ -6,7 +6,8 @@
 # What the tests find in their environment:
 #   DBSYNC_TEST_POSTGRES, DBSYNC_TEST_MYSQL   address of a running server, with user, password and a database
 #   DBSYNC_TEST_CERTIFICATES                  directory with ca.pem and the others that servers.sh makes
-#   DBSYNC_TEST_PYTHON                        a Python that has the package standardwebhooks
+#   DBSYNC_TEST_PYTHON                        a Python that has the packages standardwebhooks and python-tds
+#   DBSYNC_TEST_SQLSERVER                     only if it is set before: a real SQL Server, in place of the tests' own
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -53,9 +54,11 @@ port=$("$servers" free-port)
 DBSYNC_TEST_MYSQL=$("$servers" url mariadb "$directory" "$port")
 export DBSYNC_TEST_POSTGRES DBSYNC_TEST_MYSQL DBSYNC_TEST_CERTIFICATES=$directory
 
-# The reference library that has to accept our signatures.
+# The reference library that has to accept our signatures, a client of SQL Server that is not ours, and a reader of our
+# statements for it.
 python3 -m venv "$directory/python" >/dev/null
-"$directory/python/bin/pip" --quiet --disable-pip-version-check install standardwebhooks~=1.0
+"$directory/python/bin/pip" --quiet --disable-pip-version-check install \
+    standardwebhooks~=1.0 python-tds==1.17.1 sqlfluff==4.5.0
 export DBSYNC_TEST_PYTHON=$directory/python/bin/python
 
 say "cargo test --locked $*"
@@ -67,5 +70,9 @@ set +m
 code=0
 wait "$tests" || code=$?
 tests=
+if [ "$code" = 0 ]; then
+    say 'scripts/check-sql.sh'
+    SQLFLUFF=$directory/python/bin/sqlfluff scripts/check-sql.sh || code=$?
+fi
 say "$([ "$code" = 0 ] && echo 'All tests passed' || echo "Tests failed, exit code $code")"
 exit "$code"

@@ -14,7 +14,7 @@
 //!                                         write a batch             the main thread
 //!                                           │ sink: one transaction per batch
 //!                                           ▼
-//!                                  PostgreSQL, MySQL/MariaDB or SQLite
+//!                                  PostgreSQL, MySQL/MariaDB, SQL Server or SQLite
 //!                                           │ committed
 //!                                           ▼
 //!                                         state: move the checkpoint, only now

@@ -37,9 +37,9 @@ fn each_database_is_empty_and_its_own() {
 fn a_refused_statement_is_a_failure_even_behind_a_good_one() {
     for kind in Kind::ALL {
         let database = fresh_database(kind);
-        let outcome = std::panic::catch_unwind(|| {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             database.execute("CREATE TABLE t (id int); INSERT INTO no_such VALUES (1)")
-        });
+        }));
         let message = *outcome
             .expect_err("it was accepted")
             .downcast::<String>()
@@ -109,22 +109,33 @@ fn a_dump_is_the_same_text_for_every_kind() {
             "TRUE",
         ),
         (Kind::Sqlite, "TEXT", "", "REAL", "BOOLEAN", "1"),
+        (
+            Kind::SqlServer,
+            "nvarchar(max)",
+            "decimal(38,10)",
+            "float",
+            "bit",
+            "1",
+        ),
     ];
     let mut dumps = Vec::new();
     for (kind, text, number, float, bool, yes) in types {
         let database = fresh_database(kind);
-        let (quote, key) = match kind {
-            Kind::Mysql => ('`', "varchar(100) COLLATE utf8mb4_bin"),
-            Kind::Postgres | Kind::Sqlite => ('"', "varchar(100)"),
+        let key = match kind {
+            Kind::Mysql => "varchar(100) COLLATE utf8mb4_bin PRIMARY KEY",
+            Kind::Postgres | Kind::Sqlite => "varchar(100) PRIMARY KEY",
+            // As a key it would take k1 and K1 for the same.
+            Kind::SqlServer => "nvarchar(100)",
         };
-        let quote = |name: &str| format!("{quote}{name}{quote}");
+        let unicode = if kind == Kind::SqlServer { "N" } else { "" };
+        let quote = |name: &str| kind.quote(name);
         let (id, note) = (quote("$id"), quote("odd 'näme"));
         database.execute(&format!(
-            "CREATE TABLE {} ({id} {key} PRIMARY KEY, {note} {text}, n {number}, f {float}, b {bool})",
+            "CREATE TABLE {} ({id} {key}, {note} {text}, n {number}, f {float}, b {bool})",
             quote("odd 'table")
         ));
         database.execute(&format!(
-            "INSERT INTO {} VALUES ('k1', '0012.50 ☎ 𝄞', {}, 2.5e20, {yes}), ('K1', '', NULL, -0.125, NULL), ('k2', NULL, 0, NULL, NULL)",
+            "INSERT INTO {} VALUES ('k1', {unicode}'0012.50 ☎ 𝄞', {}, 2.5e20, {yes}), ('K1', '', NULL, -0.125, NULL), ('k2', NULL, 0, NULL, NULL)",
             quote("odd 'table"),
             // SQLite keeps exact digits only as text.
             if kind == Kind::Sqlite { "'-98765432109876543210.120'" } else { "-98765432109876543210.120" },

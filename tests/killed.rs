@@ -116,6 +116,11 @@ fn postgresql_survives_two_hundred_kills() {
 }
 
 #[test]
+fn sql_server_survives_two_hundred_kills() {
+    kill_and_start_again(Kind::SqlServer, 4);
+}
+
+#[test]
 fn mariadb_survives_two_hundred_kills() {
     kill_and_start_again(Kind::Mysql, 3);
 }

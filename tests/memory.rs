@@ -86,3 +86,8 @@ fn postgresql_needs_no_more_memory_for_ten_times_the_contacts() {
 fn mariadb_needs_no_more_memory_for_ten_times_the_contacts() {
     ten_times_the_contacts(contacts(3000), Kind::Mysql);
 }
+
+#[test]
+fn sql_server_needs_no_more_memory_for_ten_times_the_contacts() {
+    ten_times_the_contacts(contacts(2000), Kind::SqlServer);
+}

@@ -184,6 +184,7 @@ fn tables(database: &Database) -> usize {
         Kind::Sqlite => "SELECT name FROM sqlite_master WHERE name LIKE 'dfire%'",
         Kind::Postgres => "SELECT tablename FROM pg_tables WHERE tablename LIKE 'dfire%'",
         Kind::Mysql => "SHOW TABLES LIKE 'dfire%'",
+        Kind::SqlServer => "SELECT name FROM sys.tables WHERE name LIKE 'dfire%'",
     };
     database.query(sql).len()
 }

@@ -35,12 +35,17 @@ fn create(
     custom: &[(String, bool)],
 ) -> String {
     let mysql = kind == Kind::Mysql;
-    let quote = if mysql { '`' } else { '"' };
+    let sql_server = kind == Kind::SqlServer;
+    let quote = |name: &str| kind.quote(name);
     let mut parts: Vec<String> = columns
         .split(',')
         .map(|column| {
             let (name, sort) = column.trim().split_once(' ').unwrap();
             let sort = match (sort, mysql) {
+                ("S" | "N", _) if sql_server => "nvarchar(50)",
+                // Without a length: one character.
+                ("T", _) if sql_server => "nvarchar",
+                ("B", _) if sql_server => "bit",
                 ("S", _) => "varchar(50)",
                 ("T", true) => "varchar(100)",
                 ("T", false) => "varchar",
@@ -48,16 +53,20 @@ fn create(
                 ("N", _) => "numeric",
                 _ => "boolean",
             };
-            format!("{quote}{name}{quote} {sort}")
+            format!("{} {sort}", quote(name))
         })
         .collect();
     let key = if table == "contacts" { "$id" } else { "id" };
     parts[0].push_str(" NOT NULL");
     for (name, is_number) in custom {
-        let sort = if *is_number { "numeric" } else { "text" };
-        parts.push(format!("{quote}{name}{quote} {sort}"));
+        let sort = match is_number {
+            true if sql_server => "nvarchar(50)",
+            true => "numeric",
+            false => "text",
+        };
+        parts.push(format!("{} {sort}", quote(name)));
     }
-    parts.push(format!("PRIMARY KEY ({quote}{key}{quote})"));
+    parts.push(format!("PRIMARY KEY ({})", quote(key)));
     if mysql && table == "contacts" {
         parts.push("INDEX `$id|$md5` (`$id`, `$md5`)".to_owned());
     }
@@ -69,11 +78,7 @@ fn create(
 /// Fills a database as the old client has left it, with rows of contacts whose checksums are up to date, though not all
 /// of their columns and none of their transactions are.
 fn old_tables(sim: &Simulator, database: &Database, prefix: &str) {
-    let quote = if database.kind == Kind::Mysql {
-        '`'
-    } else {
-        '"'
-    };
+    let quote = |name: &str| database.kind.quote(name);
     let mut custom: Vec<(String, bool)> = Vec::new();
     for field in sim.fields().iter().take(12) {
         let known = |known: &(String, bool)| known.0.to_lowercase() == field.name.to_lowercase();
@@ -98,13 +103,19 @@ fn old_tables(sim: &Simulator, database: &Database, prefix: &str) {
             continue;
         };
         database.execute(&format!(
-            "INSERT INTO {prefix}contacts ({quote}$id{quote}, {quote}$md5{quote}, {quote}$phone{quote}, {quote}$changed{quote}) \
-             VALUES ('{id}', '{md5}', 'old', '2024-12-24T08:00:00Z')"
+            "INSERT INTO {prefix}contacts ({}, {}, {}, {}) \
+             VALUES ('{id}', '{md5}', 'old', '2024-12-24T08:00:00Z')",
+            quote("$id"),
+            quote("$md5"),
+            quote("$phone"),
+            quote("$changed")
         ));
     }
     let id = truth.transactions.keys().next().unwrap();
     database.execute(&format!(
-        "INSERT INTO {prefix}transactions (id, status, {quote}isHI{quote}, edit_time_sec) VALUES ('{id}', 'old', true, 7)"
+        "INSERT INTO {prefix}transactions (id, status, {}, edit_time_sec) VALUES ('{id}', 'old', {}, 7)",
+        quote("isHI"),
+        if database.kind == Kind::SqlServer { "1" } else { "true" }
     ));
 }
 
@@ -115,6 +126,8 @@ fn tables_of_the_old_client_are_taken_over_and_widened() {
         (Kind::Mysql, "Dfire_", "Dfire_"),
         (Kind::Postgres, "", ""),
         (Kind::Postgres, "DFIRE_", "dfire_"),
+        (Kind::SqlServer, "", ""),
+        (Kind::SqlServer, "Dfire_", "Dfire_"),
     ] {
         let sim = Simulator::start(Config {
             contacts: 250,
@@ -130,6 +143,7 @@ fn tables_of_the_old_client_are_taken_over_and_widened() {
         assert_holds(&sim.truth(&all, &Which::All), &database, as_stored);
         let tables = database.query(match kind {
             Kind::Mysql => "SHOW TABLES",
+            Kind::SqlServer => "SELECT name FROM sys.tables",
             _ => "SELECT tablename FROM pg_tables WHERE schemaname = 'public'",
         });
         assert_eq!(tables.len(), 5, "{tables:?}");

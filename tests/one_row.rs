@@ -35,6 +35,9 @@ fn refuse(database: &Database, table: &str, key: &str) {
             "CREATE TRIGGER {name} BEFORE INSERT ON dfire_{table} FOR EACH ROW \
              IF NEW.{column} = '{key}' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not this'; END IF"
         ),
+        Kind::SqlServer => format!(
+            "ALTER TABLE dfire_{table} WITH NOCHECK ADD CONSTRAINT {name} CHECK ({column} <> '{key}')"
+        ),
         Kind::Sqlite => format!(
             "CREATE TRIGGER {name} BEFORE INSERT ON dfire_{table} WHEN NEW.{column} = '{key}' \
              BEGIN SELECT RAISE(ABORT, 'not this'); END"
@@ -50,6 +53,7 @@ fn accept(database: &Database, table: &str) {
             format!("ALTER TABLE dfire_{table} DROP CONSTRAINT {name}")
         }
         Kind::Postgres => format!("DROP FUNCTION {name}() CASCADE"),
+        Kind::SqlServer => format!("ALTER TABLE dfire_{table} DROP CONSTRAINT {name}"),
         Kind::Mysql | Kind::Sqlite => format!("DROP TRIGGER {name}"),
     });
 }
@@ -57,6 +61,7 @@ fn accept(database: &Database, table: &str) {
 fn key_column(kind: Kind, table: &str) -> &'static str {
     match (table, kind) {
         ("contacts", Kind::Mysql) => "`$id`",
+        ("contacts", Kind::SqlServer) => "[$id]",
         ("contacts", _) => "\"$id\"",
         _ => "id",
     }
@@ -218,6 +223,11 @@ fn one_row_each_with_sqlite() {
 #[test]
 fn one_row_each_with_postgresql() {
     one_row_each(Kind::Postgres);
+}
+
+#[test]
+fn one_row_each_with_sql_server() {
+    one_row_each(Kind::SqlServer);
 }
 
 #[test]

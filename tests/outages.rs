@@ -9,6 +9,7 @@ use crate::support::database::{Database, fresh_database};
 use crate::support::program::{Program, Running, tail};
 use crate::support::servers::{Kind, private_server};
 use crate::support::simulator::{Config, Simulator, TruthFilter};
+use crate::support::sqlserver::PrivateSqlServer;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -51,27 +52,30 @@ fn failed_rounds(status: &serde_json::Value) -> u64 {
 }
 
 /// A database server that is killed in the middle of db_init, and stopped in the middle of db_sync.
-fn the_database_server_goes_away(kind: Kind) {
-    let server = private_server(kind);
-    let database = server.database();
+fn the_database_server_goes_away(
+    database: &Database,
+    stop: &dyn Fn(),
+    kill: &dyn Fn(),
+    start: &dyn Fn(),
+) {
     let sim = campaign(1500);
     let program = Program::new(&sim, &database.url).arg("--batch", "50");
 
     let running = program.start("db_init");
     wait_for("documents", || sim.counters().documents > 400);
-    server.kill();
+    kill();
     wait_for_log(&program, "trying again in");
     let before = sim.counters().documents;
     assert!(before < 1500, "killed too late: {before}");
-    server.start();
+    start();
     let ended = running.wait(Duration::from_secs(120));
     assert_eq!(ended.code, Some(0), "{}", tail(&program.log()));
     assert!(program.log().contains("the database is back"));
-    assert_truth(&sim, &database);
+    assert_truth(&sim, database);
 
     let mut running = program.start("db_sync");
     running.wait_rounds(1);
-    server.stop();
+    stop();
     sim.advance(HOUR);
     wait_for("trouble", || {
         running
@@ -80,21 +84,38 @@ fn the_database_server_goes_away(kind: Kind) {
     });
     sim.advance(MINUTE);
     assert!(!running.has_ended());
-    server.start();
+    start();
     running.wait_rounds(3);
     end(running);
     program.succeed_once();
-    assert_truth(&sim, &database);
+    assert_truth(&sim, database);
+}
+
+fn a_private_server_goes_away(kind: Kind) {
+    let server = private_server(kind);
+    the_database_server_goes_away(
+        &server.database(),
+        &|| server.stop(),
+        &|| server.kill(),
+        &|| server.start(),
+    );
 }
 
 #[test]
 fn postgresql_goes_away_and_comes_back() {
-    the_database_server_goes_away(Kind::Postgres);
+    a_private_server_goes_away(Kind::Postgres);
 }
 
 #[test]
 fn mariadb_goes_away_and_comes_back() {
-    the_database_server_goes_away(Kind::Mysql);
+    a_private_server_goes_away(Kind::Mysql);
+}
+
+#[test]
+fn sql_server_goes_away_and_comes_back() {
+    let server = PrivateSqlServer::new();
+    let stop = || server.stop();
+    the_database_server_goes_away(&server.database, &stop, &stop, &|| server.start());
 }
 
 #[test]

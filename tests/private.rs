@@ -105,6 +105,9 @@ fn trouble(kind: Kind) -> (Simulator, Database, Program) {
         Kind::Mysql => {
             "CREATE TRIGGER no_number BEFORE INSERT ON dfire_connections FOR EACH ROW IF NEW.phone LIKE '%3%' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = NEW.phone; END IF"
         }
+        Kind::SqlServer => {
+            "ALTER TABLE dfire_connections WITH NOCHECK ADD CONSTRAINT no_number CHECK (phone NOT LIKE '%3%')"
+        }
         Kind::Sqlite => {
             "CREATE TRIGGER no_number BEFORE INSERT ON dfire_connections WHEN NEW.phone LIKE '%3%' BEGIN SELECT RAISE(ABORT, 'no'); END"
         }
@@ -160,6 +163,11 @@ fn nothing_leaks_with_sqlite() {
 #[test]
 fn nothing_leaks_with_postgresql() {
     nothing_leaks(Kind::Postgres);
+}
+
+#[test]
+fn nothing_leaks_with_sql_server() {
+    nothing_leaks(Kind::SqlServer);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dbsync2::cli::help;
 use dbsync2::cli::settings::Mode;
-use dbsync2::sink::dialect::{MYSQL, POSTGRES, SQLITE};
+use dbsync2::sink::dialect::{MYSQL, POSTGRES, SQLITE, SQLSERVER};
 use dbsync2::status::{Status, Totals};
 use dbsync2::tables::schema::{ColumnKind, Table, columns};
 use time::OffsetDateTime;
@@ -154,7 +154,7 @@ fn the_readme_names_the_types_of_new_columns() {
     assert_eq!(told.len(), kinds.len());
     for (row, kind) in told.iter().zip(kinds) {
         assert_eq!(row[0], kind_name(kind));
-        for (cell, dialect) in row[1..4].iter().zip([POSTGRES, MYSQL, SQLITE]) {
+        for (cell, dialect) in row[1..5].iter().zip([POSTGRES, MYSQL, SQLSERVER, SQLITE]) {
             let wanted = match dialect.column_type(kind).split(' ').next() {
                 None | Some("") => "no type".to_owned(),
                 Some(first) => format!("`{first}`"),

@@ -10,6 +10,7 @@ use crate::support::program::{Program, Running};
 use crate::support::servers::Kind;
 use crate::support::simulator::random::Dice;
 use crate::support::simulator::{Config, Endpoint, Fault, Faults, Simulator, TruthFilter};
+use crate::support::sqlserver::SqlServerClient;
 
 /// The promise.
 const IN_TIME: Duration = Duration::from_secs(5);
@@ -96,6 +97,11 @@ fn at_many_moments_with_postgresql() {
 }
 
 #[test]
+fn at_many_moments_with_sql_server() {
+    at_many_moments(Kind::SqlServer);
+}
+
+#[test]
 fn at_many_moments_with_mariadb() {
     at_many_moments(Kind::Mysql);
 }
@@ -105,6 +111,7 @@ enum Locked {
     Postgres(Box<postgres::Client>),
     Mysql(mysql::Conn),
     Sqlite(rusqlite::Connection),
+    SqlServer(Box<SqlServerClient>),
 }
 
 impl Locked {
@@ -133,6 +140,13 @@ impl Locked {
                 client.execute_batch("BEGIN EXCLUSIVE").unwrap();
                 Locked::Sqlite(client)
             }
+            Kind::SqlServer => {
+                let mut client = SqlServerClient::connect(&database.url).unwrap();
+                client
+                    .run("BEGIN TRANSACTION; DELETE FROM dfire_contacts WITH (TABLOCKX) WHERE [$id] = ''")
+                    .unwrap();
+                Locked::SqlServer(Box::new(client))
+            }
         }
     }
 
@@ -150,8 +164,8 @@ impl Locked {
                          WHERE db = DATABASE() AND state LIKE 'Waiting for%lock%'",
                     )
                     .is_empty(),
-                // SQLite has no list: documents that arrived are written next.
-                Kind::Sqlite => sim.counters().documents > 0,
+                // SQLite has no list, and the TDS test server none of that kind: documents that arrived are written next.
+                Kind::Sqlite | Kind::SqlServer => sim.counters().documents > 0,
             }
         };
         while !waiting() {
@@ -166,6 +180,7 @@ impl Locked {
             Locked::Postgres(mut client) => client.batch_execute("ROLLBACK").unwrap(),
             Locked::Mysql(mut client) => client.query_drop("UNLOCK TABLES").unwrap(),
             Locked::Sqlite(client) => client.execute_batch("ROLLBACK").unwrap(),
+            Locked::SqlServer(mut client) => client.run("ROLLBACK TRANSACTION").unwrap(),
         }
     }
 }
@@ -205,6 +220,11 @@ fn while_a_sqlite_database_is_locked() {
 #[test]
 fn while_a_postgresql_table_is_locked() {
     while_the_database_is_locked(Kind::Postgres);
+}
+
+#[test]
+fn while_a_sql_server_table_is_locked() {
+    while_the_database_is_locked(Kind::SqlServer);
 }
 
 #[test]

@@ -75,6 +75,11 @@ fn postgresql_equals_the_truth_after_db_init_and_three_days_of_db_sync_with_faul
 }
 
 #[test]
+fn sql_server_equals_the_truth_after_db_init_and_three_days_of_db_sync_with_faults() {
+    twenty_thousand(Kind::SqlServer);
+}
+
+#[test]
 fn mariadb_equals_the_truth_after_db_init_and_three_days_of_db_sync_with_faults() {
     twenty_thousand(Kind::Mysql);
 }
@@ -262,15 +267,26 @@ fn filters_choose_transactions_and_never_contacts() {
     }
 }
 
+/// Ids that differ in case only are one key to SQL Server, so that one of two contacts is never found as it is.
+fn ids_that_share_a_row(sim: &Simulator) -> Vec<String> {
+    let ids: Vec<String> = (0..sim.contact_count())
+        .map(|contact| sim.contact_id(contact))
+        .collect();
+    let twins = |id: &&String| {
+        ids.iter()
+            .any(|other| other != *id && other.eq_ignore_ascii_case(id))
+    };
+    ids.iter().filter(twins).cloned().collect()
+}
+
 /// Contacts that the list gives no checksum for, or that have none of their own, can't be known to be unchanged.
 fn assert_only_unknown_were_fetched(sim: &Simulator, database: &Database) {
-    let quote = if database.kind == Kind::Mysql {
-        "`"
-    } else {
-        "\""
-    };
-    let sql =
-        format!("SELECT {quote}$id{quote} FROM dfire_contacts WHERE {quote}$md5{quote} IS NULL");
+    let quote = |name| database.kind.quote(name);
+    let sql = format!(
+        "SELECT {} FROM dfire_contacts WHERE {} IS NULL",
+        quote("$id"),
+        quote("$md5")
+    );
     let mut may: BTreeSet<String> = database
         .query(&sql)
         .into_iter()
@@ -281,6 +297,9 @@ fn assert_only_unknown_were_fetched(sim: &Simulator, database: &Database) {
             .filter(|contact| contact % 151 == 21)
             .map(|contact| sim.contact_id(contact)),
     );
+    if database.kind == Kind::SqlServer {
+        may.extend(ids_that_share_a_row(sim));
+    }
     assert!(may.len() < 10, "{may:?}");
     let fetched = sim.counters().fetched;
     assert!(

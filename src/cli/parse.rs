@@ -20,7 +20,7 @@ const LONGEST_TABLE_PREFIX: usize = 40;
 /// A token or database address is looked for in the first so many bytes of its file.
 const LONGEST_FIRST_LINE: u64 = 64 * 1024;
 /// Beginnings of the database addresses that are understood, for messages.
-const DATABASE_SCHEMES: &str = "an address that begins with postgres://, postgresql://, mysql://, mariadb:// or sqlite: is expected";
+const DATABASE_SCHEMES: &str = "an address that begins with postgres://, postgresql://, mysql://, mariadb://, sqlserver:// (or mssql://) or sqlite: is expected";
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -222,9 +222,17 @@ fn target_url(values: &Values, mode: Mode) -> Result<Secret> {
     let (value, text) = secret(values, "url", "url-file", "the address of the target")?;
     let is_web = webhook::is_web_address(&text);
     let is_database = text.split_once(':').is_some_and(|(scheme, _)| {
-        ["postgres", "postgresql", "mysql", "mariadb", "sqlite"]
-            .iter()
-            .any(|known| scheme.eq_ignore_ascii_case(known))
+        [
+            "postgres",
+            "postgresql",
+            "mysql",
+            "mariadb",
+            "sqlserver",
+            "mssql",
+            "sqlite",
+        ]
+        .iter()
+        .any(|known| scheme.eq_ignore_ascii_case(known))
     });
     match mode {
         Mode::Webhook | Mode::Replay if !is_web => Err(value.wrong(&format!(

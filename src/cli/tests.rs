@@ -367,8 +367,8 @@ fn secrets_from_files() {
     assert_eq!(
         error_in(&line, &[]),
         format!(
-            "--url-file {wrong:?}: an address that begins with postgres://, postgresql://, mysql://, mariadb:// \
-             or sqlite: is expected"
+            "--url-file {wrong:?}: an address that begins with postgres://, postgresql://, mysql://, mariadb://, \
+             sqlserver:// (or mssql://) or sqlite: is expected"
         )
     );
     let missing = scratch.path().join("missing");
@@ -568,7 +568,7 @@ fn limits_are_within() {
 
 #[test]
 fn wrong_secrets_are_not_repeated() {
-    let schemes = "an address that begins with postgres://, postgresql://, mysql://, mariadb:// or sqlite: is expected";
+    let schemes = "an address that begins with postgres://, postgresql://, mysql://, mariadb://, sqlserver:// (or mssql://) or sqlite: is expected";
     for url in ["SECRET", "https://SECRET", "SECRET@h/db", "u:SECRET@h/db"] {
         assert_eq!(error(&["--url", url]), format!("--url: {schemes}"));
     }
@@ -580,7 +580,13 @@ fn wrong_secrets_are_not_repeated() {
         error(&["--ct", "SECRET\u{e4}"]),
         "--ct: character 7 of the token can't be part of one"
     );
-    for url in ["MySQL://h/db", "mariadb://h/db", "sqlite:file.db"] {
+    for url in [
+        "MySQL://h/db",
+        "mariadb://h/db",
+        "sqlserver://h/db",
+        "mssql://h/db",
+        "sqlite:file.db",
+    ] {
         assert_eq!(settings(&["--url", url]).url.reveal(), url);
     }
 }

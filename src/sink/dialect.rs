@@ -92,6 +92,24 @@ pub const MYSQL: Dialect = Dialect {
     },
 };
 
+/// SQL Server: column names ignore case; 128 UTF-16 units, so that characters of two units are left out of names. Its
+/// numbers have at most 38 digits; 10 of them behind the point is where a column begins (see [`super::sqlserver`]).
+pub const SQLSERVER: Dialect = Dialect {
+    naming: Naming {
+        longest: 128,
+        unit: NameUnit::BmpCharacters,
+        ignores_case: true,
+    },
+    quotes: ('[', ']'),
+    types: Types {
+        key: "nvarchar(100)",
+        time: "nvarchar(100)",
+        text: "nvarchar(max)",
+        number: "decimal(38,10)",
+        bool: "bit",
+    },
+};
+
 /// SQLite: column names ignore case, ASCII only. A number column has no declared type, hence no affinity:
 /// NUMERIC would turn numbers of more than 15 digits into rounded floats.
 #[cfg(feature = "sqlite")]

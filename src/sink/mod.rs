@@ -1,4 +1,4 @@
-//! SQL destinations behind one trait: PostgreSQL, MySQL/MariaDB and SQLite.
+//! SQL destinations behind one trait: PostgreSQL, MySQL/MariaDB, SQL Server and SQLite.
 //!
 //! A sink knows tables, columns and rows ([`crate::tables`]), and nothing of Dialfire. It reports each error
 //! with the kind that decides what follows: [`ErrorKind::Transient`] (connection lost, deadlock, lock time-out,
@@ -16,6 +16,7 @@ pub mod mysql;
 pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+pub mod sqlserver;
 pub mod tls;
 pub mod url;
 
@@ -98,9 +99,14 @@ impl Target {
     /// # Errors
     /// [`Usage`](crate::error::ErrorKind::Usage) with a sentence that names what is wrong in the address.
     pub fn new(url: &str, ca_file: Option<&Path>) -> Result<Self> {
+        let address = url::DatabaseUrl::parse(url)?;
+        let ca_file = match &address {
+            url::DatabaseUrl::SqlServer(url) => url.ca_file.as_deref().or(ca_file),
+            _ => ca_file,
+        };
         Ok(Target {
-            address: url::DatabaseUrl::parse(url)?,
             tls: Roots::load(ca_file)?,
+            address,
         })
     }
 
@@ -115,6 +121,7 @@ impl Target {
         match &self.address {
             url::DatabaseUrl::Postgres(_) => dialect::POSTGRES.naming,
             url::DatabaseUrl::Mysql(_) => dialect::MYSQL.naming,
+            url::DatabaseUrl::SqlServer(_) => dialect::SQLSERVER.naming,
             #[cfg(feature = "sqlite")]
             url::DatabaseUrl::Sqlite(_) => dialect::SQLITE.naming,
         }
@@ -133,6 +140,9 @@ impl Target {
             url::DatabaseUrl::Mysql(address) => {
                 Ok(Box::new(mysql::MysqlSink::open(address, &self.tls)?))
             }
+            url::DatabaseUrl::SqlServer(address) => Ok(Box::new(sqlserver::SqlServerSink::open(
+                address, &self.tls,
+            )?)),
             #[cfg(feature = "sqlite")]
             url::DatabaseUrl::Sqlite(path) => Ok(Box::new(sqlite::SqliteSink::open(path)?)),
         }

@@ -9,17 +9,22 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion,
 };
 
 use super::url::TlsMode;
 use crate::error::{Error, Result};
 use crate::tls::Roots;
 
-/// A rustls configuration that verifies the server's certificate as far as `mode` asks for.
+/// A rustls configuration for these versions of TLS that verifies the server's certificate as far as `mode` asks for.
 ///
 /// # Errors
 /// [`Setup`](crate::error::ErrorKind::Setup) if rustls can't use the roots.
-pub fn client_config(mode: TlsMode, roots: &Roots) -> Result<ClientConfig> {
+pub fn client_config(
+    mode: TlsMode,
+    roots: &Roots,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let check = match mode {
         TlsMode::Disable | TlsMode::Prefer | TlsMode::Require => Check::Nothing,
@@ -48,7 +53,7 @@ pub fn client_config(mode: TlsMode, roots: &Roots) -> Result<ClientConfig> {
         check,
     };
     let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|e| Error::setup(format!("cannot set up TLS: {e}")))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))

@@ -10,6 +10,7 @@
 //! `%40 %3A %2F %23 %3F %25`, all of them work always. The user ends at the first `:`.
 
 mod address;
+mod sqlserver;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,7 +18,8 @@ use std::time::Duration;
 
 use crate::cli::settings::Secret;
 use crate::error::{Error, Result};
-use address::{Parts, is_option_name, port, servers};
+use address::{Parts, Path, is_option_name, port, servers};
+pub use sqlserver::{Encryption, SqlServerUrl};
 
 /// How long a connection attempt to one host may take unless the URL says otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -132,6 +134,8 @@ pub enum DatabaseUrl {
     Postgres(PostgresUrl),
     /// `mysql://` or `mariadb://`
     Mysql(MysqlUrl),
+    /// `sqlserver://` or `mssql://`
+    SqlServer(SqlServerUrl),
     /// `sqlite:`; an absolute path.
     #[cfg(feature = "sqlite")]
     Sqlite(PathBuf),
@@ -160,13 +164,10 @@ impl DatabaseUrl {
             "postgres" | "postgresql" => Ok(Self::Postgres(postgres(authority()?)?)),
             "mysql" | "mariadb" => Ok(Self::Mysql(mysql(authority()?)?)),
             "sqlite" => sqlite(rest),
-            "sqlserver" | "mssql" => Err(Error::usage(
-                "database address (--url): SQL Server is not supported in this version: \
-                 use postgres, mysql, mariadb or sqlite",
-            )),
+            "sqlserver" | "mssql" => Ok(Self::SqlServer(sqlserver::parse(authority()?)?)),
             _ => Err(Error::usage(format!(
                 "database address (--url): unknown scheme: expected {EXAMPLE}, \
-                 or one of postgresql, mysql, mariadb, sqlite in place of postgres"
+                 or one of postgresql, mysql, mariadb, sqlserver, sqlite in place of postgres"
             ))),
         }
     }
@@ -177,6 +178,7 @@ impl DatabaseUrl {
         match self {
             Self::Postgres(url) => display("postgres", &url.servers, &url.database),
             Self::Mysql(url) => display("mysql", &url.servers, &url.database),
+            Self::SqlServer(url) => url.display(),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(path) => format!("sqlite:{}", path.display()),
         }
@@ -199,7 +201,7 @@ fn display(scheme: &str, servers: &Servers, database: &str) -> String {
 }
 
 fn postgres(rest: &str) -> Result<PostgresUrl> {
-    let parts = Parts::split(rest)?;
+    let parts = Parts::split(rest, Path::Database)?;
     let (user, password) = parts.login()?;
     let mut url = PostgresUrl {
         servers: Servers::Tcp(Vec::new()),
@@ -228,7 +230,7 @@ fn postgres(rest: &str) -> Result<PostgresUrl> {
                     ],
                 )?;
             }
-            "connect_timeout" => url.connect_timeout = seconds(&value)?,
+            "connect_timeout" => url.connect_timeout = seconds(&name, &value)?,
             "application_name" => url.application_name = value,
             "options" => url.options = Some(value),
             "host" => {
@@ -258,7 +260,7 @@ fn postgres(rest: &str) -> Result<PostgresUrl> {
 }
 
 fn mysql(rest: &str) -> Result<MysqlUrl> {
-    let parts = Parts::split(rest)?;
+    let parts = Parts::split(rest, Path::Database)?;
     let (user, password) = parts.login()?;
     let mut url = MysqlUrl {
         servers: Servers::Tcp(Vec::new()),
@@ -300,7 +302,7 @@ fn mysql(rest: &str) -> Result<MysqlUrl> {
                     ],
                 )?;
             }
-            "connect_timeout" => url.connect_timeout = seconds(&value)?,
+            "connect_timeout" => url.connect_timeout = seconds(&name, &value)?,
             "socket" => socket = Some(PathBuf::from(value)),
             "charset" | "collation" | "parsetime" | "loc" => {
                 log::info!(
@@ -351,20 +353,20 @@ fn sqlite(rest: &str) -> Result<DatabaseUrl> {
 #[cfg(not(feature = "sqlite"))]
 fn sqlite(_rest: &str) -> Result<DatabaseUrl> {
     Err(Error::usage(
-        "database address (--url): this program was built without SQLite: use postgres, mysql or mariadb",
+        "database address (--url): this program was built without SQLite: use postgres, mysql, mariadb or sqlserver",
     ))
 }
 
-fn seconds(value: &str) -> Result<Duration> {
+fn seconds(option: &str, value: &str) -> Result<Duration> {
     match value.parse() {
         Ok(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
-        _ => Err(Error::usage(
-            "database address (--url): option connect_timeout must be seconds, 1 to 3600",
-        )),
+        _ => Err(Error::usage(format!(
+            "database address (--url): option {option} must be seconds, 1 to 3600"
+        ))),
     }
 }
 
-fn choose(option: &str, value: &str, modes: &[(&str, TlsMode)]) -> Result<TlsMode> {
+fn choose<T: Copy>(option: &str, value: &str, modes: &[(&str, T)]) -> Result<T> {
     let found = modes
         .iter()
         .find(|(word, _)| word.eq_ignore_ascii_case(value));

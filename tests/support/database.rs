@@ -1,4 +1,4 @@
-//! Databases of one test each, and what is stored in them, as text that compares equal across the three kinds.
+//! Databases of one test each, and what is stored in them, as text that compares equal across the four kinds.
 
 use std::collections::BTreeMap;
 use std::process;
@@ -10,7 +10,10 @@ use postgres::types::Type;
 use postgres::{NoTls, SimpleQueryMessage};
 use rusqlite::types::ValueRef;
 
-use super::servers::{Kind, PrivateServer, mysql_url, postgres_url};
+use super::servers::{Kind, PrivateServer, mysql_url, postgres_url, sqlserver_url};
+use super::sqlserver::{SqlServerClient, address, parsed};
+use super::tds::TdsServer;
+use super::tds::options::Options;
 use super::temp::TempDir;
 
 /// A row by column name; `None` is NULL. Numbers are plain decimals without needless zeros, booleans `1` and `0`.
@@ -26,6 +29,7 @@ pub struct Database {
     pub url: String,
     created: Option<Created>,
     _dir: Option<TempDir>,
+    _server: Option<TdsServer>,
 }
 
 /// What is to be dropped with a [`Database`].
@@ -40,6 +44,19 @@ pub fn fresh_database(kind: Kind) -> Database {
     let server_url = match kind {
         Kind::Postgres => postgres_url(),
         Kind::Mysql => mysql_url(),
+        Kind::SqlServer => match sqlserver_url() {
+            Some(url) => url,
+            None => {
+                let server = TdsServer::start(Options::default());
+                return Database {
+                    kind,
+                    url: format!("{}?encrypt=false", server.url()),
+                    created: None,
+                    _dir: None,
+                    _server: Some(server),
+                };
+            }
+        },
         Kind::Sqlite => {
             let dir = TempDir::new();
             let url = format!("sqlite:{}/test.db", dir.path().display());
@@ -48,16 +65,25 @@ pub fn fresh_database(kind: Kind) -> Database {
                 url,
                 created: None,
                 _dir: Some(dir),
+                _server: None,
             };
         }
     };
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     let name = format!("dbsync_test_{}_{number}", process::id());
-    let (server, _) = server_url
-        .rsplit_once('/')
-        .expect("a database address ends with /name");
-    let url = format!("{server}/{name}");
+    let url = match kind {
+        Kind::SqlServer => {
+            let server = parsed(&server_url);
+            address(&server, &server.hosts[0], &name)
+        }
+        _ => {
+            let (server, _) = server_url
+                .rsplit_once('/')
+                .expect("a database address ends with /name");
+            format!("{server}/{name}")
+        }
+    };
     // An earlier process of the same number may have been killed before it could drop its databases.
     drop_database(kind, &server_url, &name).unwrap();
     run(kind, &server_url, &format!("CREATE DATABASE {name}")).unwrap();
@@ -66,34 +92,42 @@ pub fn fresh_database(kind: Kind) -> Database {
         url,
         created: Some(Created { name, server_url }),
         _dir: None,
+        _server: None,
     }
 }
 
 impl PrivateServer {
     /// Its database.
     pub fn database(&self) -> Database {
-        Database {
-            kind: self.kind,
-            url: self.url.clone(),
-            created: None,
-            _dir: None,
-        }
+        Database::at(self.kind, self.url.clone())
     }
 }
 
 impl Database {
+    /// A database that is there, and stays.
+    pub fn at(kind: Kind, url: String) -> Database {
+        Database {
+            kind,
+            url,
+            created: None,
+            _dir: None,
+            _server: None,
+        }
+    }
+
     /// The shared server's own database, to make and drop others from.
     pub fn of_server(kind: Kind) -> Database {
         let url = match kind {
             Kind::Postgres => postgres_url(),
             Kind::Mysql => mysql_url(),
-            Kind::Sqlite => panic!("SQLite has no server"),
+            Kind::Sqlite | Kind::SqlServer => panic!("{kind:?} has no server of its own"),
         };
         Database {
             kind,
             url,
             created: None,
             _dir: None,
+            _server: None,
         }
     }
 
@@ -132,12 +166,10 @@ impl Database {
                 .into_iter()
                 .filter_map(|mut row| row.remove(0))
                 .collect(),
-            Kind::Postgres | Kind::Mysql => Vec::new(),
+            _ => Vec::new(),
         };
-        let quote = if self.kind == Kind::Mysql { "`" } else { "\"" };
-        let name = table.replace(quote, &quote.repeat(2));
         self.stream(
-            &format!("SELECT * FROM {quote}{name}{quote}"),
+            &format!("SELECT * FROM {}", self.kind.quote(table)),
             &mut |columns, values| {
                 let key = values[0]
                     .clone()
@@ -162,6 +194,7 @@ impl Database {
             }
             Kind::Mysql => stream_mysql(&self.url, sql, on_row).map_err(|e| e.to_string()),
             Kind::Sqlite => stream_sqlite(&self.url, sql, on_row).map_err(|e| e.to_string()),
+            Kind::SqlServer => SqlServerClient::connect(&self.url)?.stream(sql, on_row),
         }
     }
 }
@@ -177,8 +210,20 @@ impl Drop for Database {
     }
 }
 
+impl Kind {
+    /// A quoted name.
+    pub fn quote(self, name: &str) -> String {
+        let (open, close) = match self {
+            Kind::Mysql => ("`", "`"),
+            Kind::SqlServer => ("[", "]"),
+            Kind::Postgres | Kind::Sqlite => ("\"", "\""),
+        };
+        format!("{open}{}{close}", name.replace(close, &close.repeat(2)))
+    }
+}
+
 /// Column names and the values of one row.
-type OnRow<'a> = &'a mut dyn FnMut(&[String], Vec<Option<String>>);
+pub type OnRow<'a> = &'a mut dyn FnMut(&[String], Vec<Option<String>>);
 
 fn stream_postgres(url: &str, sql: &str, on_row: OnRow<'_>) -> Result<(), postgres::Error> {
     let mut client = postgres::Client::connect(url, NoTls)?;
@@ -346,6 +391,7 @@ fn run(kind: Kind, url: &str, sql: &str) -> Result<(), String> {
         Kind::Sqlite => open_sqlite(url)
             .and_then(|client| client.execute_batch(sql))
             .map_err(|e| e.to_string()),
+        Kind::SqlServer => SqlServerClient::connect(url)?.run(sql),
     }
 }
 
@@ -376,12 +422,23 @@ fn drop_database(kind: Kind, server_url: &str, name: &str) -> Result<(), String>
             &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
         );
     }
+    if kind == Kind::SqlServer {
+        let mut server = SqlServerClient::connect(server_url)?;
+        // Ends the sessions in it; what is compatible with SQL Server may not know this.
+        let _ = server.run(&format!(
+            "IF DB_ID('{name}') IS NOT NULL ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE"
+        ));
+        return server.run(&format!(
+            "IF DB_ID('{name}') IS NOT NULL DROP DATABASE {name}"
+        ));
+    }
     // An open transaction would make DROP DATABASE wait for it.
     let server = Database {
         kind,
         url: server_url.to_owned(),
         created: None,
         _dir: None,
+        _server: None,
     };
     let connections = format!("SELECT id FROM information_schema.processlist WHERE db = '{name}'");
     server.stream(&connections, &mut |_, id| {

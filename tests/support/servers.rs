@@ -1,4 +1,6 @@
 //! Database servers: the two that scripts/test.sh has started for all tests, and private ones for tests that stop them.
+//!
+//! SQL Server is the one that `DBSYNC_TEST_SQLSERVER` names, else the TDS test server, inside of the tests' process.
 
 use std::env;
 use std::fs;
@@ -13,12 +15,13 @@ pub enum Kind {
     Postgres,
     Mysql,
     Sqlite,
+    SqlServer,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 3] = [Kind::Postgres, Kind::Mysql, Kind::Sqlite];
+    pub const ALL: [Kind; 4] = [Kind::Postgres, Kind::Mysql, Kind::Sqlite, Kind::SqlServer];
 
-    /// The two that are servers.
+    /// The two that scripts/test.sh starts.
     pub const SERVERS: [Kind; 2] = [Kind::Postgres, Kind::Mysql];
 }
 
@@ -30,6 +33,12 @@ pub fn postgres_url() -> String {
 /// The address of the shared MariaDB server's database, as its almighty user.
 pub fn mysql_url() -> String {
     from_environment("DBSYNC_TEST_MYSQL")
+}
+
+/// The address of a real SQL Server, or of what is compatible with it, as its almighty user; it must let clients in
+/// that do not encrypt.
+pub fn sqlserver_url() -> Option<String> {
+    env::var("DBSYNC_TEST_SQLSERVER").ok()
 }
 
 /// The directory of `ca.pem`, which signed the servers' `server.pem` and `wrong-host.pem`, and of `other-ca.pem`.
@@ -49,6 +58,7 @@ pub fn private_server(kind: Kind) -> PrivateServer {
 
 /// The same with another certificate out of [`certificates`], such as `wrong-host`.
 pub fn private_server_with_certificate(kind: Kind, certificate: &'static str) -> PrivateServer {
+    assert_ne!(kind, Kind::SqlServer, "see PrivateSqlServer");
     let dir = TempDir::new();
     for file in fs::read_dir(certificates())
         .unwrap()
@@ -65,7 +75,7 @@ pub fn private_server_with_certificate(kind: Kind, certificate: &'static str) ->
     let name = match kind {
         Kind::Postgres => "postgres",
         Kind::Mysql => "mariadb",
-        Kind::Sqlite => panic!("SQLite has no server"),
+        Kind::Sqlite | Kind::SqlServer => panic!("{kind:?} is not started by a script"),
     };
     let url = script(&["url", name, text(dir.path()), &port]);
     let server = PrivateServer {

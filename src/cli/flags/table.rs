@@ -41,8 +41,8 @@ pub static GROUPS: &[Group] = &[
                 "URL",
                 None,
                 "The database: postgres://user:password@host:port/database (or postgresql://...), mysql://... (or \
-                 mariadb://...) or sqlite:///path/file.db; for webhook and replay the web service: https://host/path. \
-                 Where it holds a password, better use --url-file or the environment.",
+                 mariadb://...), sqlserver://... (or mssql://...) or sqlite:///path/file.db; for webhook and replay the \
+                 web service: https://host/path. Where it holds a password, better use --url-file or the environment.",
             ),
             flag(
                 "url-file",

@@ -32,7 +32,7 @@ pub(super) struct Session {
 
 /// Connects to the first host that accepts us and allows writing.
 pub(super) fn connect(url: &PostgresUrl, roots: &Roots) -> Result<(Client, Session)> {
-    let tls = MakeRustlsConnect::new(client_config(url.tls, roots)?);
+    let tls = MakeRustlsConnect::new(client_config(url.tls, roots, rustls::DEFAULT_VERSIONS)?);
     let mut failed: Option<Error> = None;
     for (config, address) in configs(url) {
         let server = Server {

@@ -7,6 +7,15 @@ use crate::cli::settings::Secret;
 use crate::error::{Error, Result};
 use crate::percent::decode;
 
+/// What stands between the hosts and the options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Path {
+    /// A database.
+    Database,
+    /// A database, an instance and a database, or an instance or nothing where the option `database` is given.
+    InstanceAndDatabase,
+}
+
 /// A URL behind `scheme://`, cut but not decoded.
 pub(super) struct Parts<'a> {
     login: Option<&'a str>,
@@ -16,7 +25,7 @@ pub(super) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    pub(super) fn split(rest: &'a str) -> Result<Self> {
+    pub(super) fn split(rest: &'a str, path: Path) -> Result<Self> {
         let before_options = rest.find('?').unwrap_or(rest.len());
         let (first, second): (Vec<usize>, Vec<usize>) = rest
             .match_indices('@')
@@ -26,7 +35,10 @@ impl<'a> Parts<'a> {
         let candidates = (first.iter().rev().map(|at| cut(*at)))
             .chain(std::iter::once_with(|| Self::cut(None, rest)))
             .chain(second.iter().rev().map(|at| cut(*at)));
-        if let Some(parts) = candidates.into_iter().find(Self::is_plausible) {
+        if let Some(parts) = candidates
+            .into_iter()
+            .find(|parts| parts.is_plausible(path))
+        {
             return Ok(parts);
         }
         // Nothing fits: the most likely reading serves to say what is wrong.
@@ -38,10 +50,16 @@ impl<'a> Parts<'a> {
         if !parts.hosts.is_empty() {
             servers(parts.hosts, 1)?;
         }
-        parts.database()?;
+        if path == Path::Database || parts.database.is_empty() {
+            parts.database()?;
+        }
         parts.options()?;
+        let example = match path {
+            Path::Database => EXAMPLE,
+            Path::InstanceAndDatabase => "sqlserver://user:password@host:port/instance/database",
+        };
         Err(Error::usage(format!(
-            "database address (--url): expected {EXAMPLE}"
+            "database address (--url): expected {example}"
         )))
     }
 
@@ -69,14 +87,34 @@ impl<'a> Parts<'a> {
         }
     }
 
-    fn is_plausible(&self) -> bool {
+    fn is_plausible(&self, path: Path) -> bool {
+        let path_fits = match path {
+            Path::Database => !self.database.is_empty() && !self.database.contains('/'),
+            Path::InstanceAndDatabase => {
+                self.database.split('/').count() <= 2
+                    && (!self.database.is_empty() || self.has_option("database"))
+            }
+        };
         (self.hosts.is_empty() || servers(self.hosts, 1).is_ok())
-            && !self.database.is_empty()
-            && !self.database.contains('/')
+            && path_fits
             && (self.query.split('&')).all(|option| {
                 let name = option.split_once('=').map(|(name, _)| name);
                 option.is_empty() || name.is_some_and(is_option_name)
             })
+    }
+
+    fn has_option(&self, wanted: &str) -> bool {
+        self.query.split('&').any(|option| {
+            option
+                .split_once('=')
+                .is_some_and(|(name, _)| name.eq_ignore_ascii_case(wanted))
+        })
+    }
+
+    /// The parts of the path, decoded; empty ones are left out.
+    pub(super) fn segments(&self) -> Vec<String> {
+        let segments = self.database.split('/');
+        segments.filter(|s| !s.is_empty()).map(decode).collect()
     }
 
     pub(super) fn login(&self) -> Result<(String, Secret)> {

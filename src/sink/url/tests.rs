@@ -248,10 +248,6 @@ fn errors_say_what_is_wrong_and_keep_the_password() {
     for (url, part) in [
         ("", "no scheme"),
         ("hostonly", "no scheme"),
-        (
-            "sqlserver://u:hush@h/db",
-            "SQL Server is not supported in this version",
-        ),
         ("oracle://u:hush@h/db", "unknown scheme"),
         ("postgres:u:hush@h/db", "`//` missing"),
         ("postgres://u:hush@h", "no database name"),

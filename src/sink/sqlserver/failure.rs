@@ -1,0 +1,338 @@
+//! What an error of the server or of the driver leads to, and the sentence for the admin.
+//!
+//! Some of the server's messages quote the values that it refused. Those parts are cut out: values are nobody's
+//! business but the database's.
+
+use tiberius::error::{Error as DriverError, IoErrorKind, TokenError};
+
+use super::prelogin::Disagreement;
+use super::transport::Failure;
+use crate::error::{Error, ErrorKind};
+
+/// What the program needs on its tables and their schema.
+pub(super) const PRIVILEGES: &str = "SELECT, INSERT, UPDATE, DELETE on the tables, CREATE TABLE in the database, ALTER on the schema";
+
+/// Unique index violated: 2627 for constraints and primary keys, 2601 for other indexes.
+pub(super) const DUPLICATE: [u32; 2] = [2627, 2601];
+
+/// Text longer than its column, without and with the name of the column.
+pub(super) const TRUNCATION: [u32; 2] = [8152, 2628];
+
+/// From here on, what is compatible with SQL Server reports errors that SQL Server has no number for.
+const FOREIGN: u32 = 0x0200_0000;
+
+/// Where to and as whom a connection is made.
+pub(super) struct Connecting<'a> {
+    pub(super) place: &'a str,
+    pub(super) user: &'a str,
+    pub(super) database: &'a str,
+}
+
+impl Connecting<'_> {
+    fn error(&self, kind: ErrorKind, why: &str) -> Error {
+        let Connecting { place, user, .. } = self;
+        Error::new(
+            kind,
+            format!("cannot log in to SQL Server at {place} as \"{user}\": {why}"),
+        )
+    }
+
+    /// Passing trouble while connecting.
+    pub(super) fn transient(&self, why: &str) -> Error {
+        self.error(ErrorKind::Transient, why)
+    }
+}
+
+/// An error while logging in.
+pub(super) fn connecting(to: &Connecting<'_>, e: &DriverError) -> Error {
+    let (kind, why) = match e {
+        DriverError::Server(server) => match server.code() {
+            4060 | 4064 | 911 => (
+                ErrorKind::Setup,
+                format!(
+                    "there is no database {0}, or this log-in may not use it (check --url, or: CREATE DATABASE [{0}], \
+                     CREATE USER … FOR LOGIN …)",
+                    to.database
+                ),
+            ),
+            _ => explain(&server.into(), ErrorKind::Setup),
+        },
+        _ => (ErrorKind::Transient, reason(e)),
+    };
+    to.error(kind, &why)
+}
+
+/// An error while agreeing on encryption.
+pub(super) fn negotiating(to: &Connecting<'_>, e: &Failure) -> Error {
+    use ErrorKind::{Setup, Transient};
+    let tls = |io: &std::io::Error| {
+        io.get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+            .cloned()
+    };
+    match e {
+        Failure::Disagreement(Disagreement::NotSqlServer) => to.error(
+            Setup,
+            "what answers there does not speak SQL Server's protocol (check host and port in --url)",
+        ),
+        Failure::Disagreement(Disagreement::ServerDoesNotEncrypt) => to.error(
+            Setup,
+            "the server has no encryption (set it up there, or use encrypt=false in --url where the network is to be trusted)",
+        ),
+        Failure::Disagreement(Disagreement::ServerInsists) => to.error(
+            Setup,
+            "the server insists on encryption (use encrypt=true in --url)",
+        ),
+        Failure::Tls(io) => match tls(io) {
+            Some(rustls::Error::InvalidCertificate(why)) => to.error(
+                Setup,
+                &format!(
+                    "the server's certificate can't be verified: {why} (name its authority's certificate, or the \
+                     certificate itself, with --ca-file or with caFile=… in --url; or trust whatever the server shows \
+                     with trustServerCertificate=true)"
+                ),
+            ),
+            Some(why) => to.error(
+                Setup,
+                &format!("TLS: {why} (servers from before 2016 may lack TLS 1.2: update the server, or use encrypt=false)"),
+            ),
+            None if io.kind() == IoErrorKind::TimedOut => to.error(Transient, &io_reason(io.kind(), &io.to_string())),
+            // A server that can't go on just hangs up.
+            None => to.error(
+                Transient,
+                &format!(
+                    "TLS: {} (servers from before 2016 may lack TLS 1.2: update the server, or use encrypt=false; \
+                     encrypt=strict needs SQL Server 2022)",
+                    io_reason(io.kind(), &io.to_string())
+                ),
+            ),
+        },
+        Failure::Io(io) => to.error(Transient, &io_reason(io.kind(), &io.to_string())),
+    }
+}
+
+/// An error of a statement. What is not known to be something else is `otherwise`.
+pub(super) fn statement(place: &str, doing: &str, e: &DriverError, otherwise: ErrorKind) -> Error {
+    let (kind, why) = match e {
+        DriverError::Server(server) => explain(&server.into(), otherwise),
+        DriverError::BulkInput(_) => (
+            ErrorKind::Data,
+            "the driver can't send a value of the row".to_owned(),
+        ),
+        _ => (ErrorKind::Transient, reason(e)),
+    };
+    Error::new(kind, format!("SQL Server at {place}: {doing}: {why}"))
+}
+
+/// The number of a server's error; 0 for others.
+pub(super) fn code(e: &DriverError) -> u32 {
+    e.code().unwrap_or(0)
+}
+
+/// Whether the server refused a statement for what it says, rather than for its state.
+pub(super) fn is_refusal(e: &DriverError) -> bool {
+    matches!(e, DriverError::Server(server) if server.class() < 20 && explain(&server.into(), ErrorKind::Setup).0 != ErrorKind::Transient)
+}
+
+/// An error as the server reports it.
+struct Report<'a> {
+    code: u32,
+    /// From 20 on, the connection ends with it.
+    class: u8,
+    message: &'a str,
+}
+
+impl<'a> From<&'a TokenError> for Report<'a> {
+    fn from(e: &'a TokenError) -> Self {
+        Report {
+            code: e.code(),
+            class: e.class(),
+            message: e.message(),
+        }
+    }
+}
+
+/// The one place that decides what an error number leads to.
+fn explain(e: &Report<'_>, otherwise: ErrorKind) -> (ErrorKind, String) {
+    use ErrorKind::{Data, Setup, Transient};
+    let (kind, advice) = match e.code {
+        // Log-in.
+        18456 => (Setup, " (check user and password in --url)"),
+        18452 => (
+            Setup,
+            " (the server takes Windows accounts only: allow SQL Server authentication there)",
+        ),
+        18470 => (Setup, " (enable the log-in: ALTER LOGIN … ENABLE)"),
+        18486 => (Setup, " (unlock the log-in: ALTER LOGIN … UNLOCK)"),
+        18463..=18468 | 18487 | 18488 => (Setup, " (set a new password for the log-in)"),
+        40615 | 40914 => (
+            Setup,
+            " (let this machine's address through the server's firewall)",
+        ),
+        911 | 916 | 4060 | 4064 => (
+            Setup,
+            " (check the database name in --url, and that the log-in may use it)",
+        ),
+        // Privileges, and what takes no changes.
+        229 | 230 | 262 | 297 | 300 | 1088 | 2760 | 3704 | 4902 | 15151 | 15247 => {
+            return (Setup, format!("{} (grant {PRIVILEGES})", safe_text(e)));
+        }
+        3906 | 3908 => (
+            Setup,
+            " (the database is read-only: name the server that is written to in --url, or ALTER DATABASE … SET READ_WRITE)",
+        ),
+        271..=273 | 544 | 8101 | 8102 => (
+            Setup,
+            " (another program made the table: choose another table prefix with --tp)",
+        ),
+        // Locks.
+        1205 | 1222 | 3960 | 3961 => (Transient, ""),
+        // Failing over, restoring, starting, shutting down, sessions that were ended.
+        596
+        | 922
+        | 924
+        | 927
+        | 942
+        | 945
+        | 952
+        | 954
+        | 976
+        | 978
+        | 979
+        | 983
+        | 3981
+        | 6001
+        | 6005
+        | 6104
+        | 17142
+        | 17187
+        | 17188
+        | 18401
+        | 18451
+        | 40197
+        | 40501
+        | 40540
+        | 40613
+        | 42108
+        | 42109
+        | 49918..=49920 => (Transient, ""),
+        10928 | 10929 | 17809 | 40544 => (
+            Transient,
+            " (raise the number of connections, or the size of the database)",
+        ),
+        701 | 802 | 1204 | 8645 | 8651 => (Transient, " (look at the server's memory)"),
+        823..=825 | 1101 | 1105 | 5149 | 9001 | 9002 => (
+            Transient,
+            " (look at the server's disks, and at the database's log)",
+        ),
+        // Gone or changed under us: the writer opens and prepares again.
+        207 | 208 | 213 | 4901 | 4924 => (Transient, ""),
+        // The row.
+        511 | 1701 => (
+            Data,
+            " (the row is larger than the 8060 bytes that SQL Server allows)",
+        ),
+        1946 => (Data, " (the key is too long for its index)"),
+        3609 | 50000..FOREIGN => {
+            return (
+                Data,
+                format!("a trigger refused the row (error {})", e.code),
+            );
+        }
+        FOREIGN.. => {
+            return (Data, format!("the server refused it (error {})", e.code));
+        }
+        220
+        | 232
+        | 235
+        | 241
+        | 242
+        | 244
+        | 245
+        | 248
+        | 293
+        | 295
+        | 296
+        | 512
+        | 515
+        | 529
+        | 547
+        | 550
+        | 2601
+        | 2627
+        | 2628
+        | 4815
+        | 4861..=4867
+        | 8023
+        | 8114
+        | 8115
+        | 8134
+        | 8152
+        | 8169
+        | 9400..=9480
+        | 9803 => (Data, ""),
+        _ if e.class >= 20 => (Transient, ""),
+        _ => (otherwise, ""),
+    };
+    (kind, format!("{}{advice}", safe_text(e)))
+}
+
+/// Errors whose messages quote nothing but names.
+const NAMES_ONLY: [u32; 38] = [
+    207, 208, 229, 230, 262, 511, 515, 547, 911, 916, 1105, 1205, 1222, 1505, 1701, 1702, 1750,
+    1911, 1919, 1946, 2601, 2627, 2628, 2705, 2714, 2717, 2760, 3704, 3906, 4060, 4815, 4902, 4922,
+    4924, 5074, 8152, 9002, 18456,
+];
+
+/// The server's message without the values that it may quote, and its number.
+fn safe_text(e: &Report<'_>) -> String {
+    let message = e.message.trim_end();
+    // What these quote stands at their end: "… The duplicate key value is (…).", "… Truncated value: '…'."
+    let value = [" The duplicate key value", " Truncated value"];
+    let (end, behind) = if NAMES_ONLY.contains(&e.code) {
+        let end = value.iter().filter_map(|words| message.find(words)).min();
+        // In another language, which is that of the log-in until we have set ours.
+        let end = end.or_else(|| match e.code {
+            1505 | 2601 | 2627 => message.find('('),
+            2628 => message.find('\''),
+            _ => None,
+        });
+        (end, "")
+    } else {
+        // "Conversion failed when converting the nvarchar value '…' to data type int."
+        let behind = message
+            .rfind("' to data type ")
+            .and_then(|at| message.get(at + 1..));
+        (message.find(['\'', '"', '(']), behind.unwrap_or_default())
+    };
+    match end.and_then(|end| message.get(..end)) {
+        Some(before) => format!("{before}…{behind} (error {})", e.code),
+        None => format!("{message} (error {})", e.code),
+    }
+}
+
+fn reason(e: &DriverError) -> String {
+    match e {
+        DriverError::Io { kind, message } => io_reason(*kind, message),
+        DriverError::Protocol(_)
+        | DriverError::Encoding(_)
+        | DriverError::Conversion(_)
+        | DriverError::Utf8
+        | DriverError::Utf16
+        | DriverError::ParseInt(_) => "the server's answer can't be understood".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn io_reason(kind: IoErrorKind, message: &str) -> String {
+    match kind {
+        IoErrorKind::WouldBlock | IoErrorKind::TimedOut => {
+            "no answer within the time limit".to_owned()
+        }
+        IoErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
+        _ => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! What errors of the server lead to, and that no value gets into a message.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+use super::*;
+
+fn explained(code: u32, message: &str) -> (ErrorKind, String) {
+    let report = Report {
+        code,
+        class: 16,
+        message,
+    };
+    explain(&report, ErrorKind::Transient)
+}
+
+#[test]
+fn no_value_gets_into_a_message() {
+    for (code, message, shown) in [
+        (
+            2627,
+            "Violation of PRIMARY KEY constraint 'PK_1'. Cannot insert duplicate key in object 'dbo.t'. The duplicate key value is (hush).",
+            "Violation of PRIMARY KEY constraint 'PK_1'. Cannot insert duplicate key in object 'dbo.t'.… (error 2627)",
+        ),
+        (
+            2628,
+            "String or binary data would be truncated in table 'd.dbo.t', column 'c'. Truncated value: 'hush'.",
+            "String or binary data would be truncated in table 'd.dbo.t', column 'c'.… (error 2628)",
+        ),
+        (
+            245,
+            "Conversion failed when converting the nvarchar value 'hush' to data type int.",
+            "Conversion failed when converting the nvarchar value … to data type int. (error 245)",
+        ),
+        (
+            102,
+            "Incorrect syntax near 'hush'.",
+            "Incorrect syntax near … (error 102)",
+        ),
+        (
+            2628,
+            "Daten würden in Tabelle 'd.dbo.t', Spalte 'c' abgeschnitten. Abgeschnittener Wert: 'hush'.",
+            "Daten würden in Tabelle … (error 2628)",
+        ),
+        (
+            2627,
+            "In 'dbo.t' kann kein doppelter Schlüssel eingefügt werden. Der doppelte Schlüsselwert ist (hush).",
+            "In 'dbo.t' kann kein doppelter Schlüssel eingefügt werden. Der doppelte Schlüsselwert ist … (error 2627)",
+        ),
+        (50001, "hush", "a trigger refused the row (error 50001)"),
+        (33_557_097, "hush", "the server refused it (error 33557097)"),
+        (
+            8152,
+            "String or binary data would be truncated.",
+            "String or binary data would be truncated. (error 8152)",
+        ),
+        (99, "new text (hush)", "new text … (error 99)"),
+    ] {
+        assert_eq!(explained(code, message).1, shown);
+    }
+}
+
+#[test]
+fn what_errors_lead_to() {
+    use ErrorKind::{Data, Setup, Transient};
+    for (code, kind) in [
+        (1205, Transient),
+        (1222, Transient),
+        (976, Transient),
+        (6005, Transient),
+        (9002, Transient),
+        (208, Transient),
+        (40613, Transient),
+        (18456, Setup),
+        (4060, Setup),
+        (3906, Setup),
+        (229, Setup),
+        (262, Setup),
+        (2627, Data),
+        (8152, Data),
+        (2628, Data),
+        (245, Data),
+        (8114, Data),
+        (515, Data),
+        (511, Data),
+        (50000, Data),
+    ] {
+        for otherwise in [Transient, Setup, Data] {
+            let report = Report {
+                code,
+                class: 16,
+                message: "m",
+            };
+            assert_eq!(explain(&report, otherwise).0, kind, "{code}");
+        }
+    }
+    let unknown = |class| {
+        let report = Report {
+            code: 12345,
+            class,
+            message: "m",
+        };
+        explain(&report, Data).0
+    };
+    assert_eq!((unknown(16), unknown(20)), (Data, Transient));
+    assert!(explained(18456, "m").1.contains("--url"));
+    assert!(explained(262, "m").1.contains("CREATE TABLE"));
+}

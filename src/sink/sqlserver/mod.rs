@@ -1,0 +1,283 @@
+//! Microsoft SQL Server as a destination, from version 2008 on, and what is compatible with it.
+//!
+//! A batch is loaded in bulk into temporary tables of texts, one per table and connection. Then, in one transaction,
+//! the rows that are there are updated from them and the others inserted; the server converts the texts to the types
+//! that the columns really have. Before that, columns that are too narrow for a value of the batch are widened.
+//!
+//! Numbers: a new number column is a `decimal(38,10)`. A value that it does not hold exactly makes it a decimal with
+//! more places behind the point, or, where what is stored leaves no room for them, a text column. No digit is lost.
+//!
+//! Keys: SQL Server compares texts without trailing blanks, and without case unless the database's collation says
+//! otherwise. Of rows whose keys are equal to it, the last one written counts.
+
+mod catalog;
+mod column;
+mod connect;
+mod driver;
+mod failure;
+mod handshake;
+mod prelogin;
+mod prepare;
+mod privileges;
+mod stage;
+mod statement;
+mod transport;
+mod widen;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tiberius::error::Error as DriverError;
+
+use self::catalog::{RealColumn, RealTable};
+use self::driver::Connection;
+use super::url::SqlServerUrl;
+use super::{CheckLine, MissingColumn, Sink, StoredContact};
+use crate::error::{Error, ErrorKind, Result};
+use crate::tables::batch::Batch;
+use crate::tables::schema::{ColumnKind, Schema, Table, TableSchema};
+use crate::tls::Roots;
+
+/// How long the server may take for one answer while rows are written.
+const ANSWER: Duration = Duration::from_secs(300);
+
+/// How long it may take to rebuild or to go through a large table.
+const REBUILD: Duration = Duration::from_secs(6 * 3600);
+
+/// How long to wait for a lock that another session holds.
+const LOCK: Duration = Duration::from_secs(60);
+
+/// A connection to SQL Server.
+pub struct SqlServerSink {
+    connection: Connection,
+    /// In words, such as `Microsoft SQL Server 2019 …`.
+    version: String,
+    /// Empty where the server does not say.
+    temporary_collation: String,
+    tables: Vec<Prepared>,
+    /// The staging tables that there are: number of columns, and collation of the key.
+    stages: HashMap<Table, (usize, Option<String>)>,
+    /// Columns that could not be widened, and that this was logged for.
+    unwidened: HashSet<(Table, String)>,
+    /// Columns whose NUL characters were replaced, and that this was logged for.
+    replaced: HashSet<(Table, String)>,
+}
+
+/// One table, ready to be written.
+struct Prepared {
+    schema: Arc<TableSchema>,
+    real: RealTable,
+    /// The key first.
+    columns: Vec<Written>,
+}
+
+/// A column that is written.
+struct Written {
+    /// In the rows.
+    position: usize,
+    /// In the real table.
+    real: usize,
+    kind: ColumnKind,
+}
+
+impl SqlServerSink {
+    /// Connects to the first host of the URL that lets us in.
+    ///
+    /// # Errors
+    /// [`Setup`](ErrorKind::Setup) if the log-in, the database or the server's certificate is refused,
+    /// [`Transient`](ErrorKind::Transient) if no host answers.
+    pub fn open(url: &SqlServerUrl, roots: &Roots) -> Result<Self> {
+        Self::open_waiting(url, roots, LOCK)
+    }
+
+    /// As [`SqlServerSink::open`], with a time to wait for locks of other sessions, in milliseconds from 1.
+    pub fn open_waiting(url: &SqlServerUrl, roots: &Roots, lock: Duration) -> Result<Self> {
+        let connection = Connection::open(url, roots)?;
+        let mut sink = SqlServerSink {
+            connection,
+            version: String::new(),
+            temporary_collation: String::new(),
+            tables: Vec::new(),
+            stages: HashMap::new(),
+            unwidened: HashSet::new(),
+            replaced: HashSet::new(),
+        };
+        sink.run("setting up the session", statement::XACT_ABORT, ANSWER)?;
+        for setting in statement::settings(lock.as_millis().max(1)) {
+            // Of no use to a server that does not know it.
+            sink.fact(&setting)?;
+        }
+        sink.version = sink.fact(statement::VERSION)?;
+        sink.temporary_collation = sink.fact(statement::TEMPORARY_COLLATION)?;
+        log::info!(
+            "connected to {} at {}, {}",
+            sink.version,
+            sink.connection.place,
+            sink.connection.encryption
+        );
+        Ok(sink)
+    }
+
+    /// The first line of a single value; empty where the server knows no such thing.
+    fn fact(&mut self, sql: &str) -> Result<String> {
+        match self.connection.query(sql, ANSWER) {
+            Ok(rows) => Ok(rows
+                .first()
+                .and_then(|row| catalog::text(row, 0).lines().next())
+                .unwrap_or_default()
+                .trim()
+                .to_owned()),
+            Err(e) if failure::is_refusal(&e) => Ok(String::new()),
+            Err(e) => Err(self.failed("looking at the server", &e, ErrorKind::Transient)),
+        }
+    }
+
+    fn run(&mut self, doing: &str, sql: &str, limit: Duration) -> Result<()> {
+        match self.connection.query(sql, limit) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(self.failed(doing, &e, ErrorKind::Transient)),
+        }
+    }
+
+    /// Turns an error of the driver into ours.
+    fn failed(&self, doing: &str, e: &DriverError, otherwise: ErrorKind) -> Error {
+        failure::statement(&self.connection.place, doing, e, otherwise)
+    }
+
+    fn contacts(&self) -> Result<String> {
+        let contacts = self
+            .tables
+            .iter()
+            .find(|t| t.schema.table == Table::Contacts);
+        contacts.map(|t| t.schema.name.clone()).ok_or_else(|| {
+            Error::setup("the tables of the SQL Server database are not prepared yet")
+        })
+    }
+}
+
+impl Prepared {
+    fn new(schema: &Arc<TableSchema>, real: RealTable, missing: &[MissingColumn]) -> Self {
+        let is_missing = |name: &str| {
+            missing
+                .iter()
+                .any(|m| m.table == schema.table && m.column == name)
+        };
+        let columns = schema
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| !is_missing(&column.name))
+            .filter_map(|(position, column)| {
+                Some(Written {
+                    position,
+                    real: real.position(&column.name)?,
+                    kind: column.kind,
+                })
+            })
+            .collect();
+        Prepared {
+            schema: Arc::clone(schema),
+            real,
+            columns,
+        }
+    }
+
+    /// The real columns that are written, in the order of `columns`.
+    fn real_columns(&self) -> Vec<&RealColumn> {
+        self.columns
+            .iter()
+            .filter_map(|written| self.real.columns.get(written.real))
+            .collect()
+    }
+}
+
+impl Sink for SqlServerSink {
+    fn columns(&mut self, table: &TableSchema) -> Result<Vec<String>> {
+        let real = catalog::read(&mut self.connection, &table.name)
+            .map_err(|e| self.failed("reading the catalogue", &e, ErrorKind::Transient))?;
+        Ok(real.map_or_else(Vec::new, |real| {
+            real.columns.into_iter().map(|column| column.name).collect()
+        }))
+    }
+
+    fn prepare(&mut self, schema: &Schema) -> Result<Vec<MissingColumn>> {
+        let mut missing = Vec::new();
+        let mut tables = Vec::new();
+        for table in schema.tables() {
+            let real = prepare::table(self, table, &mut missing)?;
+            tables.push(Prepared::new(table, real, &missing));
+        }
+        self.tables = tables;
+        Ok(missing)
+    }
+
+    fn stored(&mut self, ids: &[&str]) -> Result<Vec<StoredContact>> {
+        let contacts = self.contacts()?;
+        let mut found = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(statement::IDS) {
+            let sql = statement::stored(&contacts, ids.iter().copied());
+            let rows = (self.connection.query(&sql, ANSWER))
+                .map_err(|e| self.failed("reading stored contacts", &e, ErrorKind::Transient))?;
+            found.extend(rows.into_iter().map(|row| {
+                let mut values = row.into_iter();
+                StoredContact {
+                    id: values.next().flatten().unwrap_or_default(),
+                    md5: values.next().flatten(),
+                    changed: values.next().flatten(),
+                }
+            }));
+        }
+        Ok(found)
+    }
+
+    fn distrust_after(&mut self, stamp: &str) -> Result<u64> {
+        let sql = statement::distrust_after(&self.contacts()?, stamp);
+        self.connection.execute(&sql, REBUILD).map_err(|e| {
+            self.failed(
+                "marking contacts for a fresh look",
+                &e,
+                ErrorKind::Transient,
+            )
+        })
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        self.contacts()?;
+        stage::write(self, batch)
+    }
+
+    fn check(&mut self, schema: &Schema) -> Result<Vec<CheckLine>> {
+        let line = |subject: &str, outcome: String| CheckLine {
+            subject: subject.to_owned(),
+            outcome: Ok(outcome),
+        };
+        let mut lines = vec![
+            line(
+                "database",
+                format!("{} at {}", self.version, self.connection.place),
+            ),
+            line("encryption", self.connection.encryption.to_owned()),
+        ];
+        for table in schema.tables() {
+            let real = catalog::read(&mut self.connection, &table.name)
+                .map_err(|e| self.failed("reading the catalogue", &e, ErrorKind::Transient))?;
+            let outcome = match real {
+                None => Ok("will be created".to_owned()),
+                Some(real) => prepare::usable(self, table, &real).map(|()| {
+                    let lacking = |name: &str| real.position(name).is_none();
+                    match table.columns.iter().filter(|c| lacking(&c.name)).count() {
+                        0 => "present".to_owned(),
+                        n => format!("present, {n} columns will be added"),
+                    }
+                }),
+            };
+            lines.push(CheckLine {
+                subject: format!("table {}", table.name),
+                outcome: outcome.map_err(|e| e.to_string()),
+            });
+        }
+        lines.extend(privileges::check(self, schema)?);
+        Ok(lines)
+    }
+}

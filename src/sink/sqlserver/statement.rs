@@ -1,0 +1,332 @@
+//! All statements of this sink, as functions from names and types to text. No I/O.
+//!
+//! Nothing in them is newer than SQL Server 2008: no MERGE (two writers can collide in it), no OPENJSON, no IF EXISTS.
+//! Objects are named without a schema and so are looked for where the log-in creates them.
+
+use super::catalog::RealColumn;
+use crate::sink::dialect::SQLSERVER;
+use crate::tables::schema::{Column, Table, TableSchema};
+
+/// Ids in one statement.
+pub(super) const IDS: usize = 500;
+
+/// Columns that a table can have.
+const MOST_COLUMNS: usize = 1024;
+
+/// The key column of a staging table is this long, whatever the table's own.
+const STAGED_KEY: usize = 450;
+
+/// `[name]`
+pub(super) fn quote(name: &str) -> String {
+    SQLSERVER.quote(name)
+}
+
+/// `N'text'`
+pub(super) fn literal(text: &str) -> String {
+    format!("N'{}'", text.replace('\'', "''"))
+}
+
+fn list<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let literals: Vec<String> = texts.map(literal).collect();
+    literals.join(", ")
+}
+
+/// For the whole session: an error undoes the transaction.
+pub(super) const XACT_ABORT: &str = "SET XACT_ABORT ON";
+
+/// For the whole session: messages are those that we can cut values out of, and dates are read year, month, day,
+/// whatever the log-in's language; a text too long is an error; locks are not waited for for ever.
+pub(super) fn settings(lock_milliseconds: u128) -> [String; 3] {
+    [
+        "SET LANGUAGE us_english".to_owned(),
+        "SET ANSI_WARNINGS ON".to_owned(),
+        format!("SET LOCK_TIMEOUT {lock_milliseconds}"),
+    ]
+}
+
+/// The server's version, in words.
+pub(super) const VERSION: &str = "SELECT @@VERSION";
+
+/// The collation of temporary tables, which may not be that of the database.
+pub(super) const TEMPORARY_COLLATION: &str =
+    "SELECT CONVERT(nvarchar(128), DATABASEPROPERTYEX(N'tempdb', N'Collation'))";
+
+/// `U` for a table, `V` for a view; no row if there is neither.
+pub(super) fn object_type(table: &str) -> String {
+    format!(
+        "SELECT o.[type] FROM sys.objects AS o WHERE o.[object_id] = OBJECT_ID({})",
+        literal(&quote(table))
+    )
+}
+
+/// Name, type, length, precision, scale, nullable, computed, collation, number of each column.
+pub(super) fn columns(table: &str) -> String {
+    format!(
+        "SELECT c.[name], t.[name], c.[max_length], c.[precision], c.[scale], c.[is_nullable], c.[is_computed], c.[collation_name], \
+         c.[column_id] \
+         FROM sys.columns AS c \
+         INNER JOIN sys.types AS t ON t.[user_type_id] = c.[system_type_id] \
+         WHERE c.[object_id] = OBJECT_ID({}) ORDER BY c.[column_id]",
+        literal(&quote(table))
+    )
+}
+
+/// Position and name of each column by another view: what is compatible with SQL Server may shorten long names in
+/// `sys.columns`, where it stores them.
+pub(super) fn column_names(table: &str) -> String {
+    format!(
+        "SELECT c.[ORDINAL_POSITION], c.[COLUMN_NAME] FROM [INFORMATION_SCHEMA].[COLUMNS] AS c \
+         WHERE c.[TABLE_NAME] = {} ORDER BY c.[ORDINAL_POSITION]",
+        literal(table)
+    )
+}
+
+/// The columns of the primary key by another view: what is compatible with SQL Server may number indexes otherwise in
+/// `sys.indexes` than in `sys.index_columns`.
+pub(super) fn primary_key(table: &str) -> String {
+    format!(
+        "SELECT k.[COLUMN_NAME] FROM [INFORMATION_SCHEMA].[TABLE_CONSTRAINTS] AS c \
+         INNER JOIN [INFORMATION_SCHEMA].[KEY_COLUMN_USAGE] AS k ON k.[TABLE_SCHEMA] = c.[TABLE_SCHEMA] \
+         AND k.[TABLE_NAME] = c.[TABLE_NAME] AND k.[CONSTRAINT_NAME] = c.[CONSTRAINT_NAME] \
+         WHERE c.[TABLE_NAME] = {} AND c.[CONSTRAINT_TYPE] = N'PRIMARY KEY' ORDER BY k.[ORDINAL_POSITION]",
+        literal(table)
+    )
+}
+
+/// Index, uniqueness and name of each column of each index, in order.
+pub(super) fn indexes(table: &str) -> String {
+    format!(
+        "SELECT i.[index_id], i.[is_unique], c.[name] \
+         FROM sys.indexes AS i \
+         INNER JOIN sys.index_columns AS k ON k.[object_id] = i.[object_id] AND k.[index_id] = i.[index_id] \
+         INNER JOIN sys.columns AS c ON c.[object_id] = k.[object_id] AND c.[column_id] = k.[column_id] \
+         WHERE i.[object_id] = OBJECT_ID({}) AND k.[key_ordinal] > 0 ORDER BY i.[index_id], k.[key_ordinal]",
+        literal(&quote(table))
+    )
+}
+
+/// Creates a table with as many columns as fit.
+pub(super) fn create_table(table: &TableSchema, columns: &[Column]) -> String {
+    let columns: Vec<String> = columns
+        .iter()
+        .take(MOST_COLUMNS)
+        .enumerate()
+        .map(|(at, column)| {
+            let null = if at == 0 {
+                "NOT NULL PRIMARY KEY"
+            } else {
+                "NULL"
+            };
+            format!("{} {null}", definition(column))
+        })
+        .collect();
+    format!(
+        "IF OBJECT_ID({}) IS NULL CREATE TABLE {} ({})",
+        literal(&quote(&table.name)),
+        quote(&table.name),
+        columns.join(", ")
+    )
+}
+
+fn definition(column: &Column) -> String {
+    format!(
+        "{} {}",
+        quote(&column.name),
+        SQLSERVER.column_type(column.kind)
+    )
+}
+
+/// Adds one column.
+pub(super) fn add_column(table: &str, column: &Column) -> String {
+    format!(
+        "ALTER TABLE {} ADD {} NULL",
+        quote(table),
+        definition(column)
+    )
+}
+
+/// Changes the type of a column. NULL is what it allows if nothing is said; what is compatible with SQL Server may not
+/// know the word here.
+pub(super) fn alter_column(table: &str, column: &RealColumn, new: &str) -> String {
+    let null = if column.nullable { "" } else { " NOT NULL" };
+    format!(
+        "ALTER TABLE {} ALTER COLUMN {} {new}{null}",
+        quote(table),
+        quote(&column.name)
+    )
+}
+
+/// Takes the zeros that say nothing from numbers that have just become texts.
+pub(super) fn trim_decimals(table: &str, column: &str) -> String {
+    let column = quote(column);
+    let trimmed =
+        format!("REPLACE(RTRIM(REPLACE(CONVERT(nvarchar(50), {column}), N'0', N' ')), N' ', N'0')");
+    format!(
+        "UPDATE {} SET {column} = CASE WHEN RIGHT({trimmed}, 1) = N'.' \
+         THEN LEFT({trimmed}, LEN({trimmed}) - 1) ELSE {trimmed} END \
+         WHERE {column} LIKE N'%.%'",
+        quote(table)
+    )
+}
+
+/// Adds an index.
+pub(super) fn create_index(name: &str, table: &str, columns: &[&str]) -> String {
+    let columns: Vec<String> = columns.iter().map(|column| quote(column)).collect();
+    format!(
+        "CREATE INDEX {} ON {} ({})",
+        quote(name),
+        quote(table),
+        columns.join(", ")
+    )
+}
+
+/// The name of a table's staging table, quoted.
+pub(super) fn stage(table: Table) -> String {
+    quote(&format!("#stage_{}", table.suffix()))
+}
+
+/// The columns of a staging table, quoted: as many as are written, the key first.
+pub(super) fn staged_columns(count: usize) -> Vec<String> {
+    (0..count).map(|at| quote(&format!("c{at}"))).collect()
+}
+
+/// Creates a staging table for so many columns. `collation` is the key's, where it is not that of temporary tables.
+pub(super) fn create_stage(table: Table, count: usize, collation: Option<&str>) -> String {
+    let collation = collation
+        .map(|name| format!(" COLLATE {name}"))
+        .unwrap_or_default();
+    let columns: Vec<String> = staged_columns(count)
+        .into_iter()
+        .enumerate()
+        .map(|(at, name)| match at {
+            0 => format!("{name} nvarchar({STAGED_KEY}){collation} NOT NULL"),
+            _ => format!("{name} nvarchar(max) NULL"),
+        })
+        .collect();
+    format!("CREATE TABLE {} ({})", stage(table), columns.join(", "))
+}
+
+/// Puts one text into a staged row. `column` counts from 0.
+pub(super) fn stage_text(table: Table, column: usize, key: &str, text: &str) -> String {
+    format!(
+        "UPDATE {} SET [c{column}] = {} WHERE [c0] = {}",
+        stage(table),
+        literal(text),
+        literal(key)
+    )
+}
+
+/// Drops a staging table.
+pub(super) fn drop_stage(table: Table) -> String {
+    format!("DROP TABLE {}", stage(table))
+}
+
+/// Empties a staging table.
+pub(super) fn clear_stage(table: Table) -> String {
+    format!("TRUNCATE TABLE {}", stage(table))
+}
+
+/// Begins the transaction of a batch.
+pub(super) const BEGIN: &str = "BEGIN TRANSACTION";
+
+/// Ends it.
+pub(super) const COMMIT: &str = "COMMIT TRANSACTION";
+
+/// Undoes it if it is still there: most errors have done so already.
+pub(super) const ROLLBACK: &str = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION";
+
+/// Writes the staged rows over those with the same key, then adds the others. `columns` are in the order of the staging
+/// table's, the key first.
+pub(super) fn upsert(table: &TableSchema, columns: &[&RealColumn]) -> [String; 2] {
+    let (name, stage) = (quote(&table.name), stage(table.table));
+    let staged = staged_columns(columns.len());
+    let values: Vec<String> = columns
+        .iter()
+        .zip(&staged)
+        .map(|(column, staged)| converted(column, staged))
+        .collect();
+    let names: Vec<String> = columns.iter().map(|column| quote(&column.name)).collect();
+    let key = |at: &[String]| at.first().cloned().unwrap_or_default();
+    let same = format!("d.{} = {}", key(&names), key(&values));
+    let assignments: Vec<String> = names
+        .iter()
+        .zip(&values)
+        .skip(1)
+        .map(|(name, value)| format!("{name} = {value}"))
+        .collect();
+    [
+        format!(
+            "UPDATE d SET {} FROM {name} AS d WITH (UPDLOCK, HOLDLOCK) INNER JOIN {stage} AS s ON {same}",
+            assignments.join(", ")
+        ),
+        format!(
+            "INSERT INTO {name} ({}) SELECT {} FROM {stage} AS s \
+             WHERE NOT EXISTS (SELECT 1 FROM {name} AS d WITH (UPDLOCK, HOLDLOCK) WHERE {same})",
+            names.join(", "),
+            values.join(", ")
+        ),
+    ]
+}
+
+/// A staged text as the type that the column really has.
+fn converted(column: &RealColumn, staged: &str) -> String {
+    if column.declared.starts_with("nvarchar(") {
+        format!("s.{staged}")
+    } else {
+        // What is in a text column's code page is a varchar; a conversion to text itself is deprecated.
+        let declared = match column.declared.as_str() {
+            "text" => "varchar(max)",
+            "ntext" => "nvarchar(max)",
+            other => other,
+        };
+        format!("CONVERT({declared}, s.{staged})")
+    }
+}
+
+/// Deletes recordings that were placeholders.
+pub(super) fn delete<'a>(table: &TableSchema, ids: impl Iterator<Item = &'a str>) -> String {
+    format!(
+        "DELETE FROM {} WHERE {} IN ({})",
+        quote(&table.name),
+        quote(table.table.key()),
+        list(ids)
+    )
+}
+
+/// Id, checksum and time of writing of contacts.
+pub(super) fn stored<'a>(contacts: &str, ids: impl Iterator<Item = &'a str>) -> String {
+    format!(
+        "SELECT [$id], [$md5], [$changed] FROM {} WHERE [$id] IN ({})",
+        quote(contacts),
+        list(ids)
+    )
+}
+
+/// Forgets the checksums of contacts that claim to be written later than `stamp`.
+pub(super) fn distrust_after(contacts: &str, stamp: &str) -> String {
+    format!(
+        "UPDATE {} SET [$md5] = NULL WHERE [$md5] IS NOT NULL AND ([$changed] IS NULL OR [$changed] > {})",
+        quote(contacts),
+        literal(stamp)
+    )
+}
+
+/// 1 if the log-in has a permission on a table, 0 if not.
+pub(super) fn permission_on_table(table: &str, permission: &str) -> String {
+    format!(
+        "SELECT HAS_PERMS_BY_NAME({}, N'OBJECT', {})",
+        literal(&quote(table)),
+        literal(permission)
+    )
+}
+
+/// 1 if the log-in may create tables in this database, 0 if not.
+pub(super) const PERMISSION_TO_CREATE: &str =
+    "SELECT HAS_PERMS_BY_NAME(DB_NAME(), N'DATABASE', N'CREATE TABLE')";
+
+/// 1 if the log-in may create and change objects of its schema, 0 if not.
+pub(super) const PERMISSION_TO_ALTER: &str =
+    "SELECT HAS_PERMS_BY_NAME(SCHEMA_NAME(), N'SCHEMA', N'ALTER')";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! CHECK constraints, looked at for each row that a statement writes. A rollback does not bring them back or take them.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::super::error::{Result, SqlError};
+use super::super::language::ast::{Condition, Name};
+use super::catalogue::{Place, same_name};
+use super::render::{ScopeColumn, ScopeTable};
+use super::render_writes::Write;
+use super::session::Session;
+
+/// Those of all databases.
+#[derive(Debug, Default)]
+pub struct Checks(Mutex<Vec<Check>>);
+
+#[derive(Debug, Clone)]
+struct Check {
+    database: String,
+    /// `object_id` of its table.
+    table: i64,
+    name: String,
+    condition: Condition,
+}
+
+impl Checks {
+    fn list(&self) -> MutexGuard<'_, Vec<Check>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    pub fn add_check(&mut self, table: &Name, name: &str, condition: &Condition) -> Result<()> {
+        let table = self.alterable(table)?;
+        self.store.checks.list().push(Check {
+            database: self.facts.database.clone(),
+            table: table.id,
+            name: name.to_owned(),
+            condition: condition.clone(),
+        });
+        Ok(())
+    }
+
+    pub fn drop_check(&mut self, table: &Name, name: &str) -> Result<()> {
+        let table = self.alterable(table)?;
+        let database = &self.facts.database;
+        let mut checks = self.store.checks.list();
+        let before = checks.len();
+        checks.retain(|check| {
+            check.database != *database || check.table != table.id || !same_name(&check.name, name)
+        });
+        if checks.len() == before {
+            return Err(SqlError::new(
+                3728,
+                16,
+                format!("'{name}' is not a constraint."),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Error 547 where a row that is written does not fulfil a condition. Columns that the statement does not write
+    /// have fulfilled it before.
+    pub fn check_rows(&self, write: &Write) -> Result<()> {
+        if write.table.place == Place::Temp || write.columns.is_empty() {
+            return Ok(());
+        }
+        let checks: Vec<Check> = (self.store.checks.list().iter())
+            .filter(|check| check.database == self.facts.database && check.table == write.table.id)
+            .cloned()
+            .collect();
+        for check in checks {
+            let mut renderer = self.renderer();
+            let columns = (1..).zip(&write.columns).filter_map(|(at, id)| {
+                let column = write.table.columns.iter().find(|column| column.id == *id)?;
+                Some(ScopeColumn {
+                    name: column.name.clone(),
+                    stored: format!("v{at}"),
+                    kind: column.kind,
+                    nullable: column.nullable,
+                })
+            });
+            renderer.scopes.push(vec![ScopeTable {
+                alias: "n".to_owned(),
+                stored_alias: "n".to_owned(),
+                columns: columns.collect(),
+                table: None,
+            }]);
+            let condition = match renderer.condition(&check.condition) {
+                Ok(condition) => condition,
+                Err(error) if error.number == 207 => continue,
+                Err(error) => return Err(error),
+            };
+            let sql = format!(
+                "SELECT EXISTS(SELECT 1 FROM ({}) AS n WHERE NOT {condition})",
+                write.source
+            );
+            let violated: bool = self
+                .connection
+                .query_row(&sql, [], |row| row.get(0))
+                .map_err(|error| self.refusal(&error))?;
+            if violated {
+                return Err(SqlError::new(
+                    547,
+                    16,
+                    format!(
+                        "The INSERT statement conflicted with the CHECK constraint \"{}\". The conflict occurred in database \"{}\", table \"dbo.{}\".",
+                        check.name, self.facts.database, write.table.name
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,24 @@
+//! SQL_Latin1_General_CP1_CI_AS, nearly: without case, with accents, blanks at the end don't count.
+//!
+//! Nearly: the real one also takes `ß` for `ss` and gives some characters no weight at all.
+
+use std::cmp::Ordering;
+
+/// How texts are compared.
+pub fn compare(left: &str, right: &str) -> Ordering {
+    let (left, right) = (left.trim_end_matches(' '), right.trim_end_matches(' '));
+    if left.is_ascii() && right.is_ascii() {
+        return left
+            .bytes()
+            .map(|b| b.to_ascii_lowercase())
+            .cmp(right.bytes().map(|b| b.to_ascii_lowercase()));
+    }
+    left.chars()
+        .flat_map(char::to_lowercase)
+        .cmp(right.chars().flat_map(char::to_lowercase))
+}
+
+/// Of a `_BIN` or `_CS_` collation: exactly, but for blanks at the end.
+pub fn compare_exactly(left: &str, right: &str) -> Ordering {
+    left.trim_end_matches(' ').cmp(right.trim_end_matches(' '))
+}

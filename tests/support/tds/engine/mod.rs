@@ -1,0 +1,32 @@
+//! What runs the statements: SQLite underneath, SQL Server's types, rules and refusals above.
+
+pub mod alter_column;
+pub mod assignments;
+pub mod bulk_load;
+pub mod catalogue;
+pub mod checks;
+pub mod collation;
+pub mod convert;
+pub mod decimals;
+pub mod functions;
+pub mod indexes;
+pub mod procedures;
+pub mod render;
+pub mod render_calls;
+pub mod render_conditions;
+pub mod render_expressions;
+pub mod render_query;
+pub mod render_sources;
+pub mod render_writes;
+pub mod scalar;
+pub mod selects;
+pub mod server_functions;
+pub mod session;
+pub mod statements;
+pub mod store;
+pub mod system_views;
+pub mod table_definitions;
+pub mod times;
+pub mod transactions;
+pub mod type_rules;
+pub mod writes;
