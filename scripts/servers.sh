@@ -63,14 +63,13 @@ find_program() {
 missing_packages() {
     postgres_tools >/dev/null || echo postgresql
     { find_program tsql && find_program freebcp; } >/dev/null || echo freetds-bin
-    { command -v python3 && python3 -c 'import venv, ensurepip'; } >/dev/null 2>&1 || printf '%s\n' python3 python3-venv
     { find_program mariadbd && find_program mariadb-install-db && find_program mariadb; } >/dev/null ||
         echo mariadb-server
     command -v openssl >/dev/null || echo openssl
-    # The snippets of the README are run, and the reference library for signatures.
+    # The snippets of the README are run, and clients and libraries that are not ours.
     command -v php >/dev/null || echo php-cli
     command -v node >/dev/null || echo nodejs
-    python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
+    { command -v python3 && python3 -c 'import venv, ensurepip'; } >/dev/null 2>&1 || printf '%s\n' python3 python3-venv
     command -v cc >/dev/null || printf '%s\n' gcc libc6-dev
 }
 
