@@ -29,7 +29,7 @@ pub struct Database {
     pub url: String,
     created: Option<Created>,
     _dir: Option<TempDir>,
-    _server: Option<TdsServer>,
+    server: Option<TdsServer>,
 }
 
 /// What is to be dropped with a [`Database`].
@@ -53,7 +53,7 @@ pub fn fresh_database(kind: Kind) -> Database {
                     url: format!("{}?encrypt=false", server.url()),
                     created: None,
                     _dir: None,
-                    _server: Some(server),
+                    server: Some(server),
                 };
             }
         },
@@ -65,7 +65,7 @@ pub fn fresh_database(kind: Kind) -> Database {
                 url,
                 created: None,
                 _dir: Some(dir),
-                _server: None,
+                server: None,
             };
         }
     };
@@ -92,7 +92,7 @@ pub fn fresh_database(kind: Kind) -> Database {
         url,
         created: Some(Created { name, server_url }),
         _dir: None,
-        _server: None,
+        server: None,
     }
 }
 
@@ -111,7 +111,17 @@ impl Database {
             url,
             created: None,
             _dir: None,
-            _server: None,
+            server: None,
+        }
+    }
+
+    /// Whether somebody stands before a lock of SQL Server.
+    pub fn somebody_waits_in_sql_server(&self) -> bool {
+        match &self.server {
+            Some(server) => server.controls().waiting() > 0,
+            None => !self
+                .query("SELECT session_id FROM sys.dm_exec_requests WHERE blocking_session_id <> 0")
+                .is_empty(),
         }
     }
 
@@ -127,7 +137,7 @@ impl Database {
             url,
             created: None,
             _dir: None,
-            _server: None,
+            server: None,
         }
     }
 
@@ -438,7 +448,7 @@ fn drop_database(kind: Kind, server_url: &str, name: &str) -> Result<(), String>
         url: server_url.to_owned(),
         created: None,
         _dir: None,
-        _server: None,
+        server: None,
     };
     let connections = format!("SELECT id FROM information_schema.processlist WHERE db = '{name}'");
     server.stream(&connections, &mut |_, id| {

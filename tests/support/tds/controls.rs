@@ -1,7 +1,7 @@
 //! How a test makes the server fail.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
 /// Failures that wait for their statement.
 #[derive(Debug, Default)]
@@ -11,6 +11,16 @@ pub struct Controls {
     bulk_breaks_at: AtomicU64,
     statements: AtomicU64,
     sessions: AtomicU16,
+    waiting: AtomicUsize,
+}
+
+/// A session stands before a lock for as long as this lives.
+pub struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Controls {
@@ -52,6 +62,17 @@ impl Controls {
         self.bulk_breaks_at
             .compare_exchange(row, 0, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok()
+    }
+
+    /// A session stands before a lock from now on.
+    pub fn wait(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        Waiting(&self.waiting)
+    }
+
+    /// How many sessions stand before a lock.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
     }
 
     pub fn count_statement(&self) {

@@ -139,12 +139,14 @@ impl Session {
         let patience = u64::try_from(self.facts.lock_timeout)
             .ok()
             .map(Duration::from_millis);
+        let mut waiting = None;
         loop {
             match self.connection.execute_batch(sql) {
                 Ok(()) => return Ok(()),
                 Err(error) if is_busy(&error) => {}
                 Err(error) => return Err(self.refusal(&error)),
             }
+            waiting.get_or_insert_with(|| self.controls.wait());
             if answer.is_interrupted() {
                 return Err(SqlError::interrupted());
             }
