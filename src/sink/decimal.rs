@@ -1,5 +1,9 @@
 //! Plain decimal texts such as `-12.50`, looked at digit by digit, so that no number is changed unnoticed.
 
+use std::ops::RangeInclusive;
+
+use crate::tables::schema::ColumnKind;
+
 /// A decimal number in pieces; two texts of the same number have equal pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decimal<'a> {
@@ -33,6 +37,27 @@ impl<'a> Decimal<'a> {
             integer,
             fraction,
         })
+    }
+
+    /// The number that a value is. A text field's `007` or `+49…` is none: as a number it would lose its first digits.
+    pub fn of_value(kind: ColumnKind, value: &'a str) -> Option<Self> {
+        let decimal = Decimal::parse(value)?;
+        let is_number = matches!(kind, ColumnKind::Number | ColumnKind::Bool);
+        let digits = value.strip_prefix('-').unwrap_or(value);
+        let starts_plain = digits == "0"
+            || digits.starts_with("0.")
+            || digits.starts_with(|c: char| ('1'..='9').contains(&c));
+        (is_number || starts_plain).then_some(decimal)
+    }
+
+    /// Whether it is a whole number of this range.
+    pub fn is_whole_within(&self, range: RangeInclusive<i128>) -> bool {
+        let whole = match self.integer {
+            "" => Ok(0),
+            digits => digits.parse::<i128>(),
+        };
+        self.fraction.is_empty()
+            && whole.is_ok_and(|n| range.contains(&if self.negative { -n } else { n }))
     }
 
     /// Digits from the first that is not 0 to the last that is not 0.

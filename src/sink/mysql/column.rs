@@ -190,23 +190,12 @@ pub(super) fn measure(holds: &Holds, kind: ColumnKind, value: &str, shortage: &m
             }
             shortage.encoding |= !charset.can_hold(value);
         }
-        Holds::Number(numeric) => match number(kind, value) {
+        Holds::Number(numeric) => match Decimal::of_value(kind, value) {
             None => shortage.not_a_number = true,
             Some(decimal) => shortage.number |= !numeric.can_hold(&decimal, value),
         },
         Holds::Other => {}
     }
-}
-
-/// The number that a value is. A text field's `007` or `+49…` is none: as a number it would lose its first digits.
-fn number(kind: ColumnKind, value: &str) -> Option<Decimal<'_>> {
-    let decimal = Decimal::parse(value)?;
-    let is_number = matches!(kind, ColumnKind::Number | ColumnKind::Bool);
-    let digits = value.strip_prefix('-').unwrap_or(value);
-    let starts_plain = digits == "0"
-        || digits.starts_with("0.")
-        || digits.starts_with(|c: char| ('1'..='9').contains(&c));
-    (is_number || starts_plain).then_some(decimal)
 }
 
 impl Numeric {
@@ -221,18 +210,7 @@ impl Numeric {
                     && as_u64(decimal.fraction.len()) <= *behind
                     && !(*unsigned && decimal.negative)
             }
-            Numeric::Integer { min, max } => {
-                let whole = if decimal.integer.is_empty() {
-                    Ok(0)
-                } else {
-                    decimal.integer.parse::<i128>()
-                };
-                decimal.fraction.is_empty()
-                    && whole.is_ok_and(|n| {
-                        let n = if decimal.negative { -n } else { n };
-                        (*min..=*max).contains(&n)
-                    })
-            }
+            Numeric::Integer { min, max } => decimal.is_whole_within(*min..=*max),
             Numeric::Float => decimal.fits_float(text),
             Numeric::Double => decimal.fits_double(text),
         }

@@ -151,7 +151,7 @@ pub(super) fn measure(holds: &Holds, kind: ColumnKind, value: &str, shortage: &m
             }
             shortage.encoding |= !unicode && !value.is_ascii();
         }
-        Holds::Number(numeric) => match number(kind, value) {
+        Holds::Number(numeric) => match Decimal::of_value(kind, value) {
             None => shortage.not_a_number = true,
             Some(decimal) if numeric.can_hold(&decimal, value) => {}
             Some(decimal) => {
@@ -166,17 +166,6 @@ pub(super) fn measure(holds: &Holds, kind: ColumnKind, value: &str, shortage: &m
     }
 }
 
-/// The number that a value is. A text field's `007` or `+49…` is none: as a number it would lose its first digits.
-fn number(kind: ColumnKind, value: &str) -> Option<Decimal<'_>> {
-    let decimal = Decimal::parse(value)?;
-    let is_number = matches!(kind, ColumnKind::Number | ColumnKind::Bool);
-    let digits = value.strip_prefix('-').unwrap_or(value);
-    let starts_plain = digits == "0"
-        || digits.starts_with("0.")
-        || digits.starts_with(|c: char| ('1'..='9').contains(&c));
-    (is_number || starts_plain).then_some(decimal)
-}
-
 impl Numeric {
     fn can_hold(&self, decimal: &Decimal<'_>, text: &str) -> bool {
         match self {
@@ -187,15 +176,7 @@ impl Numeric {
                 decimal.integer.len() <= *before && decimal.fraction.len() <= 4
             }
             Numeric::Integer { min, max } => {
-                let whole = match decimal.integer {
-                    "" => Ok(0),
-                    digits => digits.parse::<i128>(),
-                };
-                decimal.fraction.is_empty()
-                    && whole.is_ok_and(|n| {
-                        let n = if decimal.negative { -n } else { n };
-                        (i128::from(*min)..=i128::from(*max)).contains(&n)
-                    })
+                decimal.is_whole_within(i128::from(*min)..=i128::from(*max))
             }
             Numeric::Float => decimal.fits_float(text),
             Numeric::Double => decimal.fits_double(text),
