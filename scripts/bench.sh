@@ -52,8 +52,12 @@ if [ "$mode" = databases ]; then
         exit 1
     }
 fi
-cargo build --locked --release --bin dbsync2 --example simulator --example fetch_loop --example receiver \
-    --example tds_server
+if [ "$mode" = databases ]; then
+    examples=(--example fetch_loop --example tds_server)
+else
+    examples=(--example receiver --example lane_loop)
+fi
+cargo build --locked --release --bin dbsync2 --example simulator "${examples[@]}"
 release=${CARGO_TARGET_DIR:-$PWD/target}/release
 
 directory=$(mktemp -d "${TMPDIR:-/tmp}/dbsync2-bench.XXXXXX")

@@ -46,6 +46,9 @@ pub struct Found {
 
 /// A contact's events in the order of their transactions; of several for one transaction the last one.
 pub fn order_of_events(mut events: Vec<Event>) -> Vec<Event> {
+    if events.len() < 2 {
+        return events;
+    }
     events.reverse();
     let mut order: Vec<usize> = Vec::new();
     let mut known = HashSet::new();
@@ -63,6 +66,8 @@ pub fn order_of_events(mut events: Vec<Event>) -> Vec<Event> {
     kept.sort_by(|a, b| {
         (a.fired_at, &a.fired, a.sequence).cmp(&(b.fired_at, &b.fired, b.sequence))
     });
+    // Very many contacts with few events each are held at a time.
+    kept.shrink_to_fit();
     kept
 }
 

@@ -439,6 +439,28 @@ fn a_newer_version_takes_the_place_of_a_spooled_one() {
 }
 
 #[test]
+fn what_the_spool_does_not_take_is_not_given_up() {
+    let sim = Simulator::start(campaign(60));
+    let receiver = Receiver::start();
+    let (program, since) = since(&sim, &receiver, 10);
+    let program = program.arg("--retry-wait", "3ms");
+    let poison = poison(&sim, &receiver, since, Reply::status(400));
+    let attempts = || of(&receiver.arrivals(), &poison.key).len();
+    let mut running = program.start("webhook");
+    wait_for("the first attempt", || attempts() > 0);
+    let ledger = state_file(&program, ".ledger").unwrap();
+    let undelivered = ledger.with_extension("undelivered.jsonl");
+    std::fs::create_dir(&undelivered).unwrap();
+    wait_for("attempts behind the tenth", || attempts() > 11);
+    std::fs::remove_dir(&undelivered).unwrap();
+    running.wait_until("the poison is spooled", |status| {
+        status["webhook"]["undelivered"] == 1
+    });
+    end(running);
+    assert_eq!(spool(&program).len(), 1);
+}
+
+#[test]
 fn the_checkpoint_waits_for_what_is_still_being_tried() {
     let sim = Simulator::start(Config {
         readings: by_modified(),

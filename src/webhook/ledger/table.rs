@@ -12,8 +12,9 @@ struct Slot {
     mark: Mark,
 }
 
-/// The table is made of so many parts, of which one at a time grows: to copy all of it would take twice the memory.
-const PARTS: usize = 64;
+/// The table is made of so many parts, of which one at a time grows: to copy all of it would take twice the memory, and
+/// what large parts leave behind when they grow is too large for anything else.
+const PARTS: usize = 1024;
 
 /// Bits of a key that choose the part.
 const PART_BITS: u32 = PARTS.trailing_zeros();

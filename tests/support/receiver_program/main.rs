@@ -3,6 +3,8 @@
 //! receiver listen --port N [--show] [--save FILE]   takes requests until it is ended; --show prints a line for each,
 //!                                                   --save writes bodies to a file, one per line
 //! receiver post --url URL --connections N --file FILE   posts each line of a file, prints requests per second
+//! receiver copy --url URL --connections N --api URL --campaign ID   reads all contacts, the token in `DBSYNC_CT`, and
+//!                                                   posts their transactions; prints requests per second
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -11,6 +13,7 @@
     clippy::panic
 )]
 
+mod copy;
 #[path = "../simulator/mod.rs"]
 mod simulator;
 
@@ -34,6 +37,8 @@ struct Flags {
     url: String,
     connections: usize,
     file: String,
+    api: String,
+    campaign: String,
 }
 
 fn flags() -> Result<Flags, lexopt::Error> {
@@ -47,6 +52,8 @@ fn flags() -> Result<Flags, lexopt::Error> {
             Long("save") => flags.save = Some(parser.value()?.string()?),
             Long("url") => flags.url = parser.value()?.string()?,
             Long("connections") => flags.connections = parser.value()?.parse()?,
+            Long("api") => flags.api = parser.value()?.string()?,
+            Long("campaign") => flags.campaign = parser.value()?.string()?,
             Long("file") => flags.file = parser.value()?.string()?,
             other => return Err(other.unexpected()),
         }
@@ -58,7 +65,8 @@ fn main() {
     match flags() {
         Ok(flags) if flags.command == "listen" => listen(&flags),
         Ok(flags) if flags.command == "post" => post(&flags),
-        Ok(_) => eprintln!("receiver: listen or post is expected"),
+        Ok(flags) if flags.command == "copy" => copy::run(&flags),
+        Ok(_) => eprintln!("receiver: listen, post or copy is expected"),
         Err(error) => eprintln!("receiver: {error}"),
     }
 }
@@ -121,27 +129,41 @@ fn show_request(body: &[u8]) {
 fn post(flags: &Flags) {
     let text = std::fs::read_to_string(&flags.file).unwrap();
     let bodies: Vec<&str> = text.lines().collect();
-    let config = ureq::Agent::config_builder()
-        .max_idle_connections_per_host(flags.connections)
-        .max_idle_connections(flags.connections)
-        .build();
-    let (agent, next) = (ureq::Agent::new_with_config(config), AtomicUsize::new(0));
+    let (agent, next) = (agent(flags.connections), AtomicUsize::new(0));
     let begin = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..flags.connections {
             scope.spawn(|| {
                 while let Some(body) = bodies.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let mut response = agent
-                        .post(&flags.url)
-                        .header("content-type", "application/json")
-                        .send(*body)
-                        .unwrap();
-                    response.body_mut().read_to_string().unwrap();
+                    post_one(&agent, &flags.url, body);
                 }
             });
         }
     });
-    let seconds = begin.elapsed().as_secs_f64();
-    println!("requests={}", bodies.len());
-    println!("per_second={:.0}", bodies.len() as f64 / seconds);
+    print_speed(bodies.len(), begin);
+}
+
+fn agent(connections: usize) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .max_idle_connections_per_host(connections)
+        .max_idle_connections(2 * connections)
+        .build();
+    ureq::Agent::new_with_config(config)
+}
+
+fn post_one(agent: &ureq::Agent, url: &str, body: &str) {
+    let mut response = agent
+        .post(url)
+        .header("content-type", "application/json")
+        .send(body)
+        .unwrap();
+    response.body_mut().read_to_string().unwrap();
+}
+
+fn print_speed(count: usize, begin: Instant) {
+    println!("requests={count}");
+    println!(
+        "per_second={:.0}",
+        count as f64 / begin.elapsed().as_secs_f64()
+    );
 }
