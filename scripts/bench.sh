@@ -278,13 +278,13 @@ prepare_mariadb() {
     local table order
     : >"$dump/load"
     for table in $tables; do
-        # In the order in which rows come from the API: contact by contact, whose ids are random.
-        # shellcheck disable=SC2016 # the name of a column
+        # In the order in which the rows were written: contact by contact, as the API lists them.
+        # shellcheck disable=SC2016 # names of columns
         case $table in
-        contacts) order='`$version`' ;;
-        *) order=contact_id ;;
+        contacts) order='ORDER BY d.`$version`' ;;
+        *) order='LEFT JOIN dfire_contacts AS c ON c.`$id` = d.contact_id ORDER BY c.`$version`' ;;
         esac
-        sql_mariadb -e "SELECT * FROM dfire_$table ORDER BY $order INTO OUTFILE '$directory/mariadb/$table.dump'"
+        sql_mariadb -e "SELECT d.* FROM dfire_$table AS d $order INTO OUTFILE '$directory/mariadb/$table.dump'"
         mv "$directory/mariadb/$table.dump" "$dump/$table"
         echo "LOAD DATA LOCAL INFILE '$dump/$table' INTO TABLE loaded_$table;" >>"$dump/load"
     done
