@@ -60,6 +60,12 @@ pub enum Request {
     Help,
     /// The version.
     Version,
+    /// The manual page.
+    Manual,
+    /// The completions for the shell of this name.
+    Completions(Value),
+    /// The licenses.
+    Licenses,
 }
 
 /// The values given, by the name of their flag.
@@ -102,6 +108,8 @@ pub fn read(
         match flag.name {
             "h" => return Ok(Request::Help),
             "V" => return Ok(Request::Version),
+            "man" => return Ok(Request::Manual),
+            "licenses" => return Ok(Request::Licenses),
             _ => {}
         }
         let text = match (parser.optional_value(), flag.value) {
@@ -112,7 +120,11 @@ pub fn read(
                 .and_then(|mut rest| rest.next_if(|next| !begins_with_dash(next)))
                 .ok_or_else(|| missing_value(flag))?,
         };
-        given.insert(flag.name, value(flag, text, Origin::CommandLine)?);
+        let value = value(flag, text, Origin::CommandLine)?;
+        if flag.name == "completions" {
+            return Ok(Request::Completions(value));
+        }
+        given.insert(flag.name, value);
         previous = Some(flag);
     }
     for flag in flags::all().filter(|flag| !flag.environment().is_empty()) {

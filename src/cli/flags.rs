@@ -40,12 +40,17 @@ impl Flag {
         matches!(self.name, "ct" | "url")
     }
 
+    /// Whether it only prints a text about the program, whatever else is given.
+    pub fn prints(&self) -> bool {
+        matches!(self.name, "h" | "V" | "man" | "completions" | "licenses")
+    }
+
     /// Names of its environment variables, the strongest first.
     ///
-    /// The vendor's client documents `DBSYNC_CT`, but reads `DBSYNCCT`; both count here. `--help` and
-    /// `--version` have none: container images like to set a `DBSYNC_VERSION` of their own.
+    /// The vendor's client documents `DBSYNC_CT`, but reads `DBSYNCCT`; both count here. `--help`,
+    /// `--version` and the like have none: container images like to set a `DBSYNC_VERSION` of their own.
     pub fn environment(&self) -> Vec<String> {
-        if matches!(self.name, "h" | "V") {
+        if self.prints() {
             return Vec::new();
         }
         ["DBSYNC_", "DBSYNC"]
@@ -334,6 +339,17 @@ pub static GROUPS: &[Group] = &[
         flags: &[
             also("help", switch("h", "Print this text.")),
             also("version", switch("V", "Print the version.")),
+            switch("man", "Print the manual page, for man -l."),
+            flag(
+                "completions",
+                "SHELL",
+                None,
+                "Print the completions for a shell: bash, zsh or fish.",
+            ),
+            switch(
+                "licenses",
+                "Print the license of this program and those of all that is compiled into it.",
+            ),
         ],
     },
 ];
