@@ -18,6 +18,7 @@ command -v cargo >/dev/null || {
     exit 1
 }
 "$servers" install
+"$servers" install-tools
 
 directory=$(mktemp -d "${TMPDIR:-/tmp}/dbsync2-test.XXXXXX")
 mkdir "$directory/tmp"
@@ -25,7 +26,7 @@ mkdir "$directory/tmp"
 chmod 755 "$directory" "$directory/tmp"
 
 tests=
-# shellcheck disable=SC2317 # it is called, by the trap
+# shellcheck disable=SC2317,SC2329 # it is called, by the trap
 clean_up() {
     trap '' INT TERM HUP
     # The whole process group: cargo alone would leave its test programs behind.
