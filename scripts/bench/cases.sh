@@ -93,13 +93,26 @@ run_changes() { # DATABASE
     [ "$made" -lt 20 ] || echo "bench.sh: (d): the simulator had to make $made answers meanwhile" >&2
 }
 
+# Sets idle_requests to what three rounds ask for, with time between them to count.
+count_idle_requests() {
+    local calls nth
+    start_sync --interval 500ms
+    wait_for_round
+    count_api
+    calls=$requests
+    for nth in 1 2 3; do wait_for_round; done
+    count_api
+    idle_requests=$(calculate %.4g "($requests - $calls) / 3")
+    end_sync
+}
+
 # Rounds one after the other for some seconds; the line holds the mean of one.
 run_idle() { # DATABASE
-    local cpu server bytes calls begin rounds
+    local cpu server bytes begin rounds
     wait_for_round
     rounds=$value
     count_api
-    bytes=$sent_bytes calls=$requests
+    bytes=$sent_bytes
     cpu=$(cpu_of "$program") server=$(server_cpu "$1") begin=$EPOCHREALTIME
     sleep 3
     wait_for_round
@@ -108,8 +121,8 @@ run_idle() { # DATABASE
     rounds=$((value - rounds))
     cpu=$(calculate %.2f "$(cpu_of "$program") - $cpu") server=$(calculate %.2f "$(server_cpu "$1") - $server")
     peak_of "$program"
-    calculate '%.5f %.5f %.5f %d %d %.2f 0 0\n' "$seconds / $rounds, $cpu / $rounds, $server / $rounds, $peak,
-        ($sent_bytes - $bytes) / $rounds, ($requests - $calls) / $rounds"
+    calculate '%.5f %.5f %.5f %d %d %s 0 0\n' "$seconds / $rounds, $cpu / $rounds, $server / $rounds, $peak,
+        ($sent_bytes - $bytes) / $rounds, $idle_requests"
 }
 
 # ---- the table ----------------------------------------------------------------------------------------------
@@ -124,10 +137,10 @@ report() { # DATABASE CASE RUNS LIMIT UNIT
     case $5 in
     rows/s) ratio=$(calculate '%.0f %%' "100 * $rows / $seconds / $4") limit="$4 rows/s" ;;
     contacts/s) ratio=$(calculate '%.0f %%' "100 * $contacts / $seconds / $4") limit="$4 contacts/s" ;;
-    requests) limit='2 requests' ratio=$(calculate '%.2f' "$calls") ;;
+    requests) limit='2 requests' ;;
     esac
     line "$1" "$2" "$(per_second "$contacts" "$seconds")" "$(per_second "$rows" "$seconds")" "$seconds" "$own" \
-        "$server" "$(calculate %.1f "$peak / 1024")" "$(calculate %.2f "$bytes / 1e6")" "$calls" "$limit" "$ratio"
+        "$server" "$(calculate %.1f "$peak / 1024")" "$(calculate %.4g "$bytes / 1e6")" "$calls" "$limit" "$ratio"
 }
 per_second() { # COUNT SECONDS
     if [ "$1" = 0 ]; then echo -; else calculate %.0f "$1 / $2"; fi
@@ -173,9 +186,9 @@ bench_database() { # DATABASE
     fi
     if has_case d; then
         start_sync --interval 10ms
-        # In the first minute nothing happens yet.
+        # The calls take a while to begin.
         status_of checkpoint
-        control advance?seconds=60 >/dev/null
+        control advance?seconds=120 >/dev/null
         wait_for_other checkpoint "$value"
         : >"$directory/changes_loop"
         repeat "$directory/changes" run_changes "$1"
@@ -184,6 +197,7 @@ bench_database() { # DATABASE
             "$directory/changes" "$(median <"$directory/changes_loop")" contacts/s
     fi
     if has_case e; then
+        count_idle_requests
         start_sync --interval 1ms
         repeat "$directory/idle" run_idle "$1"
         end_sync

@@ -11,11 +11,11 @@ start_simulator() { # CONTACTS FLAGS
     # Answers that are kept take about 4 kB of memory per contact, and without them the simulator is what is measured.
     available=$(sed -n 's/^MemAvailable:[^0-9]*\([0-9]*\).*/\1/p' /proc/meminfo)
     [ $((count * 6)) -gt "$available" ] || kept=(--keep-answers)
-    # So many visits make 12 rows per contact; of 24 slots of time a day 9 in 10 have something for a contact, which is
-    # about 2 % of the contacts in each of the first minutes.
+    # So many visits make 12 rows per contact. From the start on each contact is called once an hour, which is about 2 %
+    # of the contacts in a minute.
     # shellcheck disable=SC2086 # several flags
     "$release/examples/simulator" --plain --port "$simulator_port" --contacts "$count" --visits 2.3 --history-days 30 \
-        --daily-share 21.6 "${kept[@]}" "$@" ${BENCH_SIMULATOR-} >"$directory/simulator" &
+        --daily-share 24 "${kept[@]}" "$@" ${BENCH_SIMULATOR-} >"$directory/simulator" &
     simulator=$!
     until grep -q '^token=' "$directory/simulator"; do
         kill -0 "$simulator"
