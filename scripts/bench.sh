@@ -149,8 +149,8 @@ trap 'exit 143' TERM HUP
 # shellcheck source=scripts/bench/databases.sh
 . scripts/bench/databases.sh
 
-printf 'Machine: %s, %s cores, %s; %s; median of %s\n' \
-    "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(nproc)" "$(date -u +%F)" "$(uname -sr)" "$runs"
+printf 'Machine: %s, %s cores, %s; %s\n' \
+    "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(nproc)" "$(date -u +%F)" "$(uname -sr)"
 
 case $mode in
 all)

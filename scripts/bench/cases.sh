@@ -208,7 +208,7 @@ bench_database() { # DATABASE
     close_database "$1"
 }
 
-printf '%s contacts\n' "$contacts"
+printf '%s contacts; median of runs: %s\n' "$contacts" "$runs"
 footnotes=()
 line '' '' contacts/s rows/s seconds 'own CPU' 'DB CPU' 'memory MB' 'API MB' requests limit ratio
 for database in $databases; do

@@ -27,13 +27,13 @@ addresses() { # SHIFT
 # From the functions and files of each address (addr2line), innermost first, to its place.
 places() {
     awk '
-        function done() { if (address != "") print address, (place == "" ? "standard_library" : place) }
-        /^0x[0-9a-f]+$/ { done(); address = $0; sub(/^0x0*/, "", address); place = ""; nth = 0; next }
+        function done() { if (address != "") print address, (place == "" ? other : place) }
+        /^0x[0-9a-f]+$/ { done(); address = $0; sub(/^0x0*/, "", address); place = ""; other = "unknown"; nth = 0; next }
         ++nth % 2 || place != "" { next }
         /\/registry\/src\// { place = $0; sub(/.*\/registry\/src\/[^\/]*\//, "", place); sub(/\/.*/, "", place)
             sub(/-[0-9]+\..*/, "", place); next }
         /\/sqlite3\.c:/ { place = "libsqlite3-sys"; next }
-        /\/rustc\/|\/library\/|^\?\?/ { next }
+        /\/rustc\/|\/library\// { other = "standard_library"; next }
         /(^|\/)src\// { place = $0; sub(/.*\/src\//, "", place); sub(/^src\//, "", place); sub(/(\.rs)?:.*/, "", place)
             place = "src/" place; next }
         END { done() }'
@@ -62,7 +62,7 @@ printf '%s, %s contacts, perf with cpu-clock: %s samples, 1999 a second\n' "$dat
 {
     join -j 1 <(sort "$directory/places") <(sort "$directory/addresses") | awk '{ print $2, $3 }'
     grep -v '/dbsync2)$' "$directory/script" | sed 's/.*(//; s/)$//; s/.*\///' | awk '
-        /kernel|unknown/ { print "kernel", 1; next }
+        /kernel|\[unknown\]/ { print "kernel", 1; next }
         /^libc[.-]/ { print "C_library", 1; next }
         { print $1, 1 }'
 } | awk '{ all += $2; part[$1] += $2 }
@@ -71,5 +71,5 @@ printf '%s, %s contacts, perf with cpu-clock: %s samples, 1999 a second\n' "$dat
             if (part[each] >= all / 100) printf "%6.1f %%  %s\n", 100 * part[each] / all, each
             else rest += part[each]
         printf "%6.1f %%  all others, each below 1 %%\n", 100 * rest / all
-    }' | sort -rn | sed 's/standard_library/standard library of Rust/; s/C_library/C library/'
+    }' | sort -rn | sed 's/standard_library/standard library of Rust/; s/C_library/C library/; s/unknown/code without line numbers/'
 close_database "$database"
