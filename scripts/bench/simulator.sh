@@ -8,9 +8,9 @@ start_simulator() { # CONTACTS FLAGS
     shift
     stop_simulator
     [ -n "${simulator_port-}" ] || simulator_port=$("$servers" free-port)
-    # Answers that are kept take about 4 kB of memory per contact, and without them the simulator is what is measured.
+    # Answers that are kept take up to 12 kB of memory per contact, and without them the simulator is what is measured.
     available=$(sed -n 's/^MemAvailable:[^0-9]*\([0-9]*\).*/\1/p' /proc/meminfo)
-    [ $((count * 6)) -gt "$available" ] || kept=(--keep-answers)
+    [ $((count * 12)) -gt "$available" ] || kept=(--keep-answers)
     # So many visits make 12 rows per contact. From the start on each contact is called once an hour, which is about 2 %
     # of the contacts in a minute.
     # shellcheck disable=SC2086 # several flags
