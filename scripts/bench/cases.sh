@@ -6,16 +6,22 @@
 
 # dbsync2 from its start to its end.
 run_whole() { # DATABASE FLAGS
-    local cpu bytes calls
+    local cpu bytes calls made
     cpu=$(server_cpu "$1")
     count_api
-    bytes=$sent_bytes calls=$requests
+    bytes=$sent_bytes calls=$requests made=$answers_made
     measure "${@:2}"
     # PostgreSQL takes a moment to count in the process that served us.
     sleep 0.3
     cpu=$(calculate %.2f "$(server_cpu "$1") - $cpu")
     count_api
     echo "$seconds $own $cpu $peak $((sent_bytes - bytes)) $((requests - calls)) $listed $(($(written)))"
+    tell_of_made $((answers_made - made))
+}
+
+# The simulator should have nothing to do but to send.
+tell_of_made() { # ANSWERS
+    [ "$1" -lt 20 ] || echo "bench.sh: the simulator had to make $1 answers while dbsync2 was measured" >&2
 }
 
 # Sets value to a field of the status file; without starting a process, as it is asked while the clock runs.
@@ -89,8 +95,7 @@ run_changes() { # DATABASE
     peak_of "$program"
     echo "$seconds $cpu $server $peak $((sent_bytes - bytes)) $((requests - calls))" \
         "$(($(written contacts) - old_contacts)) $(($(written) - (old_rows)))"
-    made=$((answers_made - made))
-    [ "$made" -lt 20 ] || echo "bench.sh: (d): the simulator had to make $made answers meanwhile" >&2
+    tell_of_made $((answers_made - made))
 }
 
 # Sets idle_requests to what three rounds ask for, with time between them to count.

@@ -13,6 +13,7 @@ start_simulator() { # CONTACTS FLAGS
     [ $((count * 12)) -gt "$available" ] || kept=(--keep-answers)
     # So many visits make 12 rows per contact. From the start on each contact is called once an hour, which is about 2 %
     # of the contacts in a minute.
+    : >"$directory/simulator"
     # shellcheck disable=SC2086 # several flags
     "$release/examples/simulator" --plain --port "$simulator_port" --contacts "$count" --visits 2.3 --history-days 30 \
         --daily-share 24 "${kept[@]}" "$@" ${BENCH_SIMULATOR-} >"$directory/simulator" &
