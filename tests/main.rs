@@ -10,6 +10,7 @@
 
 mod databases_themselves;
 mod killed;
+mod licenses;
 mod memory;
 mod newcomer;
 mod old_tables;
