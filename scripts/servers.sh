@@ -21,6 +21,7 @@ readonly patience=60
 usage() {
     cat <<'END'
 usage: servers.sh install
+       servers.sh install-tools
        servers.sh certificates DIR
        servers.sh start  postgres|mariadb DIR PORT
        servers.sh stop   postgres|mariadb DIR [fast|kill]
@@ -30,6 +31,7 @@ usage: servers.sh install
 
 install       installs what is missing of PostgreSQL, MariaDB, FreeTDS, OpenSSL, PHP, Node, Python and a C compiler
               (Debian, Ubuntu)
+install-tools the same for the programs with which manual page, completions, services and packages are tested
 certificates  makes ca.pem, server.pem (localhost, 127.0.0.1, ::1), wrong-host.pem (same authority, another
               host), their .key files and other-ca.pem (an authority that signed nothing) in DIR
 start         starts a server that keeps its data in DIR/postgres or DIR/mariadb; returns when it answers
@@ -94,9 +96,21 @@ apt_get() {
     fail "cannot run apt-get $* (its messages stand above)"
 }
 
-install() {
+missing_tools() {
+    find_program man >/dev/null || echo man-db
+    local tool
+    for tool in mandoc zsh fish busybox shellcheck; do
+        find_program "$tool" >/dev/null || echo "$tool"
+    done
+    find_program strip >/dev/null || echo binutils
+    find_program systemd-analyze >/dev/null || echo systemd
+    find_program script >/dev/null || echo bsdutils
+}
+
+install() { # [missing_packages|missing_tools]
+    local missing=${1:-missing_packages}
     local -a packages
-    mapfile -t packages < <(missing_packages)
+    mapfile -t packages < <("$missing")
     [ "${#packages[@]}" -gt 0 ] || return 0
     command -v apt-get >/dev/null ||
         fail "cannot install ${packages[*]}: this is neither Debian nor Ubuntu (install them by hand)"
@@ -111,7 +125,7 @@ install() {
     fi
     apt_get update
     apt_get install --no-install-recommends "${packages[@]}"
-    mapfile -t packages < <(missing_packages)
+    mapfile -t packages < <("$missing")
     [ "${#packages[@]}" -eq 0 ] || fail "still missing after the installation: ${packages[*]}"
 }
 
@@ -390,7 +404,9 @@ free_port() {
 }
 
 case ${1-} in
-install | certificates | start | stop | status | url) "$@" ;;
+install) install ;;
+install-tools) install missing_tools ;;
+certificates | start | stop | status | url) "$@" ;;
 free-port) free_port ;;
 -h | --help) usage ;;
 *)

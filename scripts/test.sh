@@ -20,6 +20,7 @@ command -v cargo >/dev/null || {
     exit 1
 }
 "$servers" install
+"$servers" install-tools
 
 directory=$(mktemp -d "${TMPDIR:-/tmp}/dbsync2-test.XXXXXX")
 mkdir "$directory/tmp"

@@ -9,6 +9,7 @@
 )]
 
 mod databases_themselves;
+mod installation;
 mod killed;
 mod licenses;
 mod memory;
