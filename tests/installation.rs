@@ -5,6 +5,7 @@ mod install;
 mod manual;
 mod package;
 mod service;
+mod small_system;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

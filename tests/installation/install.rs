@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use super::{PROGRAM, printed, run, said, scripts, succeed};
+use super::small_system::SmallSystem;
+use super::{PROGRAM, printed, run, said, scripts, stripped, succeed};
 use crate::support::temp::TempDir;
 
 pub fn install(root: &Path, arguments: &[&str]) -> Command {
@@ -153,5 +154,40 @@ fn what_cannot_be_installed_is_refused_with_a_sentence() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         assert!(said(&output).contains(words), "{}", said(&output));
         assert!(!root.exists());
+    }
+}
+
+#[test]
+fn a_real_system_gets_a_user_with_directories_of_its_own() {
+    let directory = TempDir::new();
+    let system = SmallSystem::new(&stripped(&directory));
+    succeed(
+        Command::new("cp")
+            .arg("-r")
+            .arg(scripts())
+            .arg(system.root().join("tmp")),
+    );
+    let before = system.files();
+    // Which service it has is found out.
+    let told = succeed(&mut system.command(&["sh", "/tmp/scripts/install.sh", "/tmp/dbsync2"]));
+    let new: BTreeSet<String> = system.files().difference(&before).cloned().collect();
+    assert_eq!(
+        new,
+        expected("usr/local", &["etc/default/dbsync2", "etc/init.d/dbsync2"])
+    );
+    assert!(told.contains("made    the user dbsync\n"), "{told}");
+    let uid = system.user("dbsync").unwrap()[2].clone();
+    assert_eq!(system.mode("var/lib/dbsync2"), format!("700 {uid}"));
+    assert_eq!(system.mode("var/log/dbsync2"), format!("700 {uid}"));
+    assert_eq!(system.mode("etc/dbsync2"), "750 0");
+    let status = run(&mut system.command(&["/etc/init.d/dbsync2", "status"]));
+    assert_eq!(status.status.code(), Some(3), "{}", said(&status));
+    // Again, now as an update.
+    succeed(&mut system.command(&["sh", "/tmp/scripts/install.sh", "/tmp/dbsync2"]));
+    let told = succeed(&mut system.command(&["sh", "/tmp/scripts/install.sh", "--uninstall"]));
+    assert!(told.contains("kept    the user dbsync"), "{told}");
+    assert_eq!(system.files(), before);
+    for gone in ["etc/dbsync2", "var/lib/dbsync2", "var/log/dbsync2"] {
+        assert!(!system.root().join(gone).exists(), "{gone}");
     }
 }

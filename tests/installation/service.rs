@@ -101,6 +101,13 @@ impl Place {
     }
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        // What the service wrote belongs to its user.
+        let _ = as_root("rm").arg("-rf").arg(self.path("data")).output();
+    }
+}
+
 /// The init script under one shell, with one way to start processes.
 struct Script<'a> {
     place: &'a Place,
