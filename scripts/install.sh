@@ -4,7 +4,8 @@
 # usage: scripts/install.sh [--service sysv|systemd|openrc|none] [--prefix DIR] [--destdir DIR] [BINARY]
 #        scripts/install.sh --uninstall [--prefix DIR] [--destdir DIR]
 #
-#   BINARY       the program (else target/release/dbsync2 of this directory tree); it must run on this machine
+#   BINARY       the program, which must run on this machine; without it the one for this machine in dist, else
+#                target/release/dbsync2
 #   --service    which kind of service; without it, the one that this machine has
 #   --prefix     /usr/local, if not given
 #   --destdir    put everything below this directory, and make no user: to pack it, or to look at it
@@ -96,7 +97,7 @@ if [ "$uninstall" = yes ]; then
             "$script" stop || true
             if command -v update-rc.d >/dev/null 2>&1; then update-rc.d -f dbsync2 remove >/dev/null; fi
             if command -v chkconfig >/dev/null 2>&1; then chkconfig --del dbsync2 || true; fi
-            if command -v rc-update >/dev/null 2>&1; then rc-update -a delete dbsync2 || true; fi
+            if command -v rc-update >/dev/null 2>&1; then rc-update -a delete dbsync2 >/dev/null 2>&1 || true; fi
         fi
     fi
     for file in "$program" "$manual" "$bash_completion" "$zsh_completion" "$fish_completion" "$unit" "$script"; do
@@ -122,7 +123,24 @@ case $service in
 sysv | systemd | openrc | none) ;;
 *) fail "--service $service: sysv, systemd, openrc or none is expected" ;;
 esac
-[ -n "$binary" ] || binary=$here/../target/release/dbsync2
+# What build-static.sh has made for this machine, the best first.
+built() {
+    case $(uname -m) in
+    x86_64) echo x86_64 ;;
+    aarch64) echo aarch64 armv7 ;;
+    armv7*) echo armv7 arm ;;
+    arm*) echo arm ;;
+    esac
+}
+if [ -z "$binary" ]; then
+    binary=$here/../target/release/dbsync2
+    for machine in $(built); do
+        if [ -f "$here/../dist/dbsync2-linux-$machine" ]; then
+            binary=$here/../dist/dbsync2-linux-$machine
+            break
+        fi
+    done
+fi
 [ -f "$binary" ] || fail "there is no program $binary (name it as the last argument)"
 case $binary in
 */*) ;;

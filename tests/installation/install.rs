@@ -167,6 +167,13 @@ fn a_real_system_gets_a_user_with_directories_of_its_own() {
             .arg(scripts())
             .arg(system.root().join("tmp")),
     );
+    let dist = system.root().join("tmp/dist");
+    std::fs::create_dir(&dist).unwrap();
+    std::fs::copy(
+        system.root().join("tmp/dbsync2"),
+        dist.join(format!("dbsync2-linux-{}", std::env::consts::ARCH)),
+    )
+    .unwrap();
     let before = system.files();
     // Which service it has is found out.
     let told = succeed(&mut system.command(&["sh", "/tmp/scripts/install.sh", "/tmp/dbsync2"]));
@@ -182,8 +189,8 @@ fn a_real_system_gets_a_user_with_directories_of_its_own() {
     assert_eq!(system.mode("etc/dbsync2"), "750 0");
     let status = run(&mut system.command(&["/etc/init.d/dbsync2", "status"]));
     assert_eq!(status.status.code(), Some(3), "{}", said(&status));
-    // Again, now as an update.
-    succeed(&mut system.command(&["sh", "/tmp/scripts/install.sh", "/tmp/dbsync2"]));
+    // Again, as an update, with the program that was built for such machines.
+    succeed(&mut system.command(&["sh", "/tmp/scripts/install.sh"]));
     let told = succeed(&mut system.command(&["sh", "/tmp/scripts/install.sh", "--uninstall"]));
     assert!(told.contains("kept    the user dbsync"), "{told}");
     assert_eq!(system.files(), before);

@@ -242,12 +242,17 @@ fn the_init_script_says_why_it_cannot_start() {
     std::fs::rename(place.program(), place.path("elsewhere")).unwrap();
     script.does("start", 5, "there is no program");
     // A pid file that was left behind, first of no process, then of another program.
-    for pid in [4_194_305, std::process::id()] {
+    let mut other = Command::new("sleep").arg("600").spawn().unwrap();
+    for pid in [4_194_305, other.id()] {
         std::fs::write(place.path("pid"), format!("{pid}\n")).unwrap();
         script.does("status", 1, "is not running, but");
         script.does("stop", 0, "is not running");
         assert!(!place.path("pid").exists());
     }
+    let alive = other.try_wait().unwrap().is_none();
+    let _ = other.kill();
+    let _ = other.wait();
+    assert!(alive, "the other program was stopped");
 }
 
 /// The one line of a file that begins so, behind the beginning.
@@ -401,7 +406,7 @@ fn the_openrc_script_starts_the_right_command() {
     let script = place.path("root/etc/init.d/dbsync2");
     succeed(Command::new("sh").arg("-n").arg(&script));
     // What openrc-run does with it: reads it, calls start_pre, starts the command.
-    let program = "eerror() { echo \"error: $*\"; }; checkpath() { echo \"checkpath $*\"; }; need() { :; }; \
+    let program = "eerror() { echo \"error: $*\"; }; checkpath() { echo \"checkpath $*\"; }; \
                    use() { :; }; after() { :; }; . \"$0\"; depend && start_pre && \
                    echo \"$command $command_args as $command_user, $pidfile\"";
     let mut shells = ["dash", "busybox"].map(Command::new);
