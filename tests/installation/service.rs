@@ -235,8 +235,10 @@ fn the_init_script_says_why_it_cannot_start() {
     place.configure(&sim, "RUN_AS=nobody-at-all");
     script.does("start", 6, "no user nobody-at-all");
     // Wrong settings end the program at once.
-    place.configure(&sim, "DBSYNC_W=0");
-    script.does("start", 1, "it ended at once");
+    for wrong in ["DBSYNC_W=0", "DBSYNC_A=nonsense"] {
+        place.configure(&sim, wrong);
+        script.does("start", 1, "it ended at once");
+    }
     script.does("status", 3, "is not running");
     place.configure(&sim, "");
     std::fs::rename(place.program(), place.path("elsewhere")).unwrap();
@@ -419,11 +421,11 @@ fn the_openrc_script_starts_the_right_command() {
         let refused = run(shell);
         assert_eq!(refused.status.code(), Some(1));
         assert!(said(&refused).starts_with("error: not configured: set DBSYNC_C"));
-        let told = succeed(shell.env("DBSYNC_C", "X"));
+        let told = succeed(shell.env("DBSYNC_C", "X").env("DBSYNC_A", "any"));
         assert_eq!(
             told,
             "checkpath -d -m 0700 -o dbsync /var/lib/dbsync2 /var/log/dbsync2\n\
-             /usr/local/bin/dbsync2 --a db_sync as dbsync, /run/dbsync2-not-configured.pid\n"
+             /usr/local/bin/dbsync2 --a any as dbsync, /run/dbsync2-not-configured.pid\n"
         );
     }
 }
