@@ -126,8 +126,11 @@ pub fn read(
         }
         if let Some(before) = given.get(flag.name).filter(|_| flag.is_repeatable()) {
             let before: &Value = before;
-            new.text = format!("{}
-{}", before.text, new.text);
+            new.text = format!(
+                "{}
+{}",
+                before.text, new.text
+            );
         }
         given.insert(flag.name, new);
         previous = Some(flag);

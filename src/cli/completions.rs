@@ -151,10 +151,15 @@ fn zsh() -> String {
         };
         let equals = if flag.value.is_some() { "=" } else { "" };
         let all = spellings(flag);
+        // What can be given once only is not offered again.
+        let repetition = if flag.is_repeatable() {
+            "*".to_owned()
+        } else {
+            format!("({})", all.join(" "))
+        };
         for spelling in &all {
             let specification = format!(
-                "({}){spelling}{equals}[{}]{argument}",
-                all.join(" "),
+                "{repetition}{spelling}{equals}[{}]{argument}",
                 escape(summary(flag), &['\\', '[', ']', ':'])
             );
             let _ = writeln!(script, "    '{}' \\", specification.replace('\'', "'\\''"));
@@ -214,7 +219,13 @@ mod tests {
 
     /// Whether this value of a flag is none that it can't have, whatever else is missing.
     fn is_accepted(flag: &Flag, word: &str) -> bool {
-        let mut arguments = vec!["--c=ID", "--ct=T", "--url=sqlite:x", "--a=db_sync"];
+        let posts = ["webhook", "replay"].contains(&word);
+        let url = if posts {
+            "--url=https://x/"
+        } else {
+            "--url=sqlite:x"
+        };
+        let mut arguments = vec!["--c=ID", "--ct=T", url, "--a=db_sync"];
         let last = format!("--{}={word}", flag.name);
         arguments.push(&last);
         let refusal = format!("--{} {word:?}: ", flag.name);

@@ -1,4 +1,4 @@
-//! The one table of flags: the parser, `--help` and the README's table are all made from it.
+//! The one table of flags: the parser, `--help`, the manual page, the completions and the README's table are all made from it.
 
 mod table;
 

@@ -7,13 +7,17 @@ use super::help::{self, EXAMPLES, EXIT_CODES};
 use super::settings::Mode;
 
 /// When the text of this page was last changed: a page made twice is the same.
-const CHANGED: &str = "2026-11-23";
+const CHANGED: &str = "2026-11-25";
 
 const DESCRIPTION: &[&str] = &[
     "dbsync2 copies the contacts of a Dialfire campaign, with their transactions, connections and recordings, and the \
-     campaign's inbound calls into an SQL database, and keeps the copy up to date. It reads the REST API of Dialfire \
-     and never writes to it.",
-    "Flags take one dash or two, and --flag value or --flag=value. Of several the last one wins.",
+     campaign's inbound calls into an SQL database (PostgreSQL, MySQL, MariaDB, Microsoft SQL Server or SQLite), and \
+     keeps the copy up to date; or it posts every transaction to a web service. It reads the REST API of Dialfire and \
+     never writes to it.",
+    "Flags take one dash or two, and --flag value or --flag=value. Of several the last one wins; --header alone can be \
+     given several times.",
+    "Secrets (the token, passwords in addresses, keys and headers of a web service) belong into files or into the \
+     environment: a command line can be read by every user of the computer.",
 ];
 
 const ENVIRONMENT: &str = "Each flag can stand in the environment instead; the command line wins. Switches take 1, \
@@ -25,10 +29,11 @@ const PROXIES: (&str, &str) = (
     "The proxy on the way to Dialfire, and the hosts that are reached without it.",
 );
 
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 9] = [
     (
         "CAMPAIGN-HASH.json",
-        "The checkpoint, in the state directory. HASH stands for the database and the table prefix.",
+        "The checkpoint, in the state directory. HASH stands for the database and the table prefix, or for the web \
+         service.",
     ),
     (
         "CAMPAIGN-HASH.lock",
@@ -37,6 +42,14 @@ const FILES: [(&str, &str); 7] = [
     (
         "CAMPAIGN-HASH.rejected.jsonl",
         "Rows that the database refused, in the clear: one JSON object per line.",
+    ),
+    (
+        "CAMPAIGN-HASH.ledger",
+        "What was delivered to the web service, and in which version.",
+    ),
+    (
+        "CAMPAIGN-HASH.undelivered.jsonl",
+        "Requests that the web service refused, in the clear: one JSON object per line. --a replay posts them again.",
     ),
     (
         "CAMPAIGN_MODE_YYYYMMDDhhmmss.log",
@@ -52,8 +65,8 @@ const FILES: [(&str, &str); 7] = [
         "Log directory, if --log-dir does not name one. Where it can't be written to: $HOME/.dbsync/logs.",
     ),
     (
-        "/etc/default/dbsync2",
-        "Settings of the service, where it was installed as one.",
+        "/etc/default/dbsync2, /etc/default/dbsync2-NAME",
+        "Settings of the services, where they were installed. Their credentials are in /etc/dbsync2.",
     ),
 ];
 
@@ -81,7 +94,7 @@ pub fn manual() -> String {
     section(&mut page, "NAME");
     text(
         &mut page,
-        "dbsync2 - copies the contact updates of a Dialfire campaign into a database",
+        "dbsync2 - copies the contact updates of a Dialfire campaign into a database or to a web service",
     );
     section(&mut page, "SYNOPSIS");
     page.push_str(".B dbsync2\n");
