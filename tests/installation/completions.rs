@@ -115,7 +115,7 @@ impl Terminal {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("script (run scripts/servers.sh install-tools)");
+            .expect("script (run scripts/tools.sh install)");
         let mut output = child.stdout.take().unwrap();
         let (sender, shown) = channel();
         std::thread::spawn(move || {
@@ -181,6 +181,14 @@ fn completes_at_the_keyboard(terminal: &mut Terminal, set_up: &str, directory: &
         ("-mode ch\t", "[-mode][check]".to_owned()),
         ("--mode=db_u\t", "[--mode=db_update]".to_owned()),
         ("--onc\t --l 4", "[--once][--l][4]".to_owned()),
+        (
+            "--header A:1 --heade\t B:2",
+            "[--header][A:1][--header][B:2]".to_owned(),
+        ),
+        (
+            &format!("--webhook-secret-file {place}/tok\t"),
+            format!("[--webhook-secret-file][{place}/token.txt]"),
+        ),
         (
             &format!("--token-file {place}/tok\t"),
             format!("[--token-file][{place}/token.txt]"),
