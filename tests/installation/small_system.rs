@@ -25,6 +25,19 @@ const TOOLS: [&str; 21] = [
     "rm", "rmdir", "sed", "sleep", "tr", "useradd", "userdel", "uname", "ls",
 ];
 
+/// What the directory of OpenRC holds while the machine runs.
+const STATES_OF_OPENRC: [&str; 9] = [
+    "daemons",
+    "exclusive",
+    "failed",
+    "inactive",
+    "options",
+    "started",
+    "starting",
+    "stopped",
+    "stopping",
+];
+
 /// The one package that ours needs.
 const STATUS: &str = "Package: passwd\nStatus: install ok installed\nMaintainer: x\nArchitecture: all\n\
                       Version: 1\nDescription: x\n\n";
@@ -68,7 +81,12 @@ impl SmallSystem {
         let path = Path::new(path.trim());
         let name = path.file_name().unwrap();
         std::fs::copy(path, self.root().join(place).join(name)).unwrap();
-        let libraries = succeed(Command::new("ldd").arg(path));
+        self.copy_libraries_of(path);
+    }
+
+    /// Those that this machine has.
+    fn copy_libraries_of(&self, program: &Path) {
+        let libraries = succeed(Command::new("ldd").arg(program));
         for library in libraries
             .split_whitespace()
             .filter(|word| word.starts_with('/'))
@@ -77,6 +95,36 @@ impl SmallSystem {
             std::fs::create_dir_all(target.parent().unwrap()).unwrap();
             std::fs::copy(library, target).unwrap();
         }
+    }
+
+    /// Unpacks OpenRC into it, as if the machine had been started by that.
+    pub fn add_openrc(&self) {
+        let unpacked = std::env::var_os("DBSYNC_TEST_OPENRC")
+            .expect("DBSYNC_TEST_OPENRC (run the tests by scripts/test.sh)");
+        let root = self.root();
+        let mut contents = PathBuf::from(unpacked).into_os_string();
+        contents.push("/.");
+        succeed(Command::new("cp").arg("-a").arg(contents).arg(&root));
+        for directory in STATES_OF_OPENRC {
+            std::fs::create_dir_all(root.join("run/openrc").join(directory)).unwrap();
+        }
+        for (file, text) in [
+            ("run/openrc/softlevel", "default\n"),
+            ("etc/insserv.conf", ""),
+        ] {
+            std::fs::write(root.join(file), text).unwrap();
+        }
+        std::fs::create_dir(root.join("etc/insserv.conf.d")).unwrap();
+        std::fs::create_dir(root.join("proc")).unwrap();
+        self.copy("start-stop-daemon", "bin");
+        self.copy_libraries_of(&root.join("sbin/openrc-run"));
+    }
+
+    /// Writes a file, as root.
+    pub fn write(&self, file: &str, text: &str) {
+        let path = self.root().join(file);
+        let script = "mkdir -p \"${1%/*}\" && printf %s \"$0\" >\"$1\"";
+        succeed(as_root("sh").args(["-c", script, text]).arg(path));
     }
 
     /// All files, without dpkg's own and those that useradd makes beside its own.
