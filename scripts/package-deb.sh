@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # Makes a Debian package of a program that is built already.
 #
-# usage: scripts/package-deb.sh [--texts-from PROGRAM] BINARY ARCH OUTDIR
+# usage: scripts/package-deb.sh [--texts-from PROGRAM] [BINARY ARCH OUTDIR]
 #
 #   BINARY        the static program for ARCH: amd64, arm64 or armhf
 #   --texts-from  a dbsync2 of the same version that runs on this machine and prints the manual page, completions and
 #                 licenses; needed if BINARY is for another processor
 #
-# Prints the path of the package: OUTDIR/dbsync2_VERSION_ARCH.deb. Made twice it is the same, byte by byte: all times
+# Without BINARY: a package of each program for Linux that build-static.sh has put into dist/, beside it. armhf is made of
+# dbsync2-linux-arm (ARMv6), so that it runs on Raspberry Pi OS as well, or of dbsync2-linux-armv7 if there is no other.
+#
+# Prints the path of each package: OUTDIR/dbsync2_VERSION_ARCH.deb. Made twice it is the same, byte by byte: all times
 # are SOURCE_DATE_EPOCH, or that of the last commit. Needs dpkg-deb, nothing else of Debian's tools.
 set -euo pipefail
 
@@ -31,11 +34,34 @@ while [[ ${1-} == -* ]]; do
     *) fail "unknown flag $1 (see --help)" ;;
     esac
 done
+repository=$(cd "$(dirname "$0")/.." && pwd)
+
+# ---- all that is built -----------------------------------------------------------------------------------------
+
+if [ $# = 0 ]; then
+    dist=$repository/dist
+    shopt -s nullglob
+    programs=("$dist"/dbsync2-linux-* "$repository/target/release/dbsync2")
+    for program in "${programs[@]}"; do
+        [ -z "$texts" ] || break
+        if [ -x "$program" ] && "$program" --version >/dev/null 2>&1; then texts=$program; fi
+    done
+    [ -n "$texts" ] || fail "no program in dist or target/release runs on this machine (name one by --texts-from)"
+    made=
+    for pair in amd64:x86_64 arm64:aarch64 armhf:arm armhf:armv7; do
+        architecture=${pair%:*} program=$dist/dbsync2-linux-${pair#*:}
+        if [ ! -f "$program" ] || [ "$made" = "$architecture" ]; then continue; fi
+        "$0" --texts-from "$texts" "$program" "$architecture" "$dist"
+        made=$architecture
+    done
+    [ -n "$made" ] || fail "there is no program for Linux in $dist (run scripts/build-static.sh)"
+    exit 0
+fi
+
 [ $# = 3 ] || fail "three arguments are expected: BINARY ARCH OUTDIR (see --help)"
 binary=$1 architecture=$2 outdir=$3
 [ -f "$binary" ] || fail "there is no program $binary"
 texts=${texts:-$binary}
-repository=$(cd "$(dirname "$0")/.." && pwd)
 
 # ---- is it what it is said to be? ------------------------------------------------------------------------------
 
@@ -85,6 +111,7 @@ gzip -9n <"$repository/CHANGELOG.md" | put /usr/share/doc/dbsync2/CHANGELOG.md.g
 "$texts" --licenses | put /usr/share/doc/dbsync2/copyright
 put /usr/share/doc/dbsync2/examples/dbsync2.cron <"$repository/scripts/service/dbsync2.cron"
 put /usr/share/doc/dbsync2/examples/nohup.sh <"$repository/scripts/service/nohup.sh"
+put /usr/share/doc/dbsync2/examples/webhook.conf <"$repository/scripts/service/webhook.conf"
 put /lib/systemd/system/dbsync2@.service <"$repository/scripts/service/dbsync2@.service"
 put /etc/init.d/dbsync2 755 <"$repository/scripts/service/dbsync2.sysv"
 put /etc/default/dbsync2 <"$repository/scripts/service/dbsync2.default"
@@ -103,8 +130,9 @@ Section: database
 Priority: optional
 Description: copies a Dialfire campaign into an SQL database
  dbsync2 copies the contacts of a Dialfire campaign, with their transactions,
- connections and recordings, into PostgreSQL, MySQL/MariaDB or SQLite, and
- keeps the copy up to date. It is one program without a runtime beside it.
+ connections and recordings, into PostgreSQL, MySQL/MariaDB, Microsoft SQL
+ Server or SQLite, and keeps the copy up to date; or it posts every transaction
+ to a web service. It is one program without a runtime beside it.
 END
 put /DEBIAN/conffiles <<END
 /etc/default/dbsync2
@@ -171,7 +199,7 @@ rm -rf /var/log/dbsync2 /etc/dbsync2
 cd /
 for file in /var/lib/dbsync2/*; do
     case $file in
-    *.json | *.lock | *.lost | *.rejected.jsonl | *.rejected.jsonl.old) rm -f "$file" ;;
+    *.json | *.json.new | *.jsonl | *.jsonl.new | *.jsonl.old | *.ledger | *.ledger.* | *.lock | *.lost) rm -f "$file" ;;
     esac
 done
 rmdir /var/lib/dbsync2 2>/dev/null || true

@@ -88,6 +88,78 @@ fn a_program_for_another_processor_is_refused() {
     assert_eq!(files(directory.path()).len(), 1);
 }
 
+#[test]
+fn each_program_that_was_built_gets_its_package() {
+    let directory = TempDir::new();
+    let tree = directory.path();
+    succeed(
+        Command::new("cp")
+            .arg("-r")
+            .args([
+                scripts(),
+                scripts().join("../Cargo.toml"),
+                scripts().join("../README.md"),
+                scripts().join("../CHANGELOG.md"),
+            ])
+            .arg(tree),
+    );
+    let package = || {
+        let mut command = Command::new(tree.join("scripts/package-deb.sh"));
+        command.env("SOURCE_DATE_EPOCH", "1700000000");
+        command
+    };
+    let nothing_runs = run(&mut package());
+    assert_eq!(nothing_runs.status.code(), Some(1));
+    assert!(said(&nothing_runs).contains("no program in dist or target/release runs"));
+
+    let with_texts = || {
+        let mut command = package();
+        command.args(["--texts-from", PROGRAM]);
+        command
+    };
+    std::fs::create_dir(tree.join("dist")).unwrap();
+    let nothing_built = run(&mut with_texts());
+    assert!(said(&nothing_built).contains("run scripts/build-static.sh"));
+    let build = |machine: u8, name: &str, mark: u8| {
+        let path = tree.join("dist").join(name);
+        std::fs::rename(program_for(tree, machine), &path).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.push(mark);
+        std::fs::write(&path, bytes).unwrap();
+    };
+    build(62, "dbsync2-linux-x86_64", 1);
+    build(40, "dbsync2-linux-armv7", 7);
+    let made = |told: &str| -> Vec<String> {
+        told.lines()
+            .map(|line| {
+                Path::new(line)
+                    .file_name()
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect()
+    };
+    let name = |architecture| format!("dbsync2_{}_{architecture}.deb", version());
+    let told = succeed(&mut with_texts());
+    assert_eq!(made(&told), [name("amd64"), name("armhf")]);
+    build(183, "dbsync2-linux-aarch64", 8);
+    build(40, "dbsync2-linux-arm", 6);
+    let told = succeed(&mut with_texts());
+    assert_eq!(made(&told), ["amd64", "arm64", "armhf"].map(name));
+    // The one for the older processor runs on both.
+    let unpacked = tree.join("unpacked");
+    succeed(
+        Command::new("dpkg-deb")
+            .arg("-x")
+            .arg(tree.join("dist").join(name("armhf")))
+            .arg(&unpacked),
+    );
+    let program = std::fs::read(unpacked.join("usr/bin/dbsync2")).unwrap();
+    assert_eq!(program.last(), Some(&6));
+}
+
 fn dpkg(root: &Path, action: &str, what: &Path) {
     succeed(
         as_root("dpkg")
@@ -123,6 +195,7 @@ fn dpkg_installs_and_removes_it() {
         "lib/systemd/system/dbsync2@.service",
         "etc/init.d/dbsync2",
         "etc/default/dbsync2",
+        "usr/share/doc/dbsync2/examples/webhook.conf",
     ] {
         assert!(new.contains(file), "{file} is not in {new:?}");
     }
@@ -140,7 +213,19 @@ fn dpkg_installs_and_removes_it() {
         succeed(as_root("sh").args(["-c", "echo changed >\"$0\""]).arg(path));
     };
     write(&root.join("etc/default/dbsync2"));
-    write(&data.join("X-1.json"));
+    for file in [
+        "X-1.json",
+        "X-1.lock",
+        "X-1.rejected.jsonl",
+        "X-1.rejected.jsonl.old",
+        "X-1.ledger",
+        "X-1.ledger.new",
+        "X-1.undelivered.jsonl",
+        "X-1.undelivered.damaged.jsonl",
+        "status.json",
+    ] {
+        write(&data.join(file));
+    }
     write(&data.join("dialfire.db"));
     dpkg(&root, "--install", &package);
     let settings = || std::fs::read_to_string(root.join("etc/default/dbsync2"));
