@@ -4,6 +4,7 @@ mod completions;
 mod install;
 mod manual;
 mod package;
+mod places;
 mod service;
 mod small_system;
 
@@ -23,9 +24,7 @@ pub fn run(command: &mut Command) -> Output {
     command
         .stdin(Stdio::null())
         .output()
-        .unwrap_or_else(|error| {
-            panic!("{command:?}: {error} (run scripts/servers.sh install-tools)")
-        })
+        .unwrap_or_else(|error| panic!("{command:?}: {error} (run scripts/tools.sh install)"))
 }
 
 /// Standard output and standard error.
