@@ -12,7 +12,7 @@
 #   --uninstall  stop the service and take all away again, except settings, credentials, checkpoints and logs
 #
 # Asks nothing, starts nothing, prints what it did. A second run is an update; /etc/default/dbsync2 stays as it is.
-# Needs a POSIX shell only.
+# Needs a POSIX shell and the usual small tools; busybox has them all.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -149,6 +149,10 @@ esac
 chmod +x "$binary" 2>/dev/null || true
 version=$("$binary" --version) || fail "$binary does not run on this machine: is it for another processor?"
 
+has_user() { [ -n "$root" ] || [ "$service" = none ] || id dbsync >/dev/null 2>&1; }
+has_user || command -v useradd >/dev/null 2>&1 || command -v adduser >/dev/null 2>&1 ||
+    fail "cannot make the user dbsync: there is no useradd, no adduser (make it by hand, or use --service none)"
+
 # Reads standard input. Moved into place when complete, so that a program that runs is not written over.
 put() { # FILE MODE
     mkdir -p "$root${1%/*}" || fail "cannot make $root${1%/*} (run it as root, or with --prefix or --destdir)"
@@ -163,7 +167,7 @@ put_service() { # SOURCE FILE MODE
     sed "s|/usr/bin/dbsync2|$program|g" "$here/service/$1" | put "$2" "$3"
 }
 make_user() {
-    if id dbsync >/dev/null 2>&1; then return 0; fi
+    if has_user; then return 0; fi
     if command -v useradd >/dev/null 2>&1; then
         useradd --system --user-group --home-dir /var/lib/dbsync2 --no-create-home --shell /bin/false dbsync
     else
@@ -195,7 +199,7 @@ sysv | openrc)
     ;;
 esac
 if [ "$service" != none ]; then
-    [ -n "$root" ] || make_user
+    make_user
     for directory in $credentials $directories; do
         [ ! -d "$root$directory" ] || continue
         mkdir -p "$root$directory"

@@ -16,7 +16,7 @@ const DESCRIPTION: &[&str] = &[
      never writes to it.",
     "Flags take one dash or two, and --flag value or --flag=value. Of several the last one wins; --header alone can be \
      given several times.",
-    "Secrets (the token, passwords in addresses, keys and headers of a web service) belong into files or into the \
+    "Secrets (the token, passwords in addresses, keys and headers of a web service) belong in files or in the \
      environment: a command line can be read by every user of the computer.",
 ];
 

@@ -174,6 +174,17 @@ fn a_real_system_gets_a_user_with_directories_of_its_own() {
         dist.join(format!("dbsync2-linux-{}", std::env::consts::ARCH)),
     )
     .unwrap();
+    // Without a way to make its user, nothing is done.
+    let complete = system.files();
+    let useradd = system.root().join("bin/useradd");
+    let away = directory.path().join("useradd");
+    std::fs::rename(&useradd, &away).unwrap();
+    let refused = run(&mut system.command(&["sh", "/tmp/scripts/install.sh", "/tmp/dbsync2"]));
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("cannot make the user dbsync"));
+    std::fs::rename(&away, &useradd).unwrap();
+    assert_eq!(system.files(), complete);
+
     let before = system.files();
     // Which service it has is found out.
     let told = succeed(&mut system.command(&["sh", "/tmp/scripts/install.sh", "/tmp/dbsync2"]));

@@ -117,15 +117,17 @@ fn status(file: &Path) -> Option<serde_json::Value> {
 
 /// Waits until the process of this number has completed a round, by its status file.
 fn wait_for_round_of(pid: u32, file: &Path) {
+    wait_until("a round is complete", || {
+        status(file).is_some_and(|status| {
+            status["pid"].as_u64() == Some(pid.into()) && status["rounds"].as_u64() > Some(0)
+        })
+    });
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let begin = Instant::now();
-    while !status(file).is_some_and(|status| {
-        status["pid"].as_u64() == Some(pid.into()) && status["rounds"].as_u64() > Some(0)
-    }) {
-        assert!(
-            begin.elapsed() < Duration::from_secs(60),
-            "{:?}",
-            status(file)
-        );
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "not so: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -233,6 +235,7 @@ fn shell(place: &Place, sim: &Simulator, command: &str) -> Command {
         .env("HOME", place.path("data"))
         .env("PATH", "/usr/bin:/bin")
         .env("DBSYNC_API_URL", sim.url())
+        .env("DBSYNC_INTERVAL", "50ms")
         .env("DBSYNC_STATE_DIR", place.path("data/state"))
         .env("DBSYNC_LOG_DIR", place.path("data/log"))
         .env("DBSYNC_STATUS_FILE", place.path("data/state/status.json"));
