@@ -10,7 +10,9 @@
 
 mod databases_themselves;
 mod indexes;
+mod installation;
 mod killed;
+mod licenses;
 mod memory;
 mod newcomer;
 mod old_tables;
