@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-use super::{Prepared, Storage, failure};
+use super::failure::failure;
+use super::{Prepared, Storage};
 use crate::error::{Error, Result};
 use crate::sink::MissingColumn;
 use crate::sink::dialect::SQLITE;
