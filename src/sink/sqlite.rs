@@ -29,6 +29,9 @@ const IDS_PER_QUERY: usize = 500;
 /// usual 2 MiB many of them are written and read again before its end.
 const CACHE: i64 = 4096;
 
+/// The same while indexes are made: sorting takes as much again.
+const CACHE_WHILE_SORTING: i64 = 1024;
+
 /// A SQLite file that is open.
 pub struct SqliteSink {
     conn: Connection,
@@ -74,7 +77,7 @@ impl SqliteSink {
         let conn = Connection::open_with_flags(path, flags).map_err(|e| opening(path, &e))?;
         conn.busy_timeout(busy)
             .and_then(|()| conn.pragma_update(None, "synchronous", "FULL"))
-            .and_then(|()| conn.pragma_update(None, "cache_size", -CACHE))
+            .and_then(|()| set_cache(&conn, CACHE))
             .and_then(|()| conn.query_row("PRAGMA schema_version", [], |_| Ok(())))
             .map_err(|e| opening(path, &e))?;
         if conn.is_readonly("main").unwrap_or(false) {
@@ -155,16 +158,12 @@ impl Sink for SqliteSink {
 
     fn index(&mut self, schema: &Schema) -> Result<()> {
         self.check_file()?;
-        for table in schema.tables() {
-            catalog::create_indexes(&mut self.conn, table).map_err(|e| {
-                failure(
-                    &self.path,
-                    &format!("making the indexes of table {}", table.name),
-                    &e,
-                )
-            })?;
-        }
-        Ok(())
+        let SqliteSink { conn, path, .. } = self;
+        let failed = |e: rusqlite::Error| failure(path, "making indexes", &e);
+        set_cache(conn, CACHE_WHILE_SORTING).map_err(failed)?;
+        let mut tables = schema.tables();
+        let made = tables.try_for_each(|table| catalog::create_indexes(conn, table));
+        set_cache(conn, CACHE).and(made).map_err(failed)
     }
 
     fn stored(&mut self, ids: &[&str]) -> Result<Vec<StoredContact>> {
@@ -285,6 +284,11 @@ impl Sink for SqliteSink {
         }
         Ok(lines)
     }
+}
+
+/// Sets the memory for pages, in KiB.
+fn set_cache(conn: &Connection, size: i64) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "cache_size", -size)
 }
 
 /// Puts all rows of one table in; the statement is prepared once per batch.
