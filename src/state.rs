@@ -10,7 +10,8 @@ use time::OffsetDateTime;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The most contacts that are remembered for another try; beyond it the oldest are forgotten, and logged.
+/// The most contacts that are remembered for another try; beyond it they are forgotten, and logged. The most transactions
+/// of webhook; beyond it none is forgotten, and the checkpoint waits.
 pub const MOST_RETRIES: usize = 10_000;
 
 /// How far the copy of one campaign in one target has come. All times are Dialfire's.

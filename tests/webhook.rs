@@ -1,9 +1,11 @@
 //! webhook: every transaction arrives, in order, exactly labelled, and none is dropped.
 
 mod failures;
+mod lanes;
 mod outages;
 mod requests;
 mod signatures;
+mod undelivered;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -343,6 +345,36 @@ fn an_earlier_start_fetches_what_lies_before_and_repeats_nothing() {
     let mut last = std::collections::HashSet::new();
     assert!(twice.iter().all(|arrival| last.insert(arrival.key())));
     assert_eq!(missing(&sim.posts(&all(), earlier), &arrivals), [""; 0]);
+}
+
+#[test]
+fn what_was_delivered_is_known_for_as_long_as_was_asked_for() {
+    for (days, is_known) in [("7", true), ("5", false)] {
+        let sim = Simulator::start(Config {
+            late_share: 0.0,
+            ..campaign(200)
+        });
+        let receiver = Receiver::start();
+        let (mut program, since) = since(&sim, &receiver, 10);
+        program.set("--ledger-days", days);
+        succeed_once(&program);
+        let before = receiver.count();
+        sim.advance(6 * DAY);
+        succeed_once(&program);
+        // An earlier start has all of it read once more.
+        let earlier = since - DAY;
+        program.set("--s", &earlier.date().to_string());
+        succeed_once(&program);
+        let arrivals = receiver.arrivals();
+        let first: std::collections::HashSet<_> =
+            arrivals[..before].iter().map(|a| a.key()).collect();
+        let again = arrivals[before..]
+            .iter()
+            .filter(|a| first.contains(&a.key()))
+            .count();
+        assert_eq!(again, if is_known { 0 } else { before }, "{days} days");
+        assert_eq!(missing(&sim.posts(&all(), earlier), &arrivals), [""; 0]);
+    }
 }
 
 #[test]

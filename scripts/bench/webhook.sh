@@ -1,16 +1,20 @@
 # shellcheck shell=bash
 # Sourced by bench.sh: webhook, beside a plain loop of requests.
 #
-# What it prints, by the number of connections (--w), medians of the runs; simulator and receiver take their share of
-# the same machine in each of them:
-#   deliveries/s   of webhook's lanes, which get what they post from a file, as the loop beside them does (lane_loop.rs)
-#   plain loop     requests/s of a loop over ureq that posts the same bodies over as many connections
-#   ratio          deliveries/s as a share of the loop's, of the run just before it: median
-#   whole program  deliveries/s from the start of the program to its end, which includes listing the events and reading
-#                  and taking apart the contacts
-#   plain copy     the same of a plain program that reads all contacts with as many threads, takes them apart and posts
-#                  (receiver_program/copy.rs)
-#   ratio          as above
+# What is compared: the deliveries per second of the whole program, which lists events, reads contacts from the API, takes
+# them apart, keeps order, ledger and spool; and a plain loop over ureq that has the same bodies in its memory, posts them
+# over as many connections, and does nothing else. Both post to the same receiver, which answers at once and shares the
+# machine with them; so does the simulator in the first case. The receiver counts.
+#
+# What it prints, by the number of connections (--w), medians of the runs:
+#   plain loop     requests/s of the loop, from the first to the last
+#   deliveries/s   of the whole program, from the first to the last delivery
+#   ratio          deliveries/s as a share of the loop's in the run just before it
+#   start to end   deliveries/s of the same run from the start of the program to its end
+#   ratio          of these, as above
+#   lanes          deliveries/s of webhook's lanes alone, which get what they post from a file (lane_loop.rs)
+#   plain copy     requests/s of a plain program that reads all contacts with as many threads, each of them once, takes
+#                  them apart and posts, from start to end (receiver_program/copy.rs)
 #   own CPU        seconds of user and system time of the whole program
 #   memory         the most that it held, in MB
 # With more than 50000 contacts there are no others to compare with: such a run is for the memory.
@@ -25,6 +29,13 @@ listen() {
         sleep 0.1
     done
     address=$(sed -n 's/^url=//p' "$directory/receiver")
+}
+# What came since the last time; sets requests, per_second.
+ask_receiver() {
+    local text
+    text=$("$release/examples/receiver" count --url "$address")
+    requests=$(sed -n 's/^requests=//p' <<<"$text")
+    per_second=$(sed -n 's/^per_second=//p' <<<"$text")
 }
 # Everything from the beginning of the campaign; sets count besides what measure sets.
 post_all() { # CONNECTIONS
@@ -42,32 +53,41 @@ if [ "$contacts" -le 50000 ]; then
     printf '%d transactions, %s MB\n' "$count" "$(du -m "$directory/bodies" | cut -f 1)"
 fi
 listen
-line() { printf '%11s %13s %11s %6s %14s %11s %6s %8s %10s\n' "$@"; }
-line connections deliveries/s 'plain loop' ratio 'whole program' 'plain copy' ratio 'own CPU' 'memory MB'
-per_second() { sed -n 's/^per_second=//p'; }
+line() { printf '%11s %10s %12s %6s %12s %6s %8s %10s %8s %10s\n' "$@"; }
+line connections 'plain loop' deliveries/s ratio 'start to end' ratio lanes 'plain copy' 'own CPU' 'memory MB'
 share() { awk -v one="$1" -v other="$2" 'BEGIN { printf "%.1f", other ? 100 * one / other : 0 }'; }
 for connections in ${BENCH_CONNECTIONS:-1 2 4 8}; do
-    : >"$directory/lanes"
-    : >"$directory/whole"
+    : >"$directory/runs"
     for ((nth = 1; nth <= runs; nth++)); do
         lanes=0 loop=0 copy=0
         if [ -e "$directory/bodies" ]; then
-            loop=$("$release/examples/receiver" post --url "$address" --connections "$connections" \
-                --file "$directory/bodies" | per_second)
             mkdir "$directory/lane_loop"
             lanes=$("$release/examples/lane_loop" "$address" "$connections" "$directory/bodies" "$directory/lane_loop")
             rm -r "$directory/lane_loop"
             copy=$("$release/examples/receiver" copy --url "$address" --connections "$connections" \
-                --api "$api" --campaign "$campaign" | per_second)
+                --api "$api" --campaign "$campaign" | sed -n 's/^per_second=//p')
+            ask_receiver
+            "$release/examples/receiver" post --url "$address" --connections "$connections" \
+                --file "$directory/bodies" >/dev/null
+            ask_receiver
+            loop=$per_second
         fi
-        printf '%s %s %s\n' "$(share "$lanes" "$loop")" "$lanes" "$loop" >>"$directory/lanes"
         post_all "$connections"
+        ask_receiver
+        [ "$requests" = "$count" ] || {
+            echo "bench.sh: the receiver counts $requests requests, webhook $count" >&2
+            exit 1
+        }
         whole=$(calculate %.0f "$count / $seconds")
-        printf '%s %s %s %s %s\n' "$(share "$whole" "$copy")" "$whole" "$copy" "$own" "$(calculate %.1f "$peak / 1024")" \
-            >>"$directory/whole"
+        echo "$(share "$per_second" "$loop") $loop $per_second $(share "$whole" "$loop") $whole $own" \
+            "$(calculate %.1f "$peak / 1024")" >>"$directory/runs"
+        echo "$lanes" >>"$directory/lanes"
+        echo "$copy" >>"$directory/copies"
     done
-    read -r ratio lanes loop <<<"$(median <"$directory/lanes")"
-    read -r whole_ratio whole copy own memory <<<"$(median <"$directory/whole")"
-    line "$connections" "$lanes" "$loop" "$(calculate '%.0f %%' "$ratio")" "$whole" "$copy" \
-        "$(calculate '%.0f %%' "$whole_ratio")" "$own" "$memory"
+    read -r ratio loop steady whole_ratio whole own memory <<<"$(median <"$directory/runs")"
+    lanes=$(median <"$directory/lanes")
+    copy=$(median <"$directory/copies")
+    rm "$directory/lanes" "$directory/copies"
+    line "$connections" "$loop" "$steady" "$(calculate '%.0f %%' "$ratio")" "$whole" \
+        "$(calculate '%.0f %%' "$whole_ratio")" "$lanes" "$copy" "$own" "$memory"
 done

@@ -21,6 +21,9 @@ use crate::tls::Roots;
 /// Longest piece of an answer that is quoted in a message, in characters.
 const LONGEST_QUOTE: usize = 200;
 
+/// How the program names itself.
+pub const USER_AGENT: &str = concat!("dbsync2/", env!("CARGO_PKG_VERSION"));
+
 /// What one request may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -100,7 +103,7 @@ pub fn agent(roots: &Roots, proxy: Option<Proxy>, limits: Limits) -> Agent {
     let config = Agent::config_builder()
         .tls_config(tls)
         .proxy(proxy)
-        .user_agent(concat!("dbsync2/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .http_status_as_error(false)
         // With secrets in headers, following a redirect would be a decision about whom to trust.
         .max_redirects(0)

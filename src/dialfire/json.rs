@@ -108,6 +108,12 @@ impl<'a> Object<'a> {
             .map(move |(key, value, _)| (key.string(text), value.value(text)))
     }
 
+    /// All keys in order, repeated ones included.
+    pub fn keys(&self) -> impl Iterator<Item = Cow<'a, str>> {
+        let text = self.text;
+        self.pairs().map(move |(key, ..)| key.string(text))
+    }
+
     /// All keys and values as the document writes them, strings and keys with their quotes and escapes.
     pub fn as_written(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         let text = self.text;

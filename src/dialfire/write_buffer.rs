@@ -1,15 +1,28 @@
-//! Holds back what is written until an answer is awaited: head and body of a request go out in one packet.
+//! Fewer calls of the system per request: head and body go out in one packet, and long time limits are set once.
 //!
-//! ureq writes them one after the other, and the other side is woken for each. With many small requests that is most of
-//! what they cost.
+//! ureq writes head and body one after the other, and the other side is woken for each; and it sets what is left of the
+//! time limit before each reading and writing. With many small requests that is most of what they cost.
 
 use std::io;
+use std::time::Duration;
 
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
 /// More than this is not held back.
 const MOST_HELD: usize = 16 << 10;
+
+/// From here on a time limit is rounded up to whole seconds.
+const LONG: Duration = Duration::from_secs(10);
+
+/// The same time limit for all requests that begin now: what is left of it differs by less than a second.
+fn rounded(mut timeout: NextTimeout) -> NextTimeout {
+    if *timeout.after >= LONG && !timeout.after.is_not_happening() {
+        let begun = u64::from(timeout.after.subsec_nanos() > 0);
+        timeout.after = Duration::from_secs(timeout.after.as_secs() + begun).into();
+    }
+    timeout
+}
 
 /// Puts a [`Buffered`] on top of each connection.
 #[derive(Debug)]
@@ -50,7 +63,7 @@ impl<In: Transport> Buffered<In> {
                 _ => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
             }
             self.held.drain(..amount);
-            self.inner.transmit_output(amount, timeout)?;
+            self.inner.transmit_output(amount, rounded(timeout))?;
         }
         Ok(())
     }
@@ -74,7 +87,7 @@ impl<In: Transport> Transport for Buffered<In> {
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         self.flush(timeout)?;
         self.answered = true;
-        self.inner.await_input(timeout)
+        self.inner.await_input(rounded(timeout))
     }
 
     fn is_open(&mut self) -> bool {
@@ -91,8 +104,6 @@ impl<In: Transport> Transport for Buffered<In> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-    use std::time::Duration;
-
     use ureq::Timeout;
     use ureq::unversioned::transport::LazyBuffers;
 
@@ -159,6 +170,25 @@ mod tests {
         assert!(connection.is_open());
         assert!(connection.await_input(timeout()).unwrap());
         assert_eq!(connection.inner.packets.len(), 1);
+    }
+
+    #[test]
+    fn long_time_limits_are_whole_seconds_and_short_ones_exact() {
+        for (millis, wanted) in [
+            (29_999, 30_000),
+            (30_000, 30_000),
+            (29_001, 30_000),
+            (10_001, 11_000),
+            (9999, 9999),
+            (1, 1),
+        ] {
+            let mut limit = timeout();
+            limit.after = Duration::from_millis(millis).into();
+            assert_eq!(*rounded(limit).after, Duration::from_millis(wanted));
+        }
+        let mut limit = timeout();
+        limit.after = ureq::unversioned::transport::time::Duration::NotHappening;
+        assert!(rounded(limit).after.is_not_happening());
     }
 
     #[test]

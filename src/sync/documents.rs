@@ -8,6 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use super::backlog::{Listed, Wanted};
 use super::fetch::{IDS_PER_REQUEST, each_contact, halving};
 use crate::dialfire::client::Client;
 use crate::dialfire::event::Event;
@@ -17,15 +18,6 @@ use crate::tables::filter::Filter;
 use crate::webhook::digest;
 use crate::webhook::payload::{self, TaskLog};
 use crate::webhook::queue::{Content, Delivery};
-
-/// A contact, and the events that name it in their order.
-#[derive(Debug)]
-pub struct Wanted {
-    /// Contact id.
-    pub id: String,
-    /// Not empty.
-    pub events: Vec<Event>,
-}
 
 /// What came of some contacts.
 #[derive(Debug, Default)]
@@ -45,7 +37,7 @@ pub struct Found {
 }
 
 /// A contact's events in the order of their transactions; of several for one transaction the last one.
-pub fn order_of_events(mut events: Vec<Event>) -> Vec<Event> {
+fn order_of_events(mut events: Vec<Event>) -> Vec<Event> {
     if events.len() < 2 {
         return events;
     }
@@ -66,8 +58,6 @@ pub fn order_of_events(mut events: Vec<Event>) -> Vec<Event> {
     kept.sort_by(|a, b| {
         (a.fired_at, &a.fired, a.sequence).cmp(&(b.fired_at, &b.fired, b.sequence))
     });
-    // Very many contacts with few events each are held at a time.
-    kept.shrink_to_fit();
     kept
 }
 
@@ -134,10 +124,16 @@ pub fn fetch_all(
 }
 
 fn fetch(client: &Client, filter: &Filter, round: u64, wanted: &[Wanted]) -> Result<Found> {
-    let ids: Vec<String> = wanted.iter().map(|contact| contact.id.clone()).collect();
-    let events: HashMap<&str, &[Event]> = wanted
+    let ids: Vec<String> = wanted
         .iter()
-        .map(|contact| (contact.id.as_str(), contact.events.as_slice()))
+        .map(|contact| contact.id.to_string())
+        .collect();
+    let events: HashMap<&str, Vec<Event>> = wanted
+        .iter()
+        .map(|contact| {
+            let events = contact.events.iter().filter_map(Listed::event);
+            (&*contact.id, order_of_events(events.collect()))
+        })
         .collect();
     let events_of = |ids: &[String]| -> Vec<Event> {
         ids.iter()
@@ -154,7 +150,7 @@ fn fetch(client: &Client, filter: &Filter, round: u64, wanted: &[Wanted]) -> Res
                 let mut found = Found::default();
                 let unanswered = each_contact(text, ids, |id, contact| {
                     found.fetched += 1;
-                    let events = events.get(id).copied().unwrap_or_default();
+                    let events = events.get(id).map(Vec::as_slice).unwrap_or_default();
                     take_apart(id, contact, events, filter, round, &mut found);
                 })?;
                 found.unanswered = events_of(&unanswered);

@@ -1,5 +1,6 @@
 //! From source to destination: the only part that knows both.
 
+mod backlog;
 mod board;
 mod check;
 mod database;

@@ -1,32 +1,33 @@
 //! webhook: events → contacts → deliveries, round after round, with the nets of db_sync.
 
+mod again;
 mod begin;
 mod standing;
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
+use self::again::retry_later;
+use super::backlog::{Listed, Wanted, gather, is_before};
 use super::board::Board;
-use super::documents::{Found, Wanted, fetch_all, order_of_events};
-use super::list::EVENT_PAGES;
+use super::documents::{Found, fetch_all};
 use super::seen::{Seen, Version};
 use super::windows::{Due, Nets, after_round, due};
 use crate::cli::settings::{FilterMode, Settings};
 use crate::dialfire::client::{Client, EventQuery};
 use crate::dialfire::event::Event;
-use crate::dialfire::pages::{PageError, Pages};
 use crate::error::{Error, Result};
 use crate::shutdown::Shutdown;
 use crate::state::{Checkpoint, MOST_RETRIES, StateFiles};
 use crate::tables::filter::Filter;
 use crate::webhook::digest;
-use crate::webhook::queue::{Content, Delivery};
 use crate::webhook::sender::Sender;
 
 pub use begin::ledger_cutoff;
@@ -141,11 +142,11 @@ impl Courier {
     fn round(&mut self, due: &Due, tally: &mut Tally) -> Result<()> {
         self.round += 1;
         self.open.push((self.round, self.checkpoint.clone()));
-        let mut gathered = Vec::new();
         let again = self.checkpoint.retry.clone();
+        let mut before = Vec::new();
         if due.listing.is_some() {
             self.send_spooled()?;
-            gathered.extend(again.iter().filter_map(|event| Event::parse(event).ok()));
+            before.extend(again.iter().filter_map(|event| Event::parse(event).ok()));
         }
         let mut pages = self.client.events(&EventQuery {
             from: due.from,
@@ -153,22 +154,27 @@ impl Courier {
             updates_only: self.filter.mode != FilterMode::All,
             tasks: self.filter.task_prefixes.clone(),
         });
-        let client = self.client.clone();
-        let (listed, mut at_end) = gather(&mut pages, &client, &mut tally.answered)?;
-        gathered.extend(listed);
+        let (client, since) = (self.client.clone(), self.checkpoint.since);
+        let needed = AtomicBool::new(true);
+        let mut gathered = gather(&mut pages, &client, since, &needed)?;
+        tally.answered = gathered.answered;
         loop {
-            tally.listed += gathered.len();
-            let events = self.with_those_before(std::mem::take(&mut gathered), &tally.failing);
-            let wanted = self.wanted(events);
-            let mut answered = tally.answered;
+            tally.listed += gathered.looked_at;
+            before.append(&mut self.those_before(&gathered.events, &tally.failing));
+            before.retain(|event| !is_before(event, since));
+            let events = before.drain(..).map(|event| Listed::from(&event));
+            let wanted = self.wanted(events.chain(gathered.events));
+            needed.store(false, Ordering::Relaxed);
             // What comes next is listed meanwhile.
             let (fetched, next) = thread::scope(|scope| {
-                let next =
-                    (!at_end).then(|| scope.spawn(|| gather(&mut pages, &client, &mut answered)));
-                (self.fetch(wanted, tally), next.map(|next| next.join()))
+                let next = (!gathered.at_end)
+                    .then(|| scope.spawn(|| gather(&mut pages, &client, since, &needed)));
+                let fetched = self.fetch(&wanted, tally);
+                needed.store(true, Ordering::Relaxed);
+                (fetched, next.map(|next| next.join()))
             });
             fetched?;
-            (gathered, at_end) = match next {
+            gathered = match next {
                 None => break,
                 Some(Ok(listed)) => listed?,
                 Some(Err(_)) => {
@@ -178,72 +184,60 @@ impl Courier {
                 }
             };
         }
-        if due.listing.is_some() {
-            self.checkpoint.retry.retain(|event| !again.contains(event));
-        }
-        self.retry_later(&tally.failing);
+        let tried = if due.listing.is_some() {
+            again
+        } else {
+            Vec::new()
+        };
+        retry_later(
+            &mut self.checkpoint.retry,
+            tried,
+            &tally.failing,
+            MOST_RETRIES,
+        )?;
         self.wait_until_quiet()
     }
 
-    /// Puts in front of these events what still waits for another try of the contacts that they name: the order stays.
-    fn with_those_before(&self, events: Vec<Event>, failing: &[Event]) -> Vec<Event> {
-        let retry = &self.checkpoint.retry;
-        if retry.is_empty() && failing.is_empty() {
-            return events;
-        }
-        let named: HashSet<&str> = events.iter().map(|e| e.contact_id.as_str()).collect();
-        let mut all: Vec<Event> = retry
-            .iter()
-            .filter_map(|event| Event::parse(event).ok())
-            .chain(failing.iter().cloned())
-            .filter(|event| named.contains(event.contact_id.as_str()))
-            .collect();
-        all.extend(events);
-        all
-    }
-
-    /// The events that need a look, by contact, each contact's in their order.
-    fn wanted(&mut self, events: Vec<Event>) -> Vec<Wanted> {
-        let mut places: HashMap<String, usize> = HashMap::new();
+    /// The events that need a look, by contact.
+    fn wanted(&mut self, events: impl Iterator<Item = Listed>) -> Vec<Wanted> {
+        let mut places: HashMap<Arc<str>, usize> = HashMap::new();
         let mut wanted: Vec<Wanted> = Vec::new();
         for event in events {
-            let is_before = |since| event.fired_at.is_some_and(|at| at < since);
-            if self.checkpoint.since.is_some_and(is_before) || self.is_known(&event) {
+            if self.is_known(&event) {
                 continue;
             }
-            let place = *places
-                .entry(event.contact_id.clone())
-                .or_insert(wanted.len());
-            match wanted.get_mut(place) {
+            let place = places.get(event.contact_id()).copied();
+            match place.and_then(|place| wanted.get_mut(place)) {
                 Some(contact) => contact.events.push(event),
-                None => wanted.push(Wanted {
-                    id: event.contact_id.clone(),
-                    events: vec![event],
-                }),
+                None => {
+                    let id: Arc<str> = event.contact_id().into();
+                    places.insert(Arc::clone(&id), wanted.len());
+                    wanted.push(Wanted {
+                        id,
+                        events: vec![event],
+                    });
+                }
             }
-        }
-        for contact in &mut wanted {
-            contact.events = order_of_events(std::mem::take(&mut contact.events));
         }
         wanted
     }
 
-    fn is_known(&mut self, event: &Event) -> bool {
+    fn is_known(&mut self, event: &Listed) -> bool {
         let (key, version) = (
-            digest::key(&event.contact_id, &event.key_part),
-            digest::version(&event.md5),
+            digest::key(event.contact_id(), event.key_part()),
+            digest::version(event.md5()),
         );
-        if event.md5.is_empty() {
+        if event.md5().is_empty() {
             // Nothing is said of changes: the document has to.
             return self.sender.holds(key, version);
         }
         let recorded = self.sender.ledger().get(key);
         recorded.is_some_and(|mark| mark.event == version)
-            || self.seen.contains(seen_version(event))
             || self.sender.holds(key, version)
+            || self.seen.contains(seen_version(event))
     }
 
-    fn fetch(&mut self, wanted: Vec<Wanted>, tally: &mut Tally) -> Result<()> {
+    fn fetch(&mut self, wanted: &[Wanted], tally: &mut Tally) -> Result<()> {
         let (client, filter) = (self.client.clone(), Arc::clone(&self.filter));
         let (workers, round) = (self.settings.workers, self.round);
         fetch_all(
@@ -251,7 +245,7 @@ impl Courier {
             &filter,
             workers,
             round,
-            &wanted,
+            wanted,
             STEP,
             |found| match found {
                 Some(found) => self.take(found, tally),
@@ -283,87 +277,16 @@ impl Courier {
             );
         }
         for event in found.left_out.iter().chain(&found.unanswered) {
-            self.seen.remember(seen_version(event));
+            self.seen.remember(seen_version(&Listed::from(event)));
         }
         tally.unanswered += found.unanswered.len();
         tally.fetched += found.fetched;
         tally.failing.extend(found.failing);
         self.sender.put(found.deliveries, || self.patience())
     }
-
-    /// Contacts that the API fails on are asked for again at the next reconcile.
-    fn retry_later(&mut self, events: &[Event]) {
-        let retry = &mut self.checkpoint.retry;
-        for event in events {
-            let text = format!("{}|{}|{}", event.key_part, event.md5, event.contact_id);
-            if !retry.contains(&text) {
-                retry.push(text);
-            }
-        }
-        if retry.len() > MOST_RETRIES {
-            log::error!(
-                "more than {MOST_RETRIES} transactions wait for another try: the rest is forgotten"
-            );
-            retry.truncate(MOST_RETRIES);
-        }
-    }
-
-    /// What could not be delivered is tried once more with each reconcile.
-    fn send_spooled(&mut self) -> Result<()> {
-        let keys = self.sender.spool().keys();
-        for key in keys {
-            let entry = self.sender.spool().read(key);
-            match entry {
-                Ok(Some(entry)) if !self.sender.holds(entry.key, entry.event) => {
-                    let delivery = Delivery {
-                        contact_id: entry.contact.into(),
-                        key_part: entry.transaction,
-                        key: entry.key,
-                        event: entry.event,
-                        version: entry.content,
-                        content: Content::Spooled {
-                            id: entry.id,
-                            body: entry.body,
-                        },
-                        round: self.round,
-                        tries: 0,
-                        spent: 0,
-                        first_failure: None,
-                    };
-                    self.sender.put(vec![delivery], || self.patience())?;
-                }
-                Ok(_) => {}
-                Err(error) => log::error!("{error}"),
-            }
-        }
-        Ok(())
-    }
 }
 
-/// The events of the next pages, and whether the list is at its end. `answered` becomes the time of the first answer.
-fn gather(
-    pages: &mut Pages<Event>,
-    client: &Client,
-    answered: &mut Option<OffsetDateTime>,
-) -> Result<(Vec<Event>, bool)> {
-    let mut events = Vec::new();
-    for _ in 0..EVENT_PAGES {
-        let page = pages.next_page().map_err(|error| match error {
-            PageError::Expired(error) => Error::transient(format!(
-                "cannot go on listing transaction events, beginning again: {error}"
-            )),
-            PageError::Failed(error) => error,
-        })?;
-        let Some(page) = page else {
-            return Ok((events, true));
-        };
-        events.extend(page.items);
-        let clock = client.clock();
-        answered.get_or_insert_with(|| clock.last_answer_time().unwrap_or_else(|| clock.now()));
-    }
-    Ok((events, false))
-}
-
-fn seen_version(event: &Event) -> Version {
-    Version::new(&["event", &event.key_part, &event.contact_id], &event.md5)
+fn seen_version(event: &Listed) -> Version {
+    let key = ["event", event.key_part(), event.contact_id()];
+    Version::new(&key, event.md5())
 }

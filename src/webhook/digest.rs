@@ -28,15 +28,13 @@ pub fn short([a, b, c, d, ..]: [u8; 16]) -> u32 {
     u32::from_le_bytes([a, b, c, d]).max(1)
 }
 
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
+/// Appends lower-case hexadecimal digits.
+pub fn push_hex(text: &mut String, bytes: &[u8]) {
     let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or_default();
-    let mut text = String::with_capacity(2 * bytes.len());
     for byte in bytes {
         text.push(digit(byte >> 4));
         text.push(digit(byte & 15));
     }
-    text
 }
 
 #[cfg(test)]
@@ -48,6 +46,8 @@ mod tests {
         assert_ne!(key("AB", "C"), key("A", "BC"));
         assert_eq!(key("A", "B"), key("A", "B"));
         assert_ne!(version("1"), version("2"));
-        assert_eq!(hex(&[0, 0xab]), "00ab");
+        let mut text = String::from("x");
+        push_hex(&mut text, &[0, 0xab]);
+        assert_eq!(text, "x00ab");
     }
 }

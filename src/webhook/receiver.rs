@@ -115,6 +115,17 @@ impl Receiver {
                 text,
             );
         }
+        // What ureq would add itself, anew for each request. Of an answer nothing counts but its status.
+        for (name, value) in [
+            (header::USER_AGENT, http::USER_AGENT),
+            (header::ACCEPT, "*/*"),
+            (header::ACCEPT_ENCODING, "identity"),
+        ] {
+            headers
+                .entry(name)
+                .or_insert(HeaderValue::from_static(value));
+        }
+        headers.insert(header::CONTENT_TYPE, JSON);
         Ok(Receiver {
             agent: http::agent(&options.roots, proxy, limits),
             secrets: options
@@ -135,7 +146,6 @@ impl Receiver {
         let mut request = self
             .agent
             .post(self.address.uri.clone())
-            .header(header::CONTENT_TYPE, JSON)
             .header(ID, id)
             .header(TIMESTAMP, HeaderValue::from(timestamp));
         if let Some(signature) = self.signer.sign(id, timestamp, body) {

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 
-use super::digest::{digest, hex};
+use super::digest::{digest, push_hex};
 
 /// What keys begin with, as the specification wants it.
 const PREFIX: &str = "whsec_";
@@ -69,7 +69,10 @@ pub fn webhook_id(
         &before.to_le_bytes(),
         &content,
     ];
-    format!("msg_{}", hex(&digest(&parts)))
+    let mut id = String::with_capacity(36);
+    id.push_str("msg_");
+    push_hex(&mut id, &digest(&parts));
+    id
 }
 
 /// The header `Authorization` for a user and a password.

@@ -66,21 +66,22 @@ impl Shared {
                 state.gate.not_made(probe);
                 continue;
             };
+            let could_not_note = state.unnoted.is_some();
             drop(state);
             let before = self.look_up(&delivery);
-            state = lock(&self.state);
-            if before.is_ok() {
-                self.can_note(&mut state);
+            if could_not_note && before.is_ok() {
+                self.can_note(&mut lock(&self.state));
             }
+            if let Ok(Some(before)) = before {
+                return Some(Job {
+                    delivery,
+                    before,
+                    probe,
+                });
+            }
+            state = lock(&self.state);
             match before {
-                Ok(Some(before)) => {
-                    return Some(Job {
-                        delivery,
-                        before,
-                        probe,
-                    });
-                }
-                Ok(None) => {
+                Ok(_) => {
                     state.gate.not_made(probe);
                     self.done(&mut state, &delivery);
                 }

@@ -2,6 +2,8 @@
 //!
 //! receiver listen --port N [--show] [--save FILE]   takes requests until it is ended; --show prints a line for each,
 //!                                                   --save writes bodies to a file, one per line
+//! receiver count --url URL                          asks such a service how many requests came since it was last asked, and
+//!                                                   how many per second from the first to the last of them
 //! receiver post --url URL --connections N --file FILE   posts each line of a file, prints requests per second
 //! receiver copy --url URL --connections N --api URL --campaign ID   reads all contacts, the token in `DBSYNC_CT`, and
 //!                                                   posts their transactions; prints requests per second
@@ -66,9 +68,38 @@ fn main() {
         Ok(flags) if flags.command == "listen" => listen(&flags),
         Ok(flags) if flags.command == "post" => post(&flags),
         Ok(flags) if flags.command == "copy" => copy::run(&flags),
-        Ok(_) => eprintln!("receiver: listen, post or copy is expected"),
+        Ok(flags) if flags.command == "count" => count(&flags),
+        Ok(_) => eprintln!("receiver: listen, count, post or copy is expected"),
         Err(error) => eprintln!("receiver: {error}"),
     }
+}
+
+/// Requests since they were last asked for.
+#[derive(Default)]
+struct Count {
+    requests: u32,
+    first_and_last: Option<(Instant, Instant)>,
+}
+
+impl Count {
+    fn add(&mut self, now: Instant) {
+        self.requests += 1;
+        self.first_and_last.get_or_insert((now, now)).1 = now;
+    }
+
+    /// Requests, and requests per second.
+    fn text(&self) -> String {
+        let seconds = self
+            .first_and_last
+            .map_or(0.0, |(first, last)| (last - first).as_secs_f64());
+        let speed = f64::from(self.requests.saturating_sub(1)) / seconds.max(1e-9);
+        format!("requests={}\nper_second={speed:.0}\n", self.requests)
+    }
+}
+
+fn count(flags: &Flags) {
+    let mut response = agent(1).get(&flags.url).call().unwrap();
+    print!("{}", response.body_mut().read_to_string().unwrap());
 }
 
 fn listen(flags: &Flags) {
@@ -80,14 +111,28 @@ fn listen(flags: &Flags) {
         .as_ref()
         .map(|path| BufWriter::new(File::create(path).unwrap()));
     let (saved, show) = (Arc::new(Mutex::new(saved)), flags.show);
+    let count = Arc::new(Mutex::new(Count::default()));
     for socket in listener.incoming() {
-        let saved = Arc::clone(&saved);
+        let (saved, count) = (Arc::clone(&saved), Arc::clone(&count));
         std::thread::spawn(move || {
             let Ok(wire) = socket.and_then(|socket| Wire::new(socket, None)) else {
                 return;
             };
             let mut stream = BufReader::new(wire);
             while let Ok(Some(request)) = read_request(&mut stream) {
+                if request.method == "GET" {
+                    let text = std::mem::take(&mut *count.lock().unwrap()).text();
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", text.len());
+                    if stream
+                        .get_mut()
+                        .write_all((head + &text).as_bytes())
+                        .is_err()
+                    {
+                        return;
+                    }
+                    continue;
+                }
+                count.lock().unwrap().add(Instant::now());
                 if show {
                     show_request(&request.body);
                 }
