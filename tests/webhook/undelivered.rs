@@ -256,7 +256,7 @@ fn what_the_spool_does_not_take_is_not_given_up() {
 /// Only what is in the spool may count as dealt with.
 #[test]
 fn what_the_spool_does_not_take_survives_a_kill() {
-    let sim = Simulator::start(campaign(60));
+    let sim = Simulator::start(campaign(240));
     let receiver = Receiver::start();
     let (program, since) = since(&sim, &receiver, 10);
     let program = program.arg("--retry-wait", "3ms");
