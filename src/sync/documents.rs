@@ -8,8 +8,9 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use super::fetch::{IDS_PER_REQUEST, each_contact, halving};
+use super::fetch::{IDS_PER_REQUEST, halving};
 use crate::dialfire::client::Client;
+use crate::dialfire::contacts::each_contact;
 use crate::dialfire::event::Event;
 use crate::dialfire::json::{Object, compact};
 use crate::error::{Error, ErrorKind, Result};
@@ -156,6 +157,7 @@ fn fetch(client: &Client, filter: &Filter, round: u64, wanted: &[Wanted]) -> Res
                     found.fetched += 1;
                     let events = events.get(id).copied().unwrap_or_default();
                     take_apart(id, contact, events, filter, round, &mut found);
+                    Ok(())
                 })?;
                 found.unanswered = events_of(&unanswered);
                 Ok(found)
