@@ -338,7 +338,7 @@ fn of_very_many_oddities_the_first_ones_are_told() {
     let document = format!(
         r#"{{"$id":"{}","$task_log":[{{"transactions":[{}]}}]}}"#,
         "ü".repeat(500),
-        ["{}"; 2000].join(",")
+        [r#"{"type":"update","task":"fc_outbound"}"#; 2000].join(",")
     );
     let (_, remarks) = rows_of(&document, FilterMode::All, &[]);
     assert_eq!(remarks.oddities.len(), 1001);
