@@ -3,6 +3,7 @@
 //! All of them panic where something is wrong. Each limits the memory that its input takes, see [`memory::bounded`].
 #![allow(
     dead_code,
+    unused_imports,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
