@@ -91,8 +91,7 @@ fn does_its_work(url: &str, admin: &Database) {
         ..Config::default()
     });
     let program = Program::new(&sim, url);
-    let check = program.succeed("check");
-    assert!(check.stdout.contains("privilege"), "{}", check.stdout);
+    program.succeed("check");
     program.succeed("db_init");
     assert_equal(&sim, &TruthFilter::default(), admin);
 

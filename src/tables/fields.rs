@@ -48,6 +48,9 @@ pub enum Slot {
 /// More columns than any of the databases can hold; beyond it, keys are ignored.
 const MOST_COLUMNS: usize = 2000;
 
+/// Columns that every table of PostgreSQL has without being asked; no other may be called so.
+const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
+
 /// The most keys of documents that are remembered.
 const MOST_KEYS: usize = 20_000;
 
@@ -219,6 +222,8 @@ fn is_name(key: &str, naming: Naming) -> bool {
         && length(key, naming.unit) <= naming.longest
         && key.chars().all(|c| fits_in_a_name(c, naming.unit))
         && !key.ends_with(char::is_whitespace)
+        // Only PostgreSQL tells names apart by case.
+        && (naming.ignores_case || !SYSTEM_COLUMNS.contains(&key))
 }
 
 /// A name for a key whose own name is taken or doesn't fit: as much of it as fits, and a suffix that depends on the
