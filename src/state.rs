@@ -1,11 +1,13 @@
 //! What outlives a run: the checkpoint file and the lock, one pair per campaign and target.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use md5::{Digest, Md5};
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -36,12 +38,41 @@ pub struct Checkpoint {
     /// up to then were written under another shape.
     pub trusted_after: Option<String>,
     /// Contacts with rows that the database refused, to be fetched again at the next reconcile.
+    #[serde(deserialize_with = "not_too_many")]
     pub retry: Vec<String>,
     /// Inbound calls from here on are read again at the next reconcile, as the database refused one of then.
     #[serde(with = "time::serde::rfc3339::option")]
     pub refused_call: Option<OffsetDateTime>,
     /// Tables were lost and made again: everything since `since` is to be listed once more.
     pub refill: bool,
+}
+
+/// Reads [`MOST_RETRIES`] of the ids: a file that holds more was not written by this program.
+fn not_too_many<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<String>, D::Error> {
+    struct Ids;
+    impl<'de> Visitor<'de> for Ids {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of contact ids")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(
+            self,
+            mut seq: A,
+        ) -> std::result::Result<Vec<String>, A::Error> {
+            let mut ids = Vec::new();
+            while let Some(id) = seq.next_element()? {
+                if ids.len() < MOST_RETRIES {
+                    ids.push(id);
+                }
+            }
+            Ok(ids)
+        }
+    }
+    deserializer.deserialize_seq(Ids)
 }
 
 /// The state directory's files for one campaign and target.

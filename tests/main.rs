@@ -9,6 +9,7 @@
 )]
 
 mod databases_themselves;
+mod hostile;
 mod indexes;
 mod installation;
 mod killed;
@@ -19,6 +20,7 @@ mod old_tables;
 mod one_row;
 mod outages;
 mod private;
+mod privileges;
 mod readme;
 mod servers_themselves;
 mod simulator_itself;

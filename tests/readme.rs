@@ -232,3 +232,37 @@ fn each_message_of_the_readmes_troubleshooting_is_one_of_the_program() {
         }
     }
 }
+
+/// The tests that the README names for what it says about security.
+#[test]
+fn the_promises_of_security_have_the_tests_that_are_named() {
+    let readme = readme();
+    let section = between(&readme, "## Security\n", "\n## ");
+    let mut sources = String::new();
+    for directory in ["src", "tests"] {
+        add_sources(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join(directory),
+            &mut sources,
+        );
+    }
+    let rows = rows(section, "the checkpoint waits.\n");
+    assert!(rows.len() >= 11, "{rows:?}");
+    for row in rows {
+        let names: Vec<&str> = row[1].split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{row:?}");
+        for name in names {
+            assert!(sources.contains(&format!("fn {name}()")), "no test {name}");
+        }
+    }
+}
+
+fn add_sources(directory: &Path, sources: &mut String) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            add_sources(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+}

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use time::{Date, OffsetDateTime};
@@ -13,6 +12,7 @@ use super::event::Event;
 use super::exchange::{Exchange, Outcome, Reply, Request};
 use super::fields::{self, Field};
 use super::http::{Http, Limits};
+use super::json::{self, Document};
 use super::pages::{self, PageAndCursor, PageError, Pages};
 use super::query::{day_stamp, encoded, query_value, time_stamp};
 use super::retry::{Attempt, Pause, RetryPolicy};
@@ -62,6 +62,25 @@ pub struct Listed {
     pub id: String,
     /// Checksum of the contact, where the list has one.
     pub md5: Option<String>,
+}
+
+impl Listed {
+    /// Reads one entry of the list.
+    ///
+    /// # Errors
+    /// What is wrong with an entry that names no contact, without any of its content.
+    pub fn read(entry: &RawValue) -> std::result::Result<Listed, String> {
+        let document = Document::of(entry).ok_or("it is no object")?;
+        let scalar = |key: &str| match document.root().get(key) {
+            json::Value::Text(text) if !text.is_empty() => Some(text.into_owned()),
+            json::Value::Number(digits) => Some(digits.to_owned()),
+            _ => None,
+        };
+        Ok(Listed {
+            id: scalar("id").ok_or("it has no id")?,
+            md5: scalar("md5"),
+        })
+    }
 }
 
 /// Which events are asked for.
@@ -173,7 +192,7 @@ impl Client {
             path.push_str("&changedSince=");
             path.push_str(&day_stamp(day));
         }
-        self.pages("GET contacts/list", path, listed)
+        self.pages("GET contacts/list", path, Listed::read)
     }
 
     /// The transaction events of a time window.
@@ -355,30 +374,5 @@ impl Client {
                 self.exchange.refusal(call, status, &said),
             )),
         }
-    }
-}
-
-fn listed(entry: &RawValue) -> std::result::Result<Listed, String> {
-    #[derive(Deserialize)]
-    struct Entry {
-        id: Option<Value>,
-        md5: Option<Value>,
-    }
-    let entry: Entry =
-        serde_json::from_str(entry.get()).map_err(|_| "it is no object".to_owned())?;
-    match entry.id.and_then(scalar) {
-        Some(id) => Ok(Listed {
-            id,
-            md5: entry.md5.and_then(scalar),
-        }),
-        None => Err("it has no id".to_owned()),
-    }
-}
-
-fn scalar(value: Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text).filter(|t| !t.is_empty()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
     }
 }

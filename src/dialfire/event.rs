@@ -1,9 +1,12 @@
 //! A transaction event: one entry of `contacts/transactions`, which says that a transaction of a contact is new or changed.
 
-use serde::Deserialize;
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+use super::json::{Document, Value};
 
 /// One event. Only the contact id is certain to be there; all else is as the server sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,16 +27,6 @@ pub struct Event {
     pub fired_at: Option<OffsetDateTime>,
 }
 
-/// The form of the first generation of the API.
-#[derive(Deserialize)]
-struct ObjectForm {
-    fired: Option<String>,
-    seqnr: Option<serde_json::Value>,
-    md5: Option<String>,
-    contact_id: Option<String>,
-    pointer: Option<serde_json::Value>,
-}
-
 impl Event {
     /// Reads one entry of the results: the string form `fired+sequence|md5|contact|pointer`, or the older object form.
     ///
@@ -43,33 +36,35 @@ impl Event {
         if let Ok(text) = serde_json::from_str::<String>(entry.get()) {
             return Event::parse(&text);
         }
-        let object: ObjectForm = serde_json::from_str(entry.get())
-            .map_err(|_| "it is neither a text nor an event object".to_owned())?;
-        let fired = object.fired.unwrap_or_default();
-        let sequence = match &object.seqnr {
-            Some(serde_json::Value::String(digits)) => number(digits),
-            Some(value) => value.as_u64(),
-            None => None,
+        const NEITHER: &str = "it is neither a text nor an event object";
+        // The form of the first generation of the API.
+        let document = Document::of(entry).ok_or(NEITHER)?;
+        let object = document.root();
+        let text = |key: &str| match object.get(key) {
+            Value::Text(text) => Ok(text),
+            Value::Null => Ok(Cow::Borrowed("")),
+            _ => Err(NEITHER),
+        };
+        let (fired, md5, contact_id) = (text("fired")?, text("md5")?, text("contact_id")?);
+        let sequence = match object.get("seqnr") {
+            Value::Text(digits) => number(&digits),
+            Value::Number(digits) => number(digits),
+            _ => None,
         };
         // The string form has four digits; the same transaction shall have the same key in both forms.
         let key_part = match sequence {
-            Some(n) if cut_after_z(&fired).1.is_empty() => format!("{fired}{n:04}"),
+            Some(n) if cut_after_z(&fired).1.is_empty() => Cow::Owned(format!("{fired}{n:04}")),
             _ => fired,
         };
-        let pointer = match &object.pointer {
-            Some(serde_json::Value::String(text)) => pointer(text),
-            Some(serde_json::Value::Array(indexes)) => match indexes.as_slice() {
-                [entry, transaction] => index(entry).zip(index(transaction)),
-                _ => None,
-            },
+        let pointer = match object.get("pointer") {
+            Value::Text(text) => pointer(&text),
+            Value::Nested(list) => list
+                .strip_prefix('[')
+                .and_then(|list| list.strip_suffix(']'))
+                .and_then(pointer),
             _ => None,
         };
-        Event::assemble(
-            &key_part,
-            &object.md5.unwrap_or_default(),
-            &object.contact_id.unwrap_or_default(),
-            pointer,
-        )
+        Event::assemble(&key_part, &md5, &contact_id, pointer)
     }
 
     /// Reads the string form. The number behind `Z` may have any count of digits; parts behind the fourth are ignored.
@@ -122,10 +117,6 @@ fn number(digits: &str) -> Option<u64> {
         .all(|b| b.is_ascii_digit())
         .then(|| digits.parse().ok())
         .flatten()
-}
-
-fn index(value: &serde_json::Value) -> Option<usize> {
-    value.as_u64().and_then(|n| usize::try_from(n).ok())
 }
 
 fn pointer(text: &str) -> Option<(usize, usize)> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::http::{Answer, Failure, Http};
+use super::json::{may_hold_surrogates, mend_surrogates};
 use super::retry::{Attempt, Pause, RetryPolicy};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -173,7 +174,10 @@ impl Exchange {
         answer: &Answer,
         read: &mut impl FnMut(&str) -> std::result::Result<T, String>,
     ) -> Outcome<T> {
-        let text = text(call, answer);
+        let mut text = text(call, answer);
+        if may_hold_surrogates(&text) && mend_surrogates(text.to_mut()) {
+            log::warn!("{call}: half a surrogate pair in the answer, replaced by U+FFFD");
+        }
         let problem = match read(&text) {
             Ok(content) => return Outcome::Reply(Reply::Read(content)),
             Err(problem) => problem,

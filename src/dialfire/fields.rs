@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::http::json_problem;
+use super::json::{Document, Object, Value, each_element};
 
 /// A custom field of the campaign.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,13 +23,31 @@ impl Field {
     }
 }
 
+/// The most fields of a campaign, far more than any database can hold; further ones are left out, and logged.
+const MOST_FIELDS: usize = 20_000;
+
 /// Reads the answer of `fields/list`: an array of form elements, in their order.
 ///
 /// # Errors
 /// What is wrong with an answer that is no JSON array, without any of its content.
 pub fn read_list(text: &str) -> Result<Vec<Field>, String> {
-    let elements: Vec<Value> = serde_json::from_str(text).map_err(|e| json_problem(&e))?;
-    Ok(select(&elements))
+    let mut fields = Vec::new();
+    let mut names = HashSet::new();
+    let mut too_many = false;
+    each_element(text, |element| {
+        let Some(field) = field(element) else { return };
+        if fields.len() >= MOST_FIELDS {
+            too_many = true;
+        } else if names.insert(field.name.clone()) {
+            // Of equal names the first one counts.
+            fields.push(field);
+        }
+    })
+    .map_err(|e| json_problem(&e))?;
+    if too_many {
+        log::warn!("the campaign has more than {MOST_FIELDS} fields: those behind are left out");
+    }
+    Ok(fields)
 }
 
 /// Reads the answer of `GET campaigns/{campaign}`, the predecessor of `fields/list`: the same elements in `form.elements`.
@@ -37,50 +55,42 @@ pub fn read_list(text: &str) -> Result<Vec<Field>, String> {
 /// # Errors
 /// What is wrong with an answer that has no such list, without any of its content.
 pub fn read_campaign(text: &str) -> Result<Vec<Field>, String> {
-    #[derive(Deserialize)]
-    struct Campaign {
-        form: Form,
+    let nested = |text: &str, key: &str| -> Option<String> {
+        match Document::parse(text)?.root().get(key) {
+            Value::Nested(json) => Some(json.to_owned()),
+            _ => None,
+        }
+    };
+    let elements = nested(text, "form").and_then(|form| nested(&form, "elements"));
+    match elements {
+        Some(elements) => read_list(&elements),
+        None => Err("not the JSON expected: form.elements are missing".to_owned()),
     }
-    #[derive(Deserialize)]
-    struct Form {
-        elements: Vec<Value>,
-    }
-    let campaign: Campaign = serde_json::from_str(text).map_err(|e| json_problem(&e))?;
-    Ok(select(&campaign.form.elements))
 }
 
-/// Picks the fields out of the elements of a form: no layout, nothing deleted, no name twice (the first one counts).
-fn select(elements: &[Value]) -> Vec<Field> {
-    let mut names = HashSet::new();
-    elements
-        .iter()
-        .filter_map(field)
-        .filter(|field| names.insert(field.name.clone()))
-        .collect()
-}
-
-fn field(element: &Value) -> Option<Field> {
+/// The field that a form element is, if it is one: no layout, not deleted, with a name.
+fn field(element: &RawValue) -> Option<Field> {
+    let document = Document::of(element)?;
+    let element = document.root();
     match element.get("type") {
-        None | Some(Value::Null) => {}
-        Some(Value::String(kind)) if kind == "field" => {}
-        Some(_) => return None,
+        Value::Null => {}
+        Value::Text(kind) if kind == "field" => {}
+        _ => return None,
     }
-    if matches!(element.get("deleted"), Some(Value::Bool(true)))
-        || text(element, "deleted") == "true"
-    {
+    if element.get("deleted") == Value::Bool(true) || text(&element, "deleted") == "true" {
         return None;
     }
-    let name = text(element, "name");
+    let name = text(&element, "name");
     (!name.is_empty()).then(|| Field {
         name,
-        field_type: text(element, "fieldType"),
+        field_type: text(&element, "fieldType"),
     })
 }
 
-fn text(element: &Value, key: &str) -> String {
+fn text(element: &Object<'_>, key: &str) -> String {
     match element.get(key) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) => number.to_string(),
+        Value::Text(text) => text.into_owned(),
+        Value::Number(number) => number.to_owned(),
         _ => String::new(),
     }
 }

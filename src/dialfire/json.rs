@@ -1,7 +1,8 @@
 //! JSON as the API sends it: objects with unparsed values, so that nothing is reformatted or lost on the way.
 //!
 //! A contact's document has several levels of objects, and almost all of its text stands on the lowest. So it is walked
-//! through once, into a flat list of nodes in which whole subtrees can be skipped, with one allocation per document.
+//! through once, into a flat list of nodes in which whole subtrees can be skipped, with one allocation per document. Only
+//! the lists that rows are made of are walked into; what else is nested stays one node.
 
 mod walk;
 
@@ -10,6 +11,15 @@ use std::fmt;
 
 use serde::de::{SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+/// The keys of the lists that can be read element by element.
+const LISTS: [&str; 5] = [
+    "$task_log",
+    "transactions",
+    "connections",
+    "recordings",
+    "third_party_connections",
+];
 
 /// A JSON object with everything in it.
 #[derive(Debug, Clone)]
@@ -40,6 +50,8 @@ enum Kind {
     EscapedText,
     Array,
     Object,
+    /// Elements of a list, one behind the other, that are no objects: `start` is their number.
+    Others,
 }
 
 /// An object of a [`Document`].
@@ -78,8 +90,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The same for any text.
-    #[cfg(test)]
+    /// The same for any text; `None` for what is no JSON as well.
     pub fn parse(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok().and_then(Document::of)
     }
@@ -121,33 +132,48 @@ impl<'a> Object<'a> {
             .map(move |(key, value, _)| (key.written(text), value.written(text)))
     }
 
-    /// The objects in the array under `key`. Elements of other types are left out; anything but an array is empty.
-    pub fn objects(&self, key: &str) -> Vec<Object<'a>> {
-        let elements = self.elements(key).into_iter().flatten();
-        elements.map(|(object, _)| object).collect()
+    /// Bytes of the text that the object stands in.
+    pub fn length_of_document(&self) -> usize {
+        self.text.len()
     }
 
-    /// The elements of the array under `key`: objects, each as the document writes it as well; `None` for anything else.
-    pub fn elements(&self, key: &str) -> Vec<Option<(Object<'a>, &'a str)>> {
-        let mut elements = Vec::new();
+    /// The objects in the list under `key`. Elements of other types are left out; anything but an array is empty.
+    pub fn objects(&self, key: &str) -> impl Iterator<Item = Object<'a>> + use<'a> {
+        self.elements(key).flatten().map(|(object, _)| object)
+    }
+
+    /// The elements of the list under `key`, which is one of `$task_log`, `transactions`, `connections`, `recordings` and
+    /// `third_party_connections`: objects, each as the document writes it as well; `None` for anything else.
+    pub fn elements(
+        &self,
+        key: &str,
+    ) -> impl Iterator<Item = Option<(Object<'a>, &'a str)>> + use<'a> {
+        let object = *self;
         let found = self.pairs().filter(|(k, ..)| k.is(self.text, key)).last();
-        let Some((_, array, at)) = found.filter(|(_, value, _)| value.kind == Kind::Array) else {
-            return elements;
+        let (mut at, end) = match found {
+            Some((_, list, at)) if list.kind == Kind::Array => (at + 1, list.next),
+            _ => (0, 0),
         };
-        let mut at = at + 1;
-        while at < array.next
-            && let Some(element) = self.node(at)
-        {
-            let object = Object {
-                text: self.text,
-                nodes: self.range(at + 1, element.next),
-                first: at + 1,
-            };
-            let is_object = element.kind == Kind::Object;
-            elements.push(is_object.then(|| (object, element.raw(self.text))));
+        let mut others = 0;
+        std::iter::from_fn(move || {
+            if others > 0 {
+                others -= 1;
+                return Some(None);
+            }
+            let element = object.node(at).filter(|_| at < end)?;
+            let inside = at + 1;
             at = element.next;
-        }
-        elements
+            if element.kind == Kind::Others {
+                others = element.start.saturating_sub(1);
+                return Some(None);
+            }
+            let inner = Object {
+                text: object.text,
+                nodes: object.range(inside, element.next),
+                first: inside,
+            };
+            Some(Some((inner, element.raw(object.text))))
+        })
     }
 
     fn find(&self, key: &str) -> Option<Node> {
@@ -223,7 +249,7 @@ impl Node {
             Kind::False => Value::Bool(false),
             Kind::Number => Value::Number(self.raw(text)),
             Kind::Text | Kind::EscapedText => Value::Text(self.string(text)),
-            Kind::Array | Kind::Object => Value::Nested(self.raw(text)),
+            Kind::Array | Kind::Object | Kind::Others => Value::Nested(self.raw(text)),
         }
     }
 }
@@ -248,31 +274,32 @@ impl<'a> Value<'a> {
     }
 }
 
-/// The elements of a JSON array, unparsed.
+/// Hands out the elements of a JSON array, unparsed, one by one.
 ///
 /// # Errors
-/// Where `text` is no JSON array.
-pub fn elements(text: &str) -> Result<Vec<&RawValue>, serde_json::Error> {
-    struct Elements;
-    impl<'de> Visitor<'de> for Elements {
-        type Value = Vec<&'de RawValue>;
+/// Where `text` is no JSON array; some elements may have been handed out.
+pub fn each_element<'a>(
+    text: &'a str,
+    each: impl FnMut(&'a RawValue),
+) -> Result<(), serde_json::Error> {
+    struct Elements<F>(F);
+    impl<'de, F: FnMut(&'de RawValue)> Visitor<'de> for Elements<F> {
+        type Value = ();
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("a JSON array")
         }
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            let mut elements = Vec::new();
+        fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
             while let Some(element) = seq.next_element::<&'de RawValue>()? {
-                elements.push(element);
+                (self.0)(element);
             }
-            Ok(elements)
+            Ok(())
         }
     }
     let mut reader = serde_json::Deserializer::from_str(text);
-    let elements = serde::Deserializer::deserialize_seq(&mut reader, Elements)?;
-    reader.end()?;
-    Ok(elements)
+    serde::Deserializer::deserialize_seq(&mut reader, Elements(each))?;
+    reader.end()
 }
 
 /// JSON text without the blanks between its tokens.
@@ -300,14 +327,16 @@ pub fn compact(json: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Whether there is anything for [`mend_surrogates`] to look at.
+pub fn may_hold_surrogates(json: &str) -> bool {
+    json.contains("\\ud") || json.contains("\\uD")
+}
+
 /// Replaces each escaped lone surrogate (`\ud800` without its partner) by `\ufffd`.
 ///
 /// JSON allows them, Unicode text can't hold them, and one of them would make the whole answer unreadable.
 /// Returns whether anything was replaced.
 pub fn mend_surrogates(json: &mut String) -> bool {
-    if !json.contains("\\ud") && !json.contains("\\uD") {
-        return false;
-    }
     let bytes = json.as_bytes();
     let mut lone = Vec::new();
     let mut at = 0;

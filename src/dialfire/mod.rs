@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod contacts;
 pub mod event;
 pub mod exchange;
 pub mod fields;

@@ -3,15 +3,18 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
-use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::http::json_problem;
+use super::json::{Document, Value, each_element};
 use crate::error::Error;
 
 /// Pages in a row that hold nothing but a cursor, after which a listing counts as endless.
 const LONGEST_EMPTY_RUN: u32 = 1000;
+
+/// The most entries of a page: three times as many as are asked for. A page of 64 MB could hold ten million small ones,
+/// which take far more memory than they are long.
+const MOST_ENTRIES: usize = 3000;
 
 /// One page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,28 +143,28 @@ pub fn read_page<T>(
     text: &str,
     mut read_entry: impl FnMut(&RawValue) -> Result<T, String>,
 ) -> Result<(PageAndCursor<T>, Option<Skipped>), String> {
-    #[derive(Deserialize)]
-    struct Body<'a> {
-        count: Option<Value>,
-        #[serde(borrow)]
-        results: Option<Vec<&'a RawValue>>,
-        cursor: Option<Value>,
-    }
-    let body: Body<'_> = serde_json::from_str(text).map_err(|e| json_problem(&e))?;
-    let results = match body.results {
-        Some(results) => results,
-        None if body.count == Some(Value::from(0)) => Vec::new(),
-        None => return Err("not the JSON expected: results are missing".to_owned()),
+    let document = Document::parse(text).ok_or_else(|| no_object(text))?;
+    let body = document.root();
+    let results = match body.get("results") {
+        Value::Nested(results) if results.starts_with('[') => results,
+        Value::Null if body.get("count") == Value::Number("0") => "[]",
+        Value::Null => return Err("not the JSON expected: results are missing".to_owned()),
+        _ => return Err("not the JSON expected: the results are no list".to_owned()),
     };
-    let cursor = match body.cursor {
-        None => None,
-        Some(Value::String(cursor)) => Some(cursor).filter(|c| !c.is_empty()),
-        Some(Value::Number(cursor)) => Some(cursor.to_string()),
-        Some(_) => return Err("not the JSON expected: the cursor is no text".to_owned()),
+    let cursor = match body.get("cursor") {
+        Value::Null => None,
+        Value::Text(cursor) => Some(cursor.into_owned()).filter(|c| !c.is_empty()),
+        Value::Number(cursor) => Some(cursor.to_owned()),
+        _ => return Err("not the JSON expected: the cursor is no text".to_owned()),
     };
-    let mut items = Vec::with_capacity(results.len());
+    let mut items = Vec::new();
     let mut skipped: Option<Skipped> = None;
-    for entry in &results {
+    let mut count = 0_usize;
+    each_element(results, |entry| {
+        count += 1;
+        if count > MOST_ENTRIES {
+            return;
+        }
         match read_entry(entry) {
             Ok(item) => items.push(item),
             Err(reason) => {
@@ -173,17 +176,22 @@ pub fn read_page<T>(
                     .count += 1
             }
         }
+    })
+    .map_err(|e| json_problem(&e))?;
+    if count > MOST_ENTRIES {
+        return Err(format!(
+            "a page of {count} entries, although far less were asked for"
+        ));
     }
-    Ok((
-        (
-            Page {
-                items,
-                count: results.len(),
-            },
-            cursor,
-        ),
-        skipped,
-    ))
+    Ok(((Page { items, count }, cursor), skipped))
+}
+
+/// What is wrong with a text that is no JSON object.
+fn no_object(text: &str) -> String {
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(_) => "not the JSON expected: it is no object".to_owned(),
+        Err(error) => json_problem(&error),
+    }
 }
 
 #[cfg(test)]

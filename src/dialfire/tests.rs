@@ -225,7 +225,7 @@ fn answers_with_status_200_that_are_no_listing_are_tried_again() {
         (ok("  \r\n"), "the answer is empty"),
         (
             ok(r#"{"results":"SECRET"}"#),
-            "not the JSON expected: wrong type or missing key at line 1 column 19",
+            "not the JSON expected: the results are no list",
         ),
         (
             ok(r#"{"error":"SECRET"}"#),
@@ -896,4 +896,18 @@ fn a_proxy_is_asked_to_connect_and_does_not_get_the_token() {
         "{}",
         requests[1]
     );
+}
+
+#[test]
+fn half_surrogate_pairs_are_replaced_in_every_answer() {
+    let server = Server::start(vec![
+        ok(r#"[{"name":"a\ud800b"}]"#),
+        ok(r#"{"results":[{"id":"\udc00"},{"id":"\ud83d\ude42"}]}"#),
+        ok(r#"{"results":[{"id":"\ud800"}]}"#),
+    ]);
+    let client = client(&server);
+    assert_eq!(client.fields().unwrap()[0].name, "a\u{fffd}b");
+    assert_eq!(ids(&client), ["\u{fffd}", "🙂"]);
+    let call = client.inbound_calls(None, None).next_page();
+    assert_eq!(call.unwrap().unwrap().items[0].get(), r#"{"id":"\ufffd"}"#);
 }

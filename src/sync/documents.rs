@@ -9,8 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::backlog::{Listed, Wanted};
-use super::fetch::{IDS_PER_REQUEST, each_contact, halving};
+use super::fetch::{IDS_PER_REQUEST, halving};
 use crate::dialfire::client::Client;
+use crate::dialfire::contacts::each_contact;
 use crate::dialfire::event::Event;
 use crate::dialfire::json::{Object, compact};
 use crate::error::{Error, ErrorKind, Result};
@@ -152,6 +153,7 @@ fn fetch(client: &Client, filter: &Filter, round: u64, wanted: &[Wanted]) -> Res
                     found.fetched += 1;
                     let events = events.get(id).map(Vec::as_slice).unwrap_or_default();
                     take_apart(id, contact, events, filter, round, &mut found);
+                    Ok(())
                 })?;
                 found.unanswered = events_of(&unanswered);
                 Ok(found)

@@ -1,6 +1,5 @@
 //! Worker threads: contact ids → documents → rows.
 
-use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
@@ -11,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::list::Message;
 use super::profile::{Activity, Profile};
 use crate::dialfire::client::{Client, Fetched};
-use crate::dialfire::json::{Document, Object, elements, mend_surrogates};
+use crate::dialfire::contacts::each_contact;
 use crate::error::{Error, Result};
 use crate::tables::batch::Batch;
 use crate::tables::fields::Layout;
@@ -171,48 +170,6 @@ pub fn halving<T>(
     Ok(missing)
 }
 
-/// Hands out the documents of an answer, and returns the ids that it has none for. Of a contact that is there twice the
-/// last document counts.
-///
-/// # Errors
-/// What is wrong with the answer.
-pub fn each_contact(
-    text: &str,
-    ids: &[String],
-    mut each: impl FnMut(&str, &Object<'_>),
-) -> std::result::Result<Vec<String>, String> {
-    let mended;
-    let text = if text.contains("\\ud") || text.contains("\\uD") {
-        let mut copy = text.to_owned();
-        if mend_surrogates(&mut copy) {
-            log::warn!("a contact holds half a surrogate pair, replaced by U+FFFD");
-        }
-        mended = copy;
-        mended.as_str()
-    } else {
-        text
-    };
-    let documents = elements(text).map_err(|_| "no whole JSON array".to_owned())?;
-    let mut missing: HashSet<&str> = ids.iter().map(String::as_str).collect();
-    // From the end: of a document twice in one answer the last one counts.
-    for document in documents.into_iter().rev() {
-        let Some(document) = Document::of(document) else {
-            continue;
-        };
-        let contact = document.root();
-        if let Some(id) = contact.get("$id").to_text()
-            && missing.remove(id.as_ref())
-        {
-            each(&id, &contact);
-        }
-    }
-    Ok(ids
-        .iter()
-        .filter(|id| missing.contains(id.as_str()))
-        .cloned()
-        .collect())
-}
-
 impl Reader {
     /// Fetches the contacts of a job.
     ///
@@ -275,7 +232,7 @@ impl Reader {
             ..Answer::default()
         };
         answer.unanswered = each_contact(text, ids, |_, contact| {
-            maker.contact(contact, &mut answer.batch, &mut answer.remarks);
+            maker.contact(contact, &mut answer.batch, &mut answer.remarks)
         })?;
         Ok(answer)
     }

@@ -47,6 +47,11 @@ impl Rows {
         self.text.len() + self.cells.len() * size_of::<Cell>()
     }
 
+    /// Bytes that the cells of so many further rows take.
+    pub fn bytes_of(&self, rows: usize) -> usize {
+        rows.saturating_mul(self.columns * size_of::<Cell>())
+    }
+
     /// Whether some value holds a NUL character.
     pub fn contains_nul(&self) -> bool {
         self.text.contains('\0')

@@ -2,6 +2,9 @@
 //!
 //! Ids and skipped rows follow the vendor's client 1.15.0 (EXISTING-CLIENT.md 1.4), so that both write the same rows.
 
+mod remarks;
+mod room;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -13,27 +16,14 @@ use super::ids::{connection_id, hash, transaction_ids};
 use super::numbers::plain_decimal;
 use super::schema::{ColumnKind, Table, columns};
 use crate::dialfire::json::{Object, Value};
+pub use remarks::{Oddity, Remarks};
+use room::Room;
 
 /// Third-party legs nested deeper than this are left out: no call has so many, a hostile document might.
 const DEEPEST_LEG: usize = 32;
 
-/// What a document held that no row could take as it is. Never contains the value itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Oddity {
-    /// Id of the contact or inbound call.
-    pub id: String,
-    /// What was odd, such as `field "Anzahl": no number, stored as NULL`.
-    pub what: String,
-}
-
-/// What reading one document brought besides its rows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Remarks {
-    /// Keys of the contact that the layout doesn't know.
-    pub unknown_keys: Vec<String>,
-    /// What was odd.
-    pub oddities: Vec<Oddity>,
-}
+/// The most unknown keys that are kept of one answer.
+const MOST_UNKNOWN_KEYS: usize = 20_000;
 
 /// Turns documents into rows under one layout and filter.
 #[derive(Debug, Clone, Copy)]
@@ -50,10 +40,19 @@ impl RowMaker<'_> {
     /// Appends a contact with its transactions, connections and recordings to the batch.
     ///
     /// A document without `$id` gives no row.
-    pub fn contact(&self, contact: &Object<'_>, batch: &mut Batch, remarks: &mut Remarks) {
+    ///
+    /// # Errors
+    /// What is wrong with a document whose rows would take many times its own size. Some of them may have been appended.
+    pub fn contact(
+        &self,
+        contact: &Object<'_>,
+        batch: &mut Batch,
+        remarks: &mut Remarks,
+    ) -> Result<(), String> {
         let Some(id) = contact.get("$id").to_text() else {
-            return;
+            return Ok(());
         };
+        let room = Room::of(contact, batch);
         batch.begin_unit();
         let rows = batch.rows_mut(Table::Contacts);
         rows.begin();
@@ -70,7 +69,10 @@ impl RowMaker<'_> {
                     };
                 }
                 Some(Slot::Ignored) => {}
-                None => remarks.unknown_keys.push(key.into_owned()),
+                None if remarks.unknown_keys.len() < MOST_UNKNOWN_KEYS => {
+                    remarks.unknown_keys.push(key.into_owned());
+                }
+                None => {}
             }
         }
         if let Some(changed) = self
@@ -81,22 +83,32 @@ impl RowMaker<'_> {
         {
             rows.set(changed, self.stamp);
         }
-        let mut transactions = Vec::new();
-        for entry in contact.objects("$task_log") {
-            transactions.extend(entry.objects("transactions"));
-        }
+        let transactions = || {
+            contact
+                .objects("$task_log")
+                .flat_map(|entry| entry.objects("transactions"))
+        };
+        room.has(
+            batch,
+            batch
+                .rows(Table::Transactions)
+                .bytes_of(transactions().count()),
+        )?;
+        let transactions: Vec<Object<'_>> = transactions().collect();
         for (transaction_id, transaction) in transaction_ids(&id, &transactions)
             .iter()
             .zip(&transactions)
         {
             match transaction_id {
                 Some(transaction_id) if self.filter.passes(transaction) => {
-                    self.transaction(&id, transaction_id, transaction, batch, remarks);
+                    room.has(batch, 0)?;
+                    self.transaction(&id, transaction_id, transaction, room, batch, remarks)?;
                 }
                 Some(_) => {}
                 None => remarks.note(&id, "fired", "a transaction without it, left out"),
             }
         }
+        Ok(())
     }
 
     fn transaction(
@@ -104,9 +116,10 @@ impl RowMaker<'_> {
         contact_id: &str,
         id: &str,
         transaction: &Object<'_>,
+        room: Room,
         batch: &mut Batch,
         remarks: &mut Remarks,
-    ) {
+    ) -> Result<(), String> {
         self.row(
             Table::Transactions,
             transaction,
@@ -114,29 +127,31 @@ impl RowMaker<'_> {
             batch,
             remarks,
         );
-        let calls = transaction.objects("connections");
         self.connections(
-            &calls,
+            transaction.objects("connections"),
             Parent {
                 contact_id,
                 transaction_id: id,
                 connection_id: None,
                 depth: 0,
             },
+            room,
             batch,
             remarks,
-        );
+        )
     }
 
-    fn connections(
+    fn connections<'d>(
         &self,
-        calls: &[Object<'_>],
+        calls: impl Iterator<Item = Object<'d>>,
         parent: Parent<'_>,
+        room: Room,
         batch: &mut Batch,
         remarks: &mut Remarks,
-    ) {
+    ) -> Result<(), String> {
         let mut previous: Option<String> = None;
         for call in calls {
+            let call = &call;
             let id = connection_id(call, parent.transaction_id);
             let before = std::mem::replace(&mut previous, id.clone());
             let Some(id) = id else {
@@ -168,8 +183,10 @@ impl RowMaker<'_> {
                 ("contact_id", Some(parent.contact_id)),
                 ("isThirdPartyConnection", Some(third_party)),
             ];
+            room.has(batch, 0)?;
             self.row(Table::Connections, call, &known, batch, remarks);
             for recording in call.objects("recordings") {
+                room.has(batch, 0)?;
                 self.recording(parent.contact_id, &id, &recording, batch, remarks);
             }
             if parent.depth < DEEPEST_LEG {
@@ -179,7 +196,7 @@ impl RowMaker<'_> {
                     depth: parent.depth + 1,
                     ..parent
                 };
-                self.connections(&legs, leg, batch, remarks);
+                self.connections(legs, leg, room, batch, remarks)?;
             } else {
                 remarks.note(
                     parent.contact_id,
@@ -188,6 +205,7 @@ impl RowMaker<'_> {
                 );
             }
         }
+        Ok(())
     }
 
     fn recording(
@@ -317,15 +335,6 @@ struct Parent<'a> {
     /// The enclosing connection of a third-party leg.
     connection_id: Option<&'a str>,
     depth: usize,
-}
-
-impl Remarks {
-    fn note(&mut self, id: &str, field: &str, what: &str) {
-        self.oddities.push(Oddity {
-            id: id.to_owned(),
-            what: format!("field \"{field}\": {what}"),
-        });
-    }
 }
 
 /// What a column of this kind holds of a value; the error says why it holds nothing.

@@ -12,17 +12,13 @@ const TASK_LOG: &str = "$task_log";
 /// A transaction, and its text.
 type Transaction<'a> = (Object<'a>, &'a str);
 
-/// The transactions of a contact, by log entry; `None` stands for what is no object.
-pub struct TaskLog<'a>(Vec<Vec<Option<Transaction<'a>>>>);
+/// The transactions of a contact, by log entry.
+pub struct TaskLog<'a>(Object<'a>);
 
 impl<'a> TaskLog<'a> {
     /// Those of a contact's document; what is no array has none.
     pub fn of(contact: &Object<'a>) -> TaskLog<'a> {
-        let transactions = |entry: Option<Transaction<'a>>| {
-            entry.map_or_else(Vec::new, |(entry, _)| entry.elements("transactions"))
-        };
-        let entries = contact.elements(TASK_LOG).into_iter();
-        TaskLog(entries.map(transactions).collect())
+        TaskLog(*contact)
     }
 
     /// The transaction that an event names: where it points if that is the right one, else wherever it is.
@@ -30,9 +26,19 @@ impl<'a> TaskLog<'a> {
         let is_right = |transaction: &Transaction<'a>| is_named(event, &transaction.0);
         event
             .pointer
-            .and_then(|(entry, transaction)| *self.0.get(entry)?.get(transaction)?)
+            .and_then(|(entry, transaction)| self.at(entry, transaction))
             .filter(is_right)
-            .or_else(|| self.0.iter().flatten().flatten().copied().find(is_right))
+            .or_else(|| self.all().find(is_right))
+    }
+
+    fn at(&self, entry: usize, transaction: usize) -> Option<Transaction<'a>> {
+        let (entry, _) = self.0.elements(TASK_LOG).nth(entry)??;
+        entry.elements("transactions").nth(transaction)?
+    }
+
+    fn all(&self) -> impl Iterator<Item = Transaction<'a>> + use<'a> {
+        let entries = self.0.objects(TASK_LOG);
+        entries.flat_map(|entry| entry.elements("transactions").flatten())
     }
 }
 
@@ -152,7 +158,7 @@ mod tests {
     fn a_document_without_a_log_has_no_transactions() {
         for text in ["{}", r#"{"$task_log":null}"#, r#"{"$task_log":{"0":1}}"#] {
             let document = Document::parse(text).unwrap();
-            assert!(TaskLog::of(&document.root()).0.is_empty(), "{text}");
+            assert_eq!(TaskLog::of(&document.root()).all().count(), 0, "{text}");
         }
     }
 }

@@ -223,3 +223,16 @@ fn other_answers_are_refused_without_quoting_them() {
         "not the JSON expected: the cursor is no text"
     );
 }
+
+#[test]
+fn a_page_of_far_more_entries_than_were_asked_for_is_refused() {
+    let read = |count: usize| {
+        let text = format!(r#"{{"results":[{}]}}"#, vec!["1"; count].join(","));
+        read_page(&text, |entry| Ok(entry.get().to_owned())).map(|((page, _), _)| page.items.len())
+    };
+    assert_eq!(read(3000), Ok(3000));
+    assert_eq!(
+        read(3001).unwrap_err(),
+        "a page of 3001 entries, although far less were asked for"
+    );
+}

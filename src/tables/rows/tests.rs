@@ -48,11 +48,13 @@ fn rows_of(document: &str, mode: FilterMode, prefixes: &[&str]) -> (Batch, Remar
         filter: &filter,
         stamp: STAMP,
     };
-    maker.contact(
-        &Document::parse(document).unwrap().root(),
-        &mut batch,
-        &mut remarks,
-    );
+    maker
+        .contact(
+            &Document::parse(document).unwrap().root(),
+            &mut batch,
+            &mut remarks,
+        )
+        .unwrap();
     (batch, remarks)
 }
 
@@ -295,4 +297,51 @@ fn an_inbound_call_is_renamed() {
         Some("2024-03-07T10:03:45.900Z")
     );
     assert_eq!(call("dispatch_error").as_deref(), Some("0"));
+}
+
+#[test]
+fn rows_that_would_take_many_times_their_document_are_refused() {
+    let refused = |document: String| {
+        let layout = layout();
+        let filter = Filter {
+            mode: FilterMode::All,
+            task_prefixes: Vec::new(),
+        };
+        let maker = RowMaker {
+            layout: &layout,
+            filter: &filter,
+            stamp: STAMP,
+        };
+        let mut batch = Batch::for_schema(layout.schema());
+        let document = Document::parse(&document).unwrap();
+        let result = maker.contact(&document.root(), &mut batch, &mut Remarks::default());
+        assert!(batch.bytes() < 8 * document.root().length_of_document() + (1 << 18));
+        result.is_err()
+    };
+    let contact = |id: &str, transaction: &str, count: usize| {
+        let transactions = vec![transaction; count].join(",");
+        format!(r#"{{"$id":"{id}","$task_log":[{{"transactions":[{transactions}]}}]}}"#)
+    };
+    assert!(refused(contact("C", r#"{"fired":"1"}"#, 50_000)));
+    assert!(refused(contact(
+        &"C".repeat(50_000),
+        r#"{"fired":"1"}"#,
+        100
+    )));
+    assert!(!refused(contact("C", r#"{"fired":"1"}"#, 100)));
+    let ordinary = r#"{"fired":"2024-03-05T09:15:42.468Z","type":"update","task":"fc_sales"}"#;
+    assert!(!refused(contact("K7QM2XWD9RTA4HPB", ordinary, 50_000)));
+}
+
+#[test]
+fn of_very_many_oddities_the_first_ones_are_told() {
+    let document = format!(
+        r#"{{"$id":"{}","$task_log":[{{"transactions":[{}]}}]}}"#,
+        "ü".repeat(500),
+        [r#"{"type":"update","task":"fc_outbound"}"#; 2000].join(",")
+    );
+    let (_, remarks) = rows_of(&document, FilterMode::All, &[]);
+    assert_eq!(remarks.oddities.len(), 1001);
+    assert_eq!(remarks.oddities[0].id, "ü".repeat(100));
+    assert_eq!(remarks.oddities[1000].what, "more was odd than is listed");
 }

@@ -1,0 +1,98 @@
+//! What each database is to hold of a value, by the README.
+
+use dbsync2::tables::schema::ColumnKind;
+
+use super::generate::Value;
+use crate::support::database::plain_decimal;
+use crate::support::servers::Kind;
+
+/// Numbers whose plain form would be longer have no plain form.
+const LONGEST: i64 = 1000;
+
+/// What a column of this kind holds of the value.
+pub fn stored(database: Kind, kind: ColumnKind, value: &Value) -> Option<String> {
+    let text = text(value)?;
+    match kind {
+        ColumnKind::Number if matches!(value, Value::Bool(_) | Value::Nested(_)) => None,
+        ColumnKind::Number => {
+            let text = text.trim();
+            if !is_number(text) {
+                return None;
+            }
+            let plain = plain_decimal(text);
+            match database {
+                Kind::Mysql => rounded(&plain),
+                _ => Some(plain),
+            }
+        }
+        ColumnKind::Bool => match text.as_str() {
+            "1" | "true" | "True" | "TRUE" | "yes" => Some("1".to_owned()),
+            "0" | "false" | "False" | "FALSE" | "no" => Some("0".to_owned()),
+            _ => None,
+        },
+        ColumnKind::Key | ColumnKind::Time | ColumnKind::Text => Some(match database {
+            Kind::Postgres | Kind::SqlServer => text.replace('\0', "\u{2400}"),
+            Kind::Mysql | Kind::Sqlite => text,
+        }),
+    }
+}
+
+/// The value as a text; `None` is NULL.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::Bool(value) => Some(u8::from(*value).to_string()),
+        Value::Number(text) | Value::Nested(text) => Some(text.clone()),
+        Value::Text(units) => Some(String::from_utf16_lossy(units)).filter(|text| !text.is_empty()),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (mantissa, exponent) = match digits.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => match exponent.parse::<i64>() {
+            Ok(exponent) => (mantissa, exponent),
+            Err(_) => return false,
+        },
+        None => (digits, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    !digits.is_empty()
+        && digits.bytes().all(|b| b.is_ascii_digit())
+        && exponent.abs() <= LONGEST
+        && digits.len() <= 1000
+}
+
+/// As `decimal(65,30)`: NULL with more than 35 digits before the point, rounded to 30 behind it.
+fn rounded(plain: &str) -> Option<String> {
+    let digits = plain.strip_prefix('-').unwrap_or(plain);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.trim_start_matches('0').len() > 35 {
+        return None;
+    }
+    if fraction.len() <= 30 {
+        return Some(plain.to_owned());
+    }
+    let mut kept: Vec<u8> = [whole, &fraction[..30]].concat().into_bytes();
+    if fraction.as_bytes()[30] >= b'5' {
+        let mut place = kept.len();
+        loop {
+            if place == 0 {
+                kept.insert(0, b'1');
+                break;
+            }
+            place -= 1;
+            if kept[place] == b'9' {
+                kept[place] = b'0';
+            } else {
+                kept[place] += 1;
+                break;
+            }
+        }
+    }
+    let mut text = String::from_utf8(kept).unwrap();
+    text.insert(text.len() - 30, '.');
+    let sign = if plain.starts_with('-') { "-" } else { "" };
+    Some(plain_decimal(&format!("{sign}{text}")))
+}
