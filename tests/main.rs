@@ -8,6 +8,7 @@
     clippy::panic
 )]
 
+mod altered_fields;
 mod databases_themselves;
 mod killed;
 mod memory;

@@ -36,6 +36,16 @@ pub struct CustomField {
     pub is_number: bool,
 }
 
+impl CustomField {
+    fn kind(&self) -> ColumnKind {
+        if self.is_number {
+            ColumnKind::Number
+        } else {
+            ColumnKind::Text
+        }
+    }
+}
+
 /// Where the value of a document's key goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
@@ -132,14 +142,27 @@ impl Layout {
             .into_iter()
             .partition(|field| existing.contains(&field.key));
         for field in spelt_alike.into_iter().chain(others) {
-            self.place(
-                &field.key,
-                if field.is_number {
-                    ColumnKind::Number
-                } else {
-                    ColumnKind::Text
-                },
-            );
+            self.place(&field.key, field.kind());
+        }
+        count
+    }
+
+    /// Fields that have a column and another type by now; returns how many. The column in the database stays: it is
+    /// widened when a value needs it.
+    pub fn retype_fields(&mut self, fields: &[CustomField]) -> usize {
+        let mut count = 0;
+        for (nth, field) in fields.iter().enumerate() {
+            let is_first = fields.iter().take(nth).all(|other| other.key != field.key);
+            if let Some(Slot::Column(index, kind)) = self.slots.get(&field.key).copied()
+                && kind != field.kind()
+                && is_first
+                && !field.key.starts_with('$')
+            {
+                let slot = Slot::Column(index, field.kind());
+                self.slots.insert(field.key.clone(), slot);
+                self.schema = self.schema.with_contact_kind(index, field.kind());
+                count += 1;
+            }
         }
         count
     }
@@ -245,139 +268,4 @@ fn fits_in_a_name(c: char, unit: NameUnit) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MYSQL: Naming = Naming {
-        longest: 64,
-        unit: NameUnit::BmpCharacters,
-        ignores_case: true,
-    };
-    const POSTGRES: Naming = Naming {
-        longest: 63,
-        unit: NameUnit::Bytes,
-        ignores_case: false,
-    };
-
-    fn fields(keys: &[&str]) -> Vec<CustomField> {
-        keys.iter()
-            .map(|key| CustomField {
-                key: (*key).to_owned(),
-                is_number: false,
-            })
-            .collect()
-    }
-
-    fn custom_names(layout: &Layout) -> Vec<String> {
-        let contacts = layout.schema().table(Table::Contacts);
-        contacts
-            .columns
-            .iter()
-            .map(|c| c.name.clone())
-            .filter(|name| !name.starts_with('$'))
-            .collect()
-    }
-
-    fn layout(naming: Naming, limit: FieldLimit, keys: &[&str], existing: &[&str]) -> Layout {
-        let existing: Vec<String> = existing.iter().map(|name| (*name).to_owned()).collect();
-        let mut layout = Layout::new("dfire_", naming, limit, &existing);
-        layout.add_fields(&fields(keys), &existing);
-        layout
-    }
-
-    #[test]
-    fn names_that_differ_only_in_case_get_a_suffix_where_the_database_ignores_case() {
-        let names = custom_names(&layout(
-            MYSQL,
-            FieldLimit::All,
-            &["Titel", "titel", "Ärger", "ärger", "id"],
-            &[],
-        ));
-        assert_eq!(
-            names,
-            ["Titel", "titel_438be0a3", "Ärger", "ärger_190e1bba", "id"]
-        );
-        let names = custom_names(&layout(POSTGRES, FieldLimit::All, &["Titel", "titel"], &[]));
-        assert_eq!(names, ["Titel", "titel"]);
-    }
-
-    #[test]
-    fn the_suffix_does_not_move_to_the_other_field_when_their_order_changes() {
-        let names = custom_names(&layout(
-            MYSQL,
-            FieldLimit::All,
-            &["titel", "Titel"],
-            &["Titel", "titel_438be0a3"],
-        ));
-        assert_eq!(names, ["Titel", "titel_438be0a3"]);
-    }
-
-    #[test]
-    fn names_that_do_not_fit_are_cut_with_a_suffix() {
-        let long = "ä".repeat(100);
-        let layout = layout(
-            POSTGRES,
-            FieldLimit::All,
-            &[&long, "", "a\u{0}b", "blank "],
-            &[],
-        );
-        let names = custom_names(&layout);
-        assert_eq!(names.len(), 4);
-        for name in &names {
-            assert!(
-                name.len() <= 63 && !name.contains('\u{0}') && !name.ends_with(' '),
-                "{name}"
-            );
-        }
-        assert!(names.iter().any(|name| name.starts_with("ää")));
-        assert!(names.contains(&"_d41d8cd9".to_owned()));
-        let emoji = custom_names(&super::tests::layout(MYSQL, FieldLimit::All, &["🙂"], &[]));
-        assert!(emoji.iter().all(|name| name.starts_with("__")), "{emoji:?}");
-    }
-
-    #[test]
-    fn the_limit_counts_custom_fields_and_the_rest_is_known_but_ignored() {
-        let layout = layout(POSTGRES, FieldLimit::First(2), &["a", "b", "c"], &[]);
-        assert_eq!(custom_names(&layout), ["a", "b"]);
-        assert_eq!(layout.slot("c"), Some(Slot::Ignored));
-        assert_eq!(layout.slot("d"), None);
-        assert_eq!(layout.custom_keys(), ["a", "b"]);
-    }
-
-    #[test]
-    fn later_fields_are_added_at_the_end_and_known_ones_stay() {
-        let mut layout = layout(POSTGRES, FieldLimit::All, &["a"], &["$$alt_user"]);
-        let before = layout.slot("a");
-        assert_eq!(layout.add_fields(&fields(&["b", "a"]), &[]), 1);
-        assert!(layout.add_system_key("$neu"));
-        assert!(!layout.add_system_key("$neu"));
-        assert_eq!(layout.slot("a"), before);
-        let columns = &layout.schema().table(Table::Contacts).columns;
-        let last: Vec<&str> = columns
-            .iter()
-            .rev()
-            .take(4)
-            .map(|c| c.name.as_str())
-            .collect();
-        assert_eq!(last, ["$neu", "b", "a", "$$alt_user"]);
-    }
-
-    #[test]
-    fn endless_new_keys_are_not_remembered_for_ever() {
-        let mut layout = layout(POSTGRES, FieldLimit::First(0), &["a"], &[]);
-        for n in 0..2 * MOST_KEYS {
-            if layout.slot(&format!("k{n}")).is_none() {
-                layout.ignore(&format!("k{n}"));
-            }
-        }
-        assert_eq!(layout.slots.len(), MOST_KEYS);
-        assert_eq!(layout.slot("never seen"), Some(Slot::Ignored));
-    }
-
-    #[test]
-    fn the_documents_own_changed_and_task_log_go_nowhere() {
-        let layout = layout(POSTGRES, FieldLimit::All, &["$changed"], &["$changed"]);
-        assert_eq!(layout.slot("$changed"), Some(Slot::Ignored));
-        assert_eq!(layout.slot("$task_log"), Some(Slot::Ignored));
-    }
-}
+mod tests;
