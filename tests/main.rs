@@ -9,6 +9,7 @@
 )]
 
 mod altered_fields;
+mod damaged;
 mod databases_themselves;
 mod killed;
 mod memory;

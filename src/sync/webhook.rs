@@ -29,7 +29,7 @@ use crate::webhook::digest;
 use crate::webhook::queue::{Content, Delivery};
 use crate::webhook::sender::Sender;
 
-pub use begin::ledger_cutoff;
+pub use begin::{ledger_cutoff, post_lost_again};
 
 /// How often the main thread looks whether it was told to stop.
 const STEP: Duration = Duration::from_millis(100);

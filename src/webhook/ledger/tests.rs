@@ -131,6 +131,24 @@ fn what_is_too_old_is_forgotten() {
 }
 
 #[test]
+fn what_lies_in_the_spool_is_never_too_old() {
+    let scratch = Scratch::new().unwrap();
+    let path = scratch.path().join("c.ledger");
+    let mut ledger = filled(&path, 25_000);
+    for n in [3, 4] {
+        ledger.record_spooled(key(n), mark(n), 90);
+    }
+    ledger.record(key(4), mark(40), 100);
+    for _ in 0..2 {
+        ledger.prune(124).unwrap();
+        assert_eq!(ledger.len(), 1001);
+        assert_eq!(*ledger.spooled(), BTreeMap::from([(key(3), 90)]));
+        assert_eq!(ledger.get(key(3)), Some(mark(3)));
+        assert_eq!(ledger.newest_day(), Some(124));
+    }
+}
+
+#[test]
 fn superseded_records_do_not_pile_up() {
     let scratch = Scratch::new().unwrap();
     let path = scratch.path().join("c.ledger");
@@ -155,6 +173,7 @@ fn a_million_transactions_load_fast_and_stay_small() {
             key: key(n),
             mark: mark(n),
             day: 1,
+            spooled: false,
         };
         bytes.extend(record.bytes());
     }
