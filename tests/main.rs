@@ -30,4 +30,5 @@ mod support;
 mod tds_itself;
 mod told_to_end;
 mod truth;
+mod two_instances;
 mod webhook;

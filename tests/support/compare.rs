@@ -14,6 +14,12 @@ const SHOWN: usize = 12;
 /// Fails unless the tables with the prefix `dfire_` hold exactly the truth of all contacts that exist, and those
 /// deleted ones that were copied before in their last state.
 pub fn assert_equal(sim: &Simulator, filter: &TruthFilter, database: &Database) {
+    assert_holds(&truth_of(sim, filter, database), database, "dfire_");
+}
+
+/// The truth of all contacts that exist, and of those deleted ones that the tables with the prefix `dfire_` hold in
+/// their last state.
+pub fn truth_of(sim: &Simulator, filter: &TruthFilter, database: &Database) -> Truth {
     let mut truth = sim.truth(filter, &Which::All);
     let stored: BTreeSet<String> = database
         .query(&format!(
@@ -25,7 +31,7 @@ pub fn assert_equal(sim: &Simulator, filter: &TruthFilter, database: &Database) 
         .collect();
     let deleted = sim.deleted().intersection(&stored).cloned().collect();
     truth.extend(sim.truth(filter, &Which::Ids(deleted)));
-    assert_holds(&truth, database, "dfire_");
+    truth
 }
 
 /// Fails unless the tables hold exactly these rows.
