@@ -29,6 +29,7 @@ mod sink_sqlserver;
 mod support;
 mod tds_itself;
 mod told_to_end;
+mod torture;
 mod truth;
 mod two_instances;
 mod webhook;
