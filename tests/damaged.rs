@@ -134,5 +134,10 @@ fn what_lay_in_a_cut_spool_arrives() {
         let missing = missing(&sim.posts(&filter, since), &receiver.arrivals());
         assert_eq!(missing, [""; 0], "{share} {mode}");
         assert!(program.log().contains("were lost with the damaged"));
+        // What was torn is told of once.
+        let told = |log: String| log.matches("are no requests").count();
+        let before = told(program.log());
+        two_rounds(&program, "webhook");
+        assert_eq!(told(program.log()), before);
     }
 }

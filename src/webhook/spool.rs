@@ -114,9 +114,10 @@ impl Spool {
             }
             let length = u64::try_from(read).unwrap_or(0);
             match serde_json::from_slice::<Entry>(&line) {
-                // A torn last line is written over.
+                // A torn last line is written over, or goes when the file is made anew.
                 _ if !line.ends_with(b"\n") => {
                     damaged += 1;
+                    spool.untidy = true;
                     break;
                 }
                 Ok(entry) => spool.take(&entry, spool.length, length, ledger),

@@ -3,8 +3,9 @@
 //! **Databases.** Each row of the five tables equals the truth, value by value: all contacts that exist, and deleted ones
 //! as they were last. Columns are never removed, and what happens to a field changes no contact. So the column of a field
 //! that was deleted or renamed may hold what a contact had there when it was last written, or NULL; and of a field that has another
-//! type now, a contact that has not changed since may still have the value in the form of the type before. Any other
-//! value is a difference.
+//! type now, a contact that has not changed since may still have the value in the form of the type before; and as a number
+//! column stays one until a value comes that is no number, needless zeros of texts are not kept there. Any other value is
+//! a difference.
 //!
 //! **Web services.** The present version of each transaction arrived, and nothing that should not; one `webhook-id` never
 //! stands for two versions. Where neither the ledger nor the spool was cut, what is repeated or wrongly called `new` must
@@ -118,18 +119,23 @@ fn allow_altered_fields(sim: &Simulator, truth: &mut Truth, id: &str, stored: &R
                 let unchanged = sim
                     .last_change_of(id)
                     .is_some_and(|changed| changed <= ended);
-                let same = |text: &Option<String>| {
-                    text.as_deref()
-                        .map(|t| normalise(t).unwrap_or(t.to_owned()))
-                };
+                let same = as_number;
                 let last = sim.field_before(id, &field.name, ended);
-                unchanged && (found.is_none() || same(found) == same(&last))
+                let wanted = row.get(&field.name).cloned().flatten();
+                same(found) == same(&wanted)
+                    || unchanged && (found.is_none() || same(found) == same(&last))
             }
         };
         if allowed {
             row.insert(field.name.clone(), found.clone());
         }
     }
+}
+
+/// A number without needless zeros; a text that is none as it is.
+pub fn as_number(text: &Option<String>) -> Option<String> {
+    text.as_deref()
+        .map(|text| normalise(text).unwrap_or_else(|| text.to_owned()))
 }
 
 /// How many of the altered fields have begun or ended by now, by their changes.

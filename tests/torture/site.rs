@@ -46,6 +46,8 @@ pub struct Site<'a> {
     pub kills: usize,
     pub ledger_cut: bool,
     tokens: u32,
+    /// The token in its file is revoked.
+    has_old_token: bool,
     seed: u64,
 }
 
@@ -101,6 +103,7 @@ impl<'a> Site<'a> {
             kills: 0,
             ledger_cut: false,
             tokens: 0,
+            has_old_token: false,
             seed,
             disk,
         }
@@ -114,7 +117,7 @@ impl<'a> Site<'a> {
     /// Starts the program.
     pub fn start(&mut self) {
         self.running = Some(self.program.start(self.mode));
-        self.troubled = !self.active.is_empty();
+        self.troubled = !self.active.is_empty() || self.has_old_token;
         self.counted = 0;
         self.figures.starts += 1;
     }
@@ -454,7 +457,9 @@ impl<'a> Site<'a> {
         let path = self.program.directory().join("token");
         // The old one is refused before its admin has the new one.
         self.sim.renew_token(&token);
+        self.has_old_token = true;
         self.dwell(Duration::from_millis(100))?;
+        self.has_old_token = false;
         if fs::write(&path, &token).is_err() || fs::read_to_string(&path).unwrap() != token {
             // On a full disk there is room once it is healed.
             self.disk.free();
