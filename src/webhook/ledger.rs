@@ -133,13 +133,14 @@ impl Ledger {
         let (mut current, mut newest) = (0_u64, None);
         let mut spooled = BTreeMap::new();
         let damaged = read_records(&file, |record| {
-            if record.day >= cutoff || record.spooled {
+            let was_spooled = spooled.remove(&record.key).is_some();
+            // An outdated record must still take the place of one that was never too old.
+            if record.day >= cutoff || record.spooled || was_spooled {
                 table.set(record.key, record.mark);
             }
             if record.spooled {
                 spooled.insert(record.key, record.day);
             } else {
-                spooled.remove(&record.key);
                 newest = newest.max(Some(record.day));
             }
             current += 1;
