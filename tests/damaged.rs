@@ -102,7 +102,7 @@ fn what_lay_in_a_cut_spool_arrives() {
     for (share, mode) in [(0.001, "webhook"), (0.4, "webhook"), (0.7, "replay")] {
         let sim = campaign();
         let receiver = Receiver::start();
-        let since = (sim.now() - 2 * DAY).replace_time(time::Time::MIDNIGHT);
+        let since = (sim.now() - 60 * DAY).replace_time(time::Time::MIDNIGHT);
         let program = Program::new(&sim, &receiver.url()).arg("--s", &since.date().to_string());
         let mut count = 0;
         receiver.behave(move |arrival| {
