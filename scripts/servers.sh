@@ -27,9 +27,10 @@ usage: servers.sh install
        servers.sh status postgres|mariadb DIR
        servers.sh url    postgres|mariadb DIR PORT
        servers.sh free-port
+       servers.sh faketime
 
-install       installs what is missing of PostgreSQL, MariaDB, FreeTDS, OpenSSL, PHP, Node, Python and a C compiler
-              (Debian, Ubuntu)
+install       installs what is missing of PostgreSQL, MariaDB, FreeTDS, OpenSSL, PHP, Node, Python, libfaketime and a C
+              compiler (Debian, Ubuntu)
 certificates  makes ca.pem, server.pem (localhost, 127.0.0.1, ::1), wrong-host.pem (same authority, another
               host), their .key files and other-ca.pem (an authority that signed nothing) in DIR
 start         starts a server that keeps its data in DIR/postgres or DIR/mariadb; returns when it answers
@@ -37,6 +38,7 @@ stop          fast: orderly (default); kill: at once, by SIGKILL
 status        prints whether it runs; exit code 0 if so, otherwise 3
 url           prints the address of its test database
 free-port     prints a port of 127.0.0.1 that nobody uses
+faketime      prints the path of libfaketime, which a program is started with to have a clock of its own
 END
 }
 
@@ -69,6 +71,15 @@ missing_packages() {
     command -v node >/dev/null || echo nodejs
     { command -v python3 && python3 -c 'import venv, ensurepip'; } >/dev/null 2>&1 || printf '%s\n' python3 python3-venv
     command -v cc >/dev/null || printf '%s\n' gcc libc6-dev
+    # Gives single programs a clock that is wrong.
+    faketime >/dev/null || echo libfaketime
+    command -v prlimit >/dev/null || echo util-linux
+}
+
+faketime() {
+    local library
+    library=$(find /usr/lib /usr/local/lib -name libfaketime.so.1 2>/dev/null | head -n 1)
+    [ -n "$library" ] && echo "$library"
 }
 
 install() { install_packages missing_packages; }
@@ -350,6 +361,7 @@ free_port() {
 case ${1-} in
 install | certificates | start | stop | status | url) "$@" ;;
 free-port) free_port ;;
+faketime) faketime ;;
 -h | --help) usage ;;
 *)
     usage >&2

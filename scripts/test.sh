@@ -8,6 +8,7 @@
 #   DBSYNC_TEST_CERTIFICATES                  directory with ca.pem and the others that servers.sh makes
 #   DBSYNC_TEST_OPENRC                        directory into which OpenRC is unpacked
 #   DBSYNC_TEST_PYTHON                        a Python that has the packages standardwebhooks and python-tds
+#   DBSYNC_TEST_FAKETIME                      libfaketime.so.1, for programs whose clock is wrong
 #   DBSYNC_TEST_SQLSERVER                     only if it is set before: a real SQL Server, in place of the tests' own
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -40,6 +41,11 @@ clean_up() {
         home=$(dirname "$pid_file")
         "$servers" stop "$(basename "$home")" "$(dirname "$home")" kill || true
     done < <(find "$directory" \( -path '*/postgres/pid' -o -path '*/mariadb/pid' \) 2>/dev/null)
+    # Disks of tests that were killed.
+    local mounted
+    while read -r mounted; do umount -l "$mounted" || true; done < <(
+        awk -v under="$directory/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r
+    )
     rm -rf "$directory"
 }
 trap clean_up EXIT
@@ -54,7 +60,8 @@ DBSYNC_TEST_POSTGRES=$("$servers" url postgres "$directory" "$port")
 port=$("$servers" free-port)
 "$servers" start mariadb "$directory" "$port"
 DBSYNC_TEST_MYSQL=$("$servers" url mariadb "$directory" "$port")
-export DBSYNC_TEST_POSTGRES DBSYNC_TEST_MYSQL DBSYNC_TEST_CERTIFICATES=$directory
+DBSYNC_TEST_FAKETIME=$("$servers" faketime)
+export DBSYNC_TEST_POSTGRES DBSYNC_TEST_MYSQL DBSYNC_TEST_CERTIFICATES=$directory DBSYNC_TEST_FAKETIME
 
 scripts/tools.sh openrc "$directory/openrc"
 export DBSYNC_TEST_OPENRC=$directory/openrc

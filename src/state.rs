@@ -16,6 +16,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// of webhook; beyond it none is forgotten, and the checkpoint waits.
 pub const MOST_RETRIES: usize = 10_000;
 
+/// Ending of the file with the checkpoint before the last one.
+const BEFORE: &str = "json.old";
+
 /// How far the copy of one campaign in one target has come. All times are Dialfire's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -43,7 +46,7 @@ pub struct Checkpoint {
     /// Inbound calls from here on are read again at the next reconcile, as the database refused one of then.
     #[serde(with = "time::serde::rfc3339::option")]
     pub refused_call: Option<OffsetDateTime>,
-    /// Tables were lost and made again: everything since `since` is to be listed once more.
+    /// Tables were lost and made again, or the checkpoint was damaged: everything since `since` is to be listed once more.
     pub refill: bool,
 }
 
@@ -173,41 +176,52 @@ impl StateFiles {
         Ok(Lock { _file: file })
     }
 
-    /// Reads the checkpoint; `None` where there is none yet. A damaged file is set aside, logged, and counts as none.
+    /// Reads the checkpoint; `None` where there is none yet. A damaged file is set aside and logged: then the one before it
+    /// counts, or else an empty one, and everything is to be listed once more.
     ///
     /// # Errors
     /// [`ErrorKind::Setup`] where the file can't be read.
     pub fn load(&self) -> Result<Option<Checkpoint>> {
         let path = self.path("json");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => String::new(),
-            Err(error) => {
-                return Err(Error::setup(format!(
-                    "cannot read {}: {error} (check --state-dir)",
-                    path.display()
-                )));
-            }
+        let Some(text) = read_text(&path)? else {
+            return Ok(None);
         };
         match serde_json::from_str(&text) {
             Ok(checkpoint) => Ok(Some(checkpoint)),
-            Err(error) => {
-                let aside = self.path("damaged.json");
-                log::error!(
-                    "the checkpoint {} is damaged ({error}): starting without it, the file is kept as {}",
-                    path.display(),
-                    aside.display()
-                );
-                fs::rename(&path, &aside).map_err(|error| {
-                    Error::setup(format!(
-                        "cannot set {} aside: {error} (check --state-dir)",
-                        path.display()
-                    ))
-                })?;
-                Ok(None)
-            }
+            Err(error) => self.recover(&path, &error).map(Some),
         }
+    }
+
+    /// Puts another checkpoint in the place of the damaged one, at once: killed later on, it must not be a first start.
+    fn recover(&self, path: &Path, why: &serde_json::Error) -> Result<Checkpoint> {
+        let before: Option<Checkpoint> =
+            read_text(&self.path(BEFORE))?.and_then(|text| serde_json::from_str(&text).ok());
+        let aside = self.path("damaged.json");
+        log::error!(
+            "the checkpoint {} is damaged ({why}): {}; everything is compared once more, the file is kept as {}",
+            path.display(),
+            match before {
+                Some(_) => "going on at the one before it",
+                None => "starting without it",
+            },
+            aside.display()
+        );
+        let checkpoint = Checkpoint {
+            refill: true,
+            ..before.unwrap_or_default()
+        };
+        let replace = || -> std::io::Result<()> {
+            fs::copy(path, &aside)?;
+            let text = serde_json::to_string_pretty(&checkpoint)?;
+            replace_file(path, |file| file.write_all(text.as_bytes()))
+        };
+        replace().map_err(|error| {
+            Error::setup(format!(
+                "cannot set {} aside: {error} (check --state-dir)",
+                path.display()
+            ))
+        })?;
+        Ok(checkpoint)
     }
 
     /// Writes the checkpoint so that either the old or the new one is there after a crash.
@@ -218,6 +232,7 @@ impl StateFiles {
         let path = self.path("json");
         let write = || -> std::io::Result<()> {
             let text = serde_json::to_string_pretty(checkpoint)?;
+            keep_before(&path, &self.path(BEFORE));
             replace_file(&path, |file| file.write_all(text.as_bytes()))
         };
         write().map_err(|error| {
@@ -252,6 +267,29 @@ pub fn old_client_timestamp(
             OffsetDateTime::parse(&text, &time::format_description::well_known::Rfc3339).ok()?;
         Some((path, time))
     })
+}
+
+/// The text of a file, empty where it is none; `None` where there is no file.
+fn read_text(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(Some(String::new())),
+        Err(error) => Err(Error::setup(format!(
+            "cannot read {}: {error} (check --state-dir)",
+            path.display()
+        ))),
+    }
+}
+
+/// A file that is about to be replaced stays under another name. Where that fails, only what it would serve for is not
+/// there.
+fn keep_before(path: &Path, before: &Path) {
+    let _ = fs::remove_file(before);
+    // Not every file system has hard links.
+    if fs::hard_link(path, before).is_err() {
+        let _ = fs::copy(path, before);
+    }
 }
 
 /// Opens files that only their owner may read.

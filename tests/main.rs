@@ -8,6 +8,8 @@
     clippy::panic
 )]
 
+mod altered_fields;
+mod damaged;
 mod databases_themselves;
 mod hostile;
 mod indexes;
@@ -32,5 +34,7 @@ mod sink_sqlserver;
 mod support;
 mod tds_itself;
 mod told_to_end;
+mod torture;
 mod truth;
+mod two_instances;
 mod webhook;

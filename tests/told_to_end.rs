@@ -2,15 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use mysql::prelude::Queryable;
-
 use crate::support::compare::assert_equal;
 use crate::support::database::{Database, fresh_database};
+use crate::support::locked::Locked;
 use crate::support::program::{Program, Running};
 use crate::support::servers::Kind;
 use crate::support::simulator::random::Dice;
 use crate::support::simulator::{Config, Endpoint, Fault, Faults, Simulator, TruthFilter};
-use crate::support::sqlserver::SqlServerClient;
 
 /// The promise.
 const IN_TIME: Duration = Duration::from_secs(5);
@@ -106,84 +104,30 @@ fn at_many_moments_with_mariadb() {
     at_many_moments(Kind::Mysql);
 }
 
-/// A connection that keeps everybody else from writing to the contacts table.
-enum Locked {
-    Postgres(Box<postgres::Client>),
-    Mysql(mysql::Conn),
-    Sqlite(rusqlite::Connection),
-    SqlServer(Box<SqlServerClient>),
-}
-
-impl Locked {
-    fn new(database: &Database) -> Locked {
+/// Waits until somebody stands before the lock.
+fn wait_for_a_victim(sim: &Simulator, database: &Database) {
+    let begin = Instant::now();
+    let waiting = || -> bool {
         match database.kind {
-            Kind::Postgres => {
-                let mut client = postgres::Client::connect(&database.url, postgres::NoTls).unwrap();
-                client
-                    .batch_execute("BEGIN; LOCK TABLE dfire_contacts IN ACCESS EXCLUSIVE MODE")
-                    .unwrap();
-                Locked::Postgres(Box::new(client))
-            }
-            Kind::Mysql => {
-                let mut client =
-                    mysql::Conn::new(mysql::Opts::from_url(&database.url).unwrap()).unwrap();
-                client
-                    .query_drop("LOCK TABLES dfire_contacts WRITE")
-                    .unwrap();
-                Locked::Mysql(client)
-            }
-            Kind::Sqlite => {
-                let client =
-                    rusqlite::Connection::open(database.url.strip_prefix("sqlite:").unwrap())
-                        .unwrap();
-                client.busy_timeout(Duration::from_secs(30)).unwrap();
-                client.execute_batch("BEGIN EXCLUSIVE").unwrap();
-                Locked::Sqlite(client)
-            }
-            Kind::SqlServer => {
-                let mut client = SqlServerClient::connect(&database.url).unwrap();
-                client
-                    .run("BEGIN TRANSACTION; DELETE FROM dfire_contacts WITH (TABLOCKX) WHERE [$id] = ''")
-                    .unwrap();
-                Locked::SqlServer(Box::new(client))
-            }
+            Kind::Postgres => !database
+                .query("SELECT pid FROM pg_locks WHERE NOT granted")
+                .is_empty(),
+            Kind::Mysql => !database
+                .query(
+                    "SELECT id FROM information_schema.processlist \
+                     WHERE db = DATABASE() AND state LIKE 'Waiting for%lock%'",
+                )
+                .is_empty(),
+            Kind::SqlServer => database.somebody_waits_in_sql_server(),
+            // SQLite has no list: documents that arrived are written next.
+            Kind::Sqlite => sim.counters().documents > 0,
         }
+    };
+    while !waiting() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "nobody waits");
+        std::thread::sleep(Duration::from_millis(20));
     }
-
-    /// Waits until somebody stands before the lock.
-    fn wait_for_a_victim(&mut self, sim: &Simulator, database: &Database) {
-        let begin = Instant::now();
-        let waiting = || -> bool {
-            match database.kind {
-                Kind::Postgres => !database
-                    .query("SELECT pid FROM pg_locks WHERE NOT granted")
-                    .is_empty(),
-                Kind::Mysql => !database
-                    .query(
-                        "SELECT id FROM information_schema.processlist \
-                         WHERE db = DATABASE() AND state LIKE 'Waiting for%lock%'",
-                    )
-                    .is_empty(),
-                Kind::SqlServer => database.somebody_waits_in_sql_server(),
-                // SQLite has no list: documents that arrived are written next.
-                Kind::Sqlite => sim.counters().documents > 0,
-            }
-        };
-        while !waiting() {
-            assert!(begin.elapsed() < Duration::from_secs(60), "nobody waits");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
-
-    fn release(self) {
-        match self {
-            Locked::Postgres(mut client) => client.batch_execute("ROLLBACK").unwrap(),
-            Locked::Mysql(mut client) => client.query_drop("UNLOCK TABLES").unwrap(),
-            Locked::Sqlite(client) => client.execute_batch("ROLLBACK").unwrap(),
-            Locked::SqlServer(mut client) => client.run("ROLLBACK TRANSACTION").unwrap(),
-        }
-    }
+    std::thread::sleep(Duration::from_millis(200));
 }
 
 fn while_the_database_is_locked(kind: Kind) {
@@ -193,15 +137,15 @@ fn while_the_database_is_locked(kind: Kind) {
     program.succeed("db_init");
     let mut running = program.start("db_sync");
     running.wait_rounds(1);
-    let mut lock = Locked::new(&database);
+    let lock = Locked::new(&database).unwrap();
     sim.reset_counters();
     sim.advance(HOURS);
-    lock.wait_for_a_victim(&sim, &database);
+    wait_for_a_victim(&sim, &database);
     end(running, "TERM", "while the database is locked");
     // A second one while it waits at the lock ends it at once: it does not get the five seconds.
     let mut running = program.start("db_sync");
     running.wait_for_log();
-    lock.wait_for_a_victim(&sim, &database);
+    wait_for_a_victim(&sim, &database);
     running.signal("TERM");
     std::thread::sleep(Duration::from_millis(300));
     assert!(!running.has_ended(), "{kind:?}: the lock does not hold it");

@@ -60,11 +60,49 @@ fn a_damaged_checkpoint_is_set_aside_wherever_it_was_cut() {
     let whole = fs::read(files.path("json")).unwrap();
     for cut in 0..whole.len() - 1 {
         fs::write(files.path("json"), whole.get(..cut).unwrap()).unwrap();
-        assert_eq!(files.load().unwrap(), None, "cut at {cut}");
-        assert!(!files.path("json").exists());
+        assert_eq!(files.load().unwrap(), Some(compare_all()), "cut at {cut}");
+        // Also for a process that is killed right then.
+        assert_eq!(files.load().unwrap(), Some(compare_all()), "cut at {cut}");
         assert_eq!(fs::read(files.path("damaged.json")).unwrap().len(), cut);
     }
     fs::write(files.path("json"), [0xff, 0xfe]).unwrap();
+    assert_eq!(files.load().unwrap(), Some(compare_all()));
+    fs::remove_dir_all(directory).unwrap();
+}
+
+/// What is left of a damaged checkpoint.
+fn compare_all() -> Checkpoint {
+    Checkpoint {
+        refill: true,
+        ..Checkpoint::default()
+    }
+}
+
+#[test]
+fn in_place_of_a_damaged_checkpoint_the_one_before_counts() {
+    let directory = directory("before");
+    let files = files(&directory, "t");
+    let first = checkpoint();
+    files.save(&first).unwrap();
+    let later = Checkpoint {
+        poll: first.poll.map(|poll| poll + time::Duration::HOUR),
+        ..first.clone()
+    };
+    files.save(&later).unwrap();
+    assert_eq!(files.load().unwrap(), Some(later));
+    // Cut in its place, as another program would do it.
+    let file = OpenOptions::new()
+        .write(true)
+        .open(files.path("json"))
+        .unwrap();
+    file.set_len(20).unwrap();
+    let wanted = Checkpoint {
+        refill: true,
+        ..first
+    };
+    assert_eq!(files.load().unwrap(), Some(wanted));
+    // Whoever removes the checkpoint wants none.
+    fs::remove_file(files.path("json")).unwrap();
     assert_eq!(files.load().unwrap(), None);
     fs::remove_dir_all(directory).unwrap();
 }

@@ -88,7 +88,9 @@ fn follow(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()>
     if engine.checkpoint.poll.is_none() {
         let now = last_answer(engine);
         engine.checkpoint.poll = Some(old_client.unwrap_or(now));
-        engine.checkpoint.since = start.or(old_client.is_none().then_some(now));
+        // A damaged checkpoint said where it once began.
+        let since_now = old_client.is_none() && !engine.checkpoint.refill;
+        engine.checkpoint.since = start.or(since_now.then_some(now));
         match (start, old_client) {
             (Some(start), _) => {
                 log::info!("first start: contacts changed since {start} are copied")

@@ -206,14 +206,14 @@ impl Engine {
         self.started
     }
 
-    /// Reads the campaign's fields again and adds columns for new ones.
+    /// Reads the campaign's fields again, adds columns for new ones, and takes note of other types.
     ///
     /// # Errors
     /// As [`Client::fields`] and [`Writer::prepare`].
     pub fn refresh_fields(&mut self) -> Result<()> {
-        let fields = self.client.fields()?;
+        let fields = custom_fields(&self.client.fields()?);
         let mut layout = Layout::clone(&self.layout);
-        if layout.add_fields(&custom_fields(&fields), &[]) > 0 {
+        if layout.add_fields(&fields, &[]) + layout.retype_fields(&fields) > 0 {
             self.adopt(layout)?;
         }
         Ok(())

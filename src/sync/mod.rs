@@ -134,8 +134,11 @@ fn post(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let (ledger, undelivered) = (files.path("ledger"), files.path("undelivered.jsonl"));
     let mut retry = retries(&settings);
     if settings.mode == Mode::Replay {
-        let ledger = Ledger::open(&ledger, 0)?;
-        let spool = Spool::open(&undelivered, &ledger)?;
+        let mut ledger = Ledger::open(&ledger, 0)?;
+        let spool = Spool::open(&undelivered, &mut ledger)?;
+        if !spool.lost().is_empty() {
+            webhook::post_lost_again(&files, files.load()?, &mut ledger, &spool)?;
+        }
         retry.attempts = ATTEMPTS_AT_START;
         return replay::run(&receiver, ledger, spool, retry, &pause(&shutdown));
     }
@@ -146,10 +149,14 @@ fn post(settings: Settings, shutdown: Shutdown) -> Result<()> {
         .map_err(|error| at_start(error, &settings.api_url))?;
     let client = client(&settings, retry.attempts, pause(&shutdown))?;
     client.fields()?;
-    let checkpoint = checkpoint.unwrap_or_default();
-    let cutoff = webhook::ledger_cutoff(&checkpoint, client.clock().now(), settings.ledger_days);
-    let ledger = Ledger::open(&ledger, cutoff)?;
-    let spool = Spool::open(&undelivered, &ledger)?;
+    let cutoff = webhook::ledger_cutoff(
+        checkpoint.as_ref(),
+        client.clock().now(),
+        settings.ledger_days,
+    );
+    let mut ledger = Ledger::open(&ledger, cutoff)?;
+    let spool = Spool::open(&undelivered, &mut ledger)?;
+    let checkpoint = webhook::post_lost_again(&files, checkpoint, &mut ledger, &spool)?;
     let board = board(&settings, receiver.display().to_owned());
     let rate = Rate::new(
         settings.webhook_rate,
@@ -173,7 +180,7 @@ fn post(settings: Settings, shutdown: Shutdown) -> Result<()> {
         client,
         sender,
         files,
-        checkpoint,
+        checkpoint: checkpoint.unwrap_or_default(),
         board,
         shutdown,
     };

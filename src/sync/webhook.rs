@@ -30,7 +30,7 @@ use crate::tables::filter::Filter;
 use crate::webhook::digest;
 use crate::webhook::sender::Sender;
 
-pub use begin::ledger_cutoff;
+pub use begin::{ledger_cutoff, post_lost_again};
 
 /// How often the main thread looks whether it was told to stop.
 const STEP: Duration = Duration::from_millis(100);

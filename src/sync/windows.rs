@@ -115,7 +115,10 @@ pub fn after_listing(
     if !joins {
         return;
     }
+    // Nobody knows what a damaged checkpoint had seen.
+    let unknown = checkpoint.poll.is_none() && checkpoint.refill;
     checkpoint.since = match (since, checkpoint.poll, checkpoint.since) {
+        _ if unknown => None,
         (None, ..) | (_, Some(_), None) => None,
         (Some(since), None, _) => Some(since),
         (Some(since), Some(_), Some(lowest)) => Some(since.min(lowest)),

@@ -36,6 +36,16 @@ pub struct CustomField {
     pub is_number: bool,
 }
 
+impl CustomField {
+    fn kind(&self) -> ColumnKind {
+        if self.is_number {
+            ColumnKind::Number
+        } else {
+            ColumnKind::Text
+        }
+    }
+}
+
 /// Where the value of a document's key goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
@@ -137,14 +147,27 @@ impl Layout {
             .into_iter()
             .partition(|field| existing.contains(&field.key));
         for field in spelt_alike.into_iter().chain(others) {
-            self.place(
-                &field.key,
-                if field.is_number {
-                    ColumnKind::Number
-                } else {
-                    ColumnKind::Text
-                },
-            );
+            self.place(&field.key, field.kind());
+        }
+        count
+    }
+
+    /// Fields that have a column and another type by now; returns how many. The column in the database stays: it is
+    /// widened when a value needs it.
+    pub fn retype_fields(&mut self, fields: &[CustomField]) -> usize {
+        let mut count = 0;
+        for (nth, field) in fields.iter().enumerate() {
+            let is_first = fields.iter().take(nth).all(|other| other.key != field.key);
+            if let Some(Slot::Column(index, kind)) = self.slots.get(&field.key).copied()
+                && kind != field.kind()
+                && is_first
+                && !field.key.starts_with('$')
+            {
+                let slot = Slot::Column(index, field.kind());
+                self.slots.insert(field.key.clone(), slot);
+                self.schema = self.schema.with_contact_kind(index, field.kind());
+                count += 1;
+            }
         }
         count
     }

@@ -150,6 +150,17 @@ impl Schema {
         schema
     }
 
+    /// The same tables; this column of contacts holds something else.
+    #[must_use]
+    pub fn with_contact_kind(&self, column: usize, kind: ColumnKind) -> Self {
+        let mut schema = self.clone();
+        let [contacts, ..] = &mut schema.tables;
+        if let Some(column) = Arc::make_mut(contacts).columns.get_mut(column) {
+            column.kind = kind;
+        }
+        schema
+    }
+
     /// One table.
     pub fn table(&self, table: Table) -> &Arc<TableSchema> {
         let [

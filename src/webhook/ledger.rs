@@ -5,6 +5,7 @@
 
 mod table;
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,9 @@ use table::Table;
 
 /// Bytes of a record: key 8, event 4, content 4, day 4, checksum 4; all little endian.
 const RECORD: usize = 24;
+
+/// The bit of the day that says: this version lies in the spool.
+const SPOOLED: u32 = 1 << 31;
 
 /// A ledger with fewer superseded and outdated records than this is not made anew.
 const FEW: u64 = 10_000;
@@ -33,8 +37,10 @@ pub struct Mark {
 struct Record {
     key: u64,
     mark: Mark,
-    /// Days since 1970-01-01.
+    /// Days since 1970-01-01; of what lies in the spool the day of the transaction.
     day: u32,
+    /// Whether this version lies in the spool.
+    spooled: bool,
 }
 
 impl Record {
@@ -46,7 +52,7 @@ impl Record {
             .into_iter()
             .chain(self.mark.event.to_le_bytes())
             .chain(self.mark.content.to_le_bytes())
-            .chain(self.day.to_le_bytes());
+            .chain((self.day | if self.spooled { SPOOLED } else { 0 }).to_le_bytes());
         for (to, from) in bytes.iter_mut().zip(fields) {
             *to = from;
         }
@@ -62,13 +68,15 @@ impl Record {
         let (event, rest) = rest.split_first_chunk()?;
         let (content, rest) = rest.split_first_chunk()?;
         let (day, sum) = rest.split_first_chunk()?;
+        let day = u32::from_le_bytes(*day);
         (sum == checksum(bytes)).then(|| Record {
             key: u64::from_le_bytes(*key),
             mark: Mark {
                 event: u32::from_le_bytes(*event),
                 content: u32::from_le_bytes(*content),
             },
-            day: u32::from_le_bytes(*day),
+            day: day & !SPOOLED,
+            spooled: day & SPOOLED != 0,
         })
     }
 }
@@ -95,6 +103,8 @@ pub struct Ledger {
     records: u64,
     /// The last day on which something was recorded.
     newest: Option<u32>,
+    /// What lies in the spool, with the days of the transactions. Never too old.
+    spooled: BTreeMap<u64, u32>,
     /// What could not be written yet.
     unwritten: Vec<u8>,
     /// Whether something was written that may not be on the disk yet.
@@ -121,11 +131,18 @@ impl Ledger {
         let most = usize::try_from(length).unwrap_or(usize::MAX) / RECORD;
         let mut table = Table::with_room(most);
         let (mut current, mut newest) = (0_u64, None);
+        let mut spooled = BTreeMap::new();
         let damaged = read_records(&file, |record| {
-            if record.day >= cutoff {
+            let was_spooled = spooled.remove(&record.key).is_some();
+            // An outdated record must still take the place of one that was never too old.
+            if record.day >= cutoff || record.spooled || was_spooled {
                 table.set(record.key, record.mark);
             }
-            newest = newest.max(Some(record.day));
+            if record.spooled {
+                spooled.insert(record.key, record.day);
+            } else {
+                newest = newest.max(Some(record.day));
+            }
             current += 1;
         })
         .map_err(failed)?;
@@ -136,6 +153,7 @@ impl Ledger {
             file,
             records: current,
             newest,
+            spooled,
             table,
             unwritten: Vec::new(),
             unsynced: false,
@@ -178,13 +196,48 @@ impl Ledger {
     /// Records a mark. It survives the end of the process at once, a power cut only after [`Ledger::begin_sync`]; what
     /// can't be written is kept and written later.
     pub fn record(&mut self, key: u64, mark: Mark, day: u32) {
-        if self.table.set(key, mark) == Some(mark) {
+        if self.table.set(key, mark) == Some(mark) && !self.spooled.contains_key(&key) {
             return;
         }
-        self.records += 1;
+        self.spooled.remove(&key);
         self.newest = self.newest.max(Some(day));
-        self.unwritten
-            .extend_from_slice(&Record { key, mark, day }.bytes());
+        self.append(Record {
+            key,
+            mark,
+            day,
+            spooled: false,
+        });
+    }
+
+    /// As [`Ledger::record`], for a version that lies in the spool; `day` is that of the transaction.
+    pub fn record_spooled(&mut self, key: u64, mark: Mark, day: u32) {
+        self.table.set(key, mark);
+        self.spooled.insert(key, day);
+        self.append(Record {
+            key,
+            mark,
+            day,
+            spooled: true,
+        });
+    }
+
+    /// What lies in the spool, as far as is known here, with the days of the transactions.
+    pub fn spooled(&self) -> &BTreeMap<u64, u32> {
+        &self.spooled
+    }
+
+    /// What was spooled no longer lies in the spool, and was not delivered. With `again` the next look at its event
+    /// delivers it.
+    pub fn no_longer_spooled(&mut self, key: u64, again: bool) {
+        let mark = self.get(key).unwrap_or_default();
+        let event = if again { 0 } else { mark.event };
+        let day = self.newest.max(self.spooled.get(&key).copied());
+        self.record(key, Mark { event, ..mark }, day.unwrap_or(0));
+    }
+
+    fn append(&mut self, record: Record) {
+        self.records += 1;
+        self.unwritten.extend_from_slice(&record.bytes());
         // The checkpoint doesn't move past it, and whoever moves it gets the error.
         let _ = self.write_out();
     }
@@ -245,11 +298,12 @@ impl Ledger {
 
     fn make_anew(&mut self, cutoff: u32) -> io::Result<()> {
         let old = File::open(&self.path)?;
-        let (table, mut kept) = (&self.table, 0);
+        let (table, spooled, mut kept) = (&self.table, &self.spooled, 0);
         replace_file(&self.path, |new| {
             let mut problem = Ok(());
             read_records(&old, |record| {
-                if record.day >= cutoff && table.get(record.key) == Some(record.mark) {
+                let counts = record.day >= cutoff || spooled.contains_key(&record.key);
+                if counts && table.get(record.key) == Some(record.mark) {
                     kept += 1;
                     problem = std::mem::replace(&mut problem, Ok(()))
                         .and_then(|()| new.write_all(&record.bytes()));

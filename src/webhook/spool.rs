@@ -9,6 +9,8 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use time::Date;
+use time::macros::{date, format_description};
 
 use super::ledger::{Ledger, Mark};
 use crate::error::{Error, Result};
@@ -18,6 +20,8 @@ use crate::state::{private_file, replace_file, sync_directory};
 /// checkpoint.
 const MOST: usize = 10_000;
 const LARGEST: u64 = 256 << 20;
+
+const EPOCH: Date = date!(1970 - 01 - 01);
 
 /// A request that could not be delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +49,8 @@ pub struct Entry {
 #[derive(Debug, Clone, Copy)]
 struct Place {
     event: u32,
+    /// The day of the transaction.
+    day: u32,
     offset: u64,
     length: u64,
 }
@@ -58,6 +64,8 @@ pub struct Spool {
     length: u64,
     /// Whether the file holds what no longer counts.
     untidy: bool,
+    /// What the ledger says was here and no longer is, as the file was damaged; with the days of the transactions.
+    lost: BTreeMap<u64, u32>,
 }
 
 /// What came of [`Spool::put`].
@@ -74,12 +82,13 @@ impl Spool {
     ///
     /// # Errors
     /// [`Setup`](crate::error::ErrorKind::Setup) where the file can't be read.
-    pub fn open(path: &Path, ledger: &Ledger) -> Result<Spool> {
+    pub fn open(path: &Path, ledger: &mut Ledger) -> Result<Spool> {
         let mut spool = Spool {
             path: path.to_owned(),
             places: BTreeMap::new(),
             length: 0,
             untidy: false,
+            lost: BTreeMap::new(),
         };
         let failed = |error: io::Error| {
             Error::setup(format!(
@@ -89,7 +98,10 @@ impl Spool {
         };
         let file = match File::open(path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(spool),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                spool.compare(ledger, false);
+                return Ok(spool);
+            }
             Err(error) => return Err(failed(error)),
         };
         let mut reader = BufReader::new(file);
@@ -102,9 +114,10 @@ impl Spool {
             }
             let length = u64::try_from(read).unwrap_or(0);
             match serde_json::from_slice::<Entry>(&line) {
-                // A torn last line is written over.
+                // A torn last line is written over, or goes when the file is made anew.
                 _ if !line.ends_with(b"\n") => {
                     damaged += 1;
+                    spool.untidy = true;
                     break;
                 }
                 Ok(entry) => spool.take(&entry, spool.length, length, ledger),
@@ -124,7 +137,37 @@ impl Spool {
             );
             fs::copy(path, &copy).map_err(failed)?;
         }
+        spool.compare(ledger, damaged > 0);
         Ok(spool)
+    }
+
+    /// What the ledger says lies here, and doesn't: lost where the file is damaged; else the admin has removed its line,
+    /// to give it up.
+    fn compare(&mut self, ledger: &mut Ledger, damaged: bool) {
+        for (key, place) in &self.places {
+            // A damaged ledger may have forgotten it.
+            if !ledger.spooled().contains_key(key) {
+                let mark = Mark {
+                    event: place.event,
+                    ..ledger.get(*key).unwrap_or_default()
+                };
+                ledger.record_spooled(*key, mark, place.day);
+            }
+        }
+        let mut absent = ledger.spooled().clone();
+        absent.retain(|key, _| !self.places.contains_key(key));
+        if damaged {
+            self.lost = absent;
+            return;
+        }
+        for key in absent.into_keys() {
+            ledger.no_longer_spooled(key, false);
+        }
+    }
+
+    /// What was lost with a damaged file, by its key in the ledger, with the days of the transactions: to be posted anew.
+    pub fn lost(&self) -> &BTreeMap<u64, u32> {
+        &self.lost
     }
 
     fn take(&mut self, entry: &Entry, offset: u64, length: u64, ledger: &Ledger) {
@@ -138,6 +181,7 @@ impl Spool {
         }
         let place = Place {
             event: entry.event,
+            day: day_of(&entry.transaction),
             offset,
             length,
         };
@@ -165,6 +209,7 @@ impl Spool {
         })?;
         let place = Place {
             event: entry.event,
+            day: day_of(&entry.transaction),
             offset: self.length,
             length,
         };
@@ -295,6 +340,15 @@ impl Spool {
         self.untidy = false;
         Ok(())
     }
+}
+
+/// The day of a transaction (`fired` and sequence number), in days since 1970; 0 where that is no time.
+pub fn day_of(transaction: &str) -> u32 {
+    let day = transaction
+        .get(..10)
+        .and_then(|day| Date::parse(day, format_description!("[year]-[month]-[day]")).ok());
+    day.and_then(|day| u32::try_from((day - EPOCH).whole_days()).ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -178,20 +178,26 @@ impl Database {
                 .collect(),
             _ => Vec::new(),
         };
+        self.for_each_row_as_stored(table, |key, mut row| {
+            // SQLite's exact numbers are texts in columns without a type.
+            for column in &undeclared {
+                if let Some(Some(value)) = row.get_mut(column) {
+                    *value = plain_decimal(value);
+                }
+            }
+            on_row(key, row);
+        });
+    }
+
+    /// The same; numbers that SQLite holds as texts are not normalised.
+    pub fn for_each_row_as_stored(&self, table: &str, mut on_row: impl FnMut(&str, Row)) {
         self.stream(
             &format!("SELECT * FROM {}", self.kind.quote(table)),
             &mut |columns, values| {
                 let key = values[0]
                     .clone()
                     .unwrap_or_else(|| panic!("{table} holds a row without key"));
-                let mut row: Row = columns.iter().cloned().zip(values).collect();
-                // SQLite's exact numbers are texts in columns without a type.
-                for column in &undeclared {
-                    if let Some(Some(value)) = row.get_mut(column) {
-                        *value = plain_decimal(value);
-                    }
-                }
-                on_row(&key, row);
+                on_row(&key, columns.iter().cloned().zip(values).collect());
             },
         )
         .unwrap_or_else(|e| panic!("cannot read {table}: {e}"));

@@ -87,7 +87,7 @@ pub fn missing(posts: &[Post], arrivals: &[Arrival]) -> Vec<String> {
 }
 
 /// What arrived and is none of these; contacts deleted since are left out.
-fn superfluous(sim: &Simulator, posts: &[Post], arrivals: &[Arrival]) -> Vec<String> {
+pub fn superfluous(sim: &Simulator, posts: &[Post], arrivals: &[Arrival]) -> Vec<String> {
     let wanted: HashSet<Key> = posts.iter().map(key).collect();
     let deleted = sim.deleted();
     arrivals
@@ -100,7 +100,7 @@ fn superfluous(sim: &Simulator, posts: &[Post], arrivals: &[Arrival]) -> Vec<Str
 }
 
 /// What is wrong, and how much of the rest only a kill can excuse.
-fn wrong_states(arrivals: &[Arrival], allowed: Allowed) -> (Vec<String>, usize) {
+pub fn wrong_states(arrivals: &[Arrival], allowed: Allowed) -> (Vec<String>, usize) {
     let (mut problems, mut excused) = (Vec::new(), 0);
     let mut by_key: HashMap<Key, Vec<&Arrival>> = HashMap::new();
     for arrival in arrivals {

@@ -86,8 +86,8 @@ fn main() {
     };
     let connections = connections.parse().unwrap();
     let directory = Path::new(directory);
-    let ledger = Ledger::open(&directory.join("ledger"), 0).unwrap();
-    let spool = Spool::open(&directory.join("undelivered.jsonl"), &ledger).unwrap();
+    let mut ledger = Ledger::open(&directory.join("ledger"), 0).unwrap();
+    let spool = Spool::open(&directory.join("undelivered.jsonl"), &mut ledger).unwrap();
     let receiver = Receiver::new(receiver::Options {
         address: Address::read(url).unwrap(),
         signer: Signer::default(),

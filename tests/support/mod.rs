@@ -4,6 +4,7 @@ pub mod compare;
 pub mod database;
 pub mod deliveries;
 pub mod http_client;
+pub mod locked;
 pub mod program;
 pub mod proxy;
 pub mod reading;

@@ -122,7 +122,7 @@ impl Program {
             .map(|path| std::fs::File::create(path).unwrap());
         let logged_before = self.log().len();
         let mut words = self.wrapper.clone();
-        words.push(env!("CARGO_BIN_EXE_dbsync2").to_owned());
+        words.push(program());
         if !mode.is_empty() {
             words.push(format!("--a={mode}"));
         }
@@ -144,6 +144,24 @@ impl Program {
             directory: self.directory.path().to_owned(),
             output,
             logged_before,
+        }
+    }
+
+    /// Runs it to its end beside one that runs already, whose files it leaves alone.
+    pub fn run_beside(&self, mode: &str) -> Ended {
+        let output = Command::new(program())
+            .arg(format!("--a={mode}"))
+            .args(&self.arguments)
+            .env_clear()
+            .env("HOME", self.directory.path())
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Ended {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
 
@@ -296,6 +314,14 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The program: of this build, or the one that the torture by itself is given.
+fn program() -> String {
+    option_env!("CARGO_BIN_EXE_dbsync2").map_or_else(
+        || super::servers::from_environment("DBSYNC_TEST_PROGRAM"),
+        str::to_owned,
+    )
 }
 
 fn log_in(directory: &Path) -> String {

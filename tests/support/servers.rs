@@ -58,8 +58,18 @@ pub fn private_server(kind: Kind) -> PrivateServer {
 
 /// The same with another certificate out of [`certificates`], such as `wrong-host`.
 pub fn private_server_with_certificate(kind: Kind, certificate: &'static str) -> PrivateServer {
+    private_server_prepared(kind, certificate, &mut |_| ())
+}
+
+/// The same, in a directory that `prepare` was shown while it was empty.
+pub fn private_server_prepared(
+    kind: Kind,
+    certificate: &'static str,
+    prepare: &mut dyn FnMut(&Path),
+) -> PrivateServer {
     assert_ne!(kind, Kind::SqlServer, "see PrivateSqlServer");
     let dir = TempDir::new();
+    prepare(dir.path());
     for file in fs::read_dir(certificates())
         .unwrap()
         .map(|entry| entry.unwrap().path())

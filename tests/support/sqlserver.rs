@@ -176,6 +176,17 @@ impl PrivateSqlServer {
         }
     }
 
+    /// All connections break; whoever connects anew gets on.
+    pub fn drop_connections(&self) {
+        match &mut *self.running.borrow_mut() {
+            Running::Tds(server) => server.drop_connections(),
+            Running::Proxy(proxy) => {
+                proxy.stop();
+                proxy.start_again();
+            }
+        }
+    }
+
     /// Starts it again with its data.
     pub fn start(&self) {
         match &mut *self.running.borrow_mut() {

@@ -11,6 +11,8 @@ use time::{Duration, OffsetDateTime};
 
 use super::Engine;
 use crate::error::Result;
+use crate::tables::fields::Slot;
+use crate::tables::schema::ColumnKind;
 
 impl Engine {
     /// Rows written under another filter or other fields no longer count as up to date.
@@ -68,6 +70,9 @@ impl Engine {
         {
             md5.update([0]);
             md5.update(text);
+            if let Some(Slot::Column(_, ColumnKind::Number)) = self.layout.slot(text) {
+                md5.update([1]);
+            }
         }
         md5.finalize()
             .iter()

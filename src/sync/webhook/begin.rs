@@ -6,21 +6,56 @@ use time::OffsetDateTime;
 
 use super::{Courier, Parts};
 use crate::error::Result;
-use crate::state::Checkpoint;
+use crate::state::{Checkpoint, StateFiles};
 use crate::sync::seen::Seen;
 use crate::tables::filter::Filter;
+use crate::webhook::ledger::Ledger;
 use crate::webhook::sender::day;
+use crate::webhook::spool::Spool;
 
 /// The ledger goes back at least so many days behind the checkpoint: the longest net reaches back one.
 const SHORTEST_LEDGER: u32 = 2;
 
 /// The first day that the ledger has to know: so many days before all that may still be read again.
-pub fn ledger_cutoff(checkpoint: &Checkpoint, now: OffsetDateTime, days: u32) -> u32 {
-    let earliest = [checkpoint.poll, checkpoint.reconcile]
+pub fn ledger_cutoff(checkpoint: Option<&Checkpoint>, now: OffsetDateTime, days: u32) -> u32 {
+    let earliest = checkpoint
         .into_iter()
+        .flat_map(|checkpoint| [checkpoint.poll, checkpoint.reconcile])
         .flatten()
         .fold(now, OffsetDateTime::min);
     day(earliest).saturating_sub(days.max(SHORTEST_LEDGER))
+}
+
+/// What was lost with a damaged spool is read once more: the checkpoint goes back to the day of the oldest of these
+/// transactions, and the ledger forgets what it knows of their events.
+///
+/// # Errors
+/// As [`StateFiles::save`].
+pub fn post_lost_again(
+    files: &StateFiles,
+    checkpoint: Option<Checkpoint>,
+    ledger: &mut Ledger,
+    spool: &Spool,
+) -> Result<Option<Checkpoint>> {
+    let Some(day) = spool.lost().values().min() else {
+        return Ok(checkpoint);
+    };
+    let begin = OffsetDateTime::from_unix_timestamp(i64::from(*day) * 86_400)
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let mut checkpoint = checkpoint.unwrap_or_default();
+    checkpoint.poll = Some(checkpoint.poll.map_or(begin, |poll| poll.min(begin)));
+    log::error!(
+        "{} requests were lost with the damaged {}: transactions since {begin} are looked at once more, to post them",
+        spool.lost().len(),
+        spool.path().display()
+    );
+    // First the checkpoint: killed in between, it finds them lost once more.
+    files.save(&checkpoint)?;
+    for key in spool.lost().keys() {
+        ledger.no_longer_spooled(*key, true);
+    }
+    ledger.write_out()?;
+    Ok(Some(checkpoint))
 }
 
 impl Courier {

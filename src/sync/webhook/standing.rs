@@ -81,7 +81,7 @@ impl Courier {
         if today != self.pruned {
             self.pruned = today;
             let now = self.client.clock().now();
-            let cutoff = ledger_cutoff(&checkpoint, now, self.settings.ledger_days);
+            let cutoff = ledger_cutoff(Some(&checkpoint), now, self.settings.ledger_days);
             self.sender.ledger().prune(cutoff)?;
         }
         self.sender.spool().tidy()

@@ -1,4 +1,6 @@
-//! Names, limits and order of columns.
+//! Names, limits, types and order of columns.
+#![allow(clippy::indexing_slicing, clippy::panic)]
+
 use super::*;
 
 const MYSQL: Naming = Naming {
@@ -138,6 +140,30 @@ fn names_that_some_database_takes_for_the_same_get_a_suffix() {
         custom_names(&layout(MYSQL, FieldLimit::All, &names, &[])),
         names
     );
+}
+
+#[test]
+fn a_field_of_another_type_keeps_its_column() {
+    let mut layout = layout(POSTGRES, FieldLimit::All, &["a", "b"], &[]);
+    let Some(Slot::Column(index, ColumnKind::Text)) = layout.slot("b") else {
+        panic!("{:?}", layout.slot("b"));
+    };
+    let number = CustomField {
+        key: "b".to_owned(),
+        is_number: true,
+    };
+    // Of two of one name the first counts, as where it is placed.
+    let mut fields = vec![number];
+    fields.extend(super::tests::fields(&["b", "a", "new"]));
+    assert_eq!(layout.retype_fields(&fields), 1);
+    assert_eq!(layout.retype_fields(&fields), 0);
+    assert_eq!(
+        layout.slot("b"),
+        Some(Slot::Column(index, ColumnKind::Number))
+    );
+    let columns = &layout.schema().table(Table::Contacts).columns;
+    assert_eq!(columns[index].kind, ColumnKind::Number);
+    assert_eq!(layout.slot("new"), None);
 }
 
 #[test]

@@ -131,6 +131,26 @@ fn what_is_too_old_is_forgotten() {
 }
 
 #[test]
+fn what_lies_in_the_spool_is_never_too_old() {
+    let scratch = Scratch::new().unwrap();
+    let path = scratch.path().join("c.ledger");
+    let mut ledger = filled(&path, 25_000);
+    for n in [3, 4] {
+        ledger.record_spooled(key(n), mark(n), 90);
+    }
+    ledger.record(key(4), mark(40), 100);
+    // The first time what has left the spool is still there, in its last version; then the file is made anew.
+    for (length, left) in [(1002, Some(mark(40))), (1001, None)] {
+        ledger.prune(124).unwrap();
+        assert_eq!(ledger.len(), length);
+        assert_eq!(ledger.get(key(4)), left);
+        assert_eq!(*ledger.spooled(), BTreeMap::from([(key(3), 90)]));
+        assert_eq!(ledger.get(key(3)), Some(mark(3)));
+        assert_eq!(ledger.newest_day(), Some(124));
+    }
+}
+
+#[test]
 fn superseded_records_do_not_pile_up() {
     let scratch = Scratch::new().unwrap();
     let path = scratch.path().join("c.ledger");
@@ -155,6 +175,7 @@ fn a_million_transactions_are_read_and_stay_small() {
             key: key(n),
             mark: mark(n),
             day: 1,
+            spooled: false,
         };
         bytes.extend(record.bytes());
     }

@@ -13,7 +13,7 @@ use crate::webhook::digest;
 use crate::webhook::ledger::Mark;
 use crate::webhook::queue::{Content, Delivery};
 use crate::webhook::receiver::{Outcome, Verdict};
-use crate::webhook::spool::{Entry, Put};
+use crate::webhook::spool::{Entry, Put, day_of};
 
 /// What a power cut may cost: deliveries of this time are repeated.
 const BETWEEN_SYNCS: Duration = Duration::from_millis(200);
@@ -231,7 +231,8 @@ impl Shared {
                 event: delivery.event,
                 content: lost.before,
             };
-            ledger.record(delivery.key, mark, (self.today)());
+            let day = day_of(&delivery.key_part).min((self.today)());
+            ledger.record_spooled(delivery.key, mark, day);
             drop((ledger, spool));
             log::error!(
                 "transaction {name} could not be delivered in {} attempts: {reason}; it is kept in {path} and tried \

@@ -41,7 +41,7 @@ pub fn posted_ids(request: &Request) -> Option<Vec<String>> {
 /// The right answer to a request.
 pub fn answer(world: &World, endpoint: Endpoint, request: &Request, now: Instant) -> Answer {
     let config = &world.campaign.config;
-    let bearer = format!("Bearer {}", config.token);
+    let bearer = format!("Bearer {}", world.token.lock().unwrap());
     let campaign = format!("/api/campaigns/{}", config.campaign);
     if request.header("authorization") != Some(bearer.as_str())
         || !request.path().starts_with(&campaign)

@@ -120,6 +120,20 @@ pub struct AddedField {
     pub name: String,
     /// Its `fieldType`.
     pub kind: String,
+    /// When it ends, and how.
+    pub end: Option<(Duration, FieldEnd)>,
+}
+
+/// How a custom field ends. Its values do not change any more from then on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldEnd {
+    /// Deleted: the list marks it, documents still carry its values.
+    Deleted,
+    /// Gone from the list and from the documents, as where it was given another name.
+    Gone,
+    /// Gone from the list, where another one of the same name and of another type stands now. Documents carry the old
+    /// values until the contact gets a new one.
+    Replaced,
 }
 
 impl AddedField {
@@ -129,7 +143,14 @@ impl AddedField {
             after: Duration::from_secs(seconds),
             name: name.to_owned(),
             kind: kind.to_owned(),
+            end: None,
         }
+    }
+
+    /// It ends so many seconds after the start.
+    pub fn until(mut self, seconds: u64, end: FieldEnd) -> Self {
+        self.end = Some((Duration::from_secs(seconds), end));
+        self
     }
 }
 

@@ -1,6 +1,7 @@
 //! A contact as it is at one instant.
 
 use super::campaign::{Campaign, Existence};
+use super::config::FieldEnd;
 use super::document::{Contact, Entry, Fields, Item, List, Style, Value};
 use super::fields::{self, Field};
 use super::ids::object_id;
@@ -184,20 +185,22 @@ impl Contacts {
     ) {
         let config = &campaign.config;
         for (nth, field) in self.fields.iter().enumerate() {
-            let choice = |visit: &Visit| pair(visit.hash, 5000 + nth as u64);
-            // The first visit is the creation, which sets all fields of its time.
-            let set = visits.iter().enumerate().rfind(|(at, visit)| {
-                visit.edited <= now
-                    && visit.edited >= field.since
-                    && (*at == 0
-                        || choice(visit).is_multiple_of(if field.since > campaign.start {
-                            2
-                        } else {
-                            5
-                        }))
-            });
-            let Some((_, visit)) = set else { continue };
-            let mut dice = Dice::new(choice(visit) ^ 0x1f);
+            let Some(visit) = setting(campaign, nth, field, visits, now) else {
+                continue;
+            };
+            let replaced = || {
+                self.fields.iter().enumerate().any(|(other, f)| {
+                    f.name == field.name
+                        && f.since > field.since
+                        && setting(campaign, other, f, visits, now).is_some()
+                })
+            };
+            match field.ended(now) {
+                Some(FieldEnd::Gone) => continue,
+                Some(FieldEnd::Replaced) if replaced() => continue,
+                _ => {}
+            }
+            let mut dice = Dice::new(choice(nth, visit) ^ 0x1f);
             // Deleted fields are in the document under a name that may have been given again.
             if field.deleted
                 && self
@@ -224,6 +227,29 @@ impl Contacts {
             f.push("_nicht_in_der_Liste", Value::fixed("x"));
         }
     }
+}
+
+/// From which it follows what a visit does to a field.
+fn choice(nth: usize, visit: &Visit) -> u64 {
+    pair(visit.hash, 5000 + nth as u64)
+}
+
+/// The visit that gave a field its present value. The first one is the creation, which sets all fields of its time.
+fn setting<'a>(
+    campaign: &Campaign,
+    nth: usize,
+    field: &Field,
+    visits: &'a [Visit],
+    now: Instant,
+) -> Option<&'a Visit> {
+    let one_in = if field.since > campaign.start { 2 } else { 5 };
+    let set = visits.iter().enumerate().rfind(|(at, visit)| {
+        visit.edited <= now
+            && visit.edited >= field.since
+            && field.end.is_none_or(|(end, _)| visit.edited < end)
+            && (*at == 0 || choice(nth, visit).is_multiple_of(one_in))
+    });
+    set.map(|(_, visit)| visit)
 }
 
 /// `$$<stage>_…`: the last result at each stage.

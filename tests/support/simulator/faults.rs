@@ -131,6 +131,11 @@ impl FaultPlan {
             .extend(std::iter::repeat_n(Scheduled { endpoint, fault }, times));
     }
 
+    /// Forgets the scheduled faults that still wait.
+    pub fn unschedule(&mut self) {
+        self.scheduled.clear();
+    }
+
     /// How many scheduled faults still wait.
     pub fn waiting(&self) -> usize {
         self.scheduled.len()

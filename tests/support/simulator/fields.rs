@@ -1,6 +1,6 @@
 //! The custom fields of the campaign: those at the start, and those that the admin adds later.
 
-use super::config::Config;
+use super::config::{Config, FieldEnd};
 use super::document::{Fields, Value};
 use super::instant::{Instant, from_datetime};
 
@@ -15,6 +15,8 @@ pub struct Field {
     pub deleted: bool,
     /// From when on it exists.
     pub since: Instant,
+    /// When it ends, and how.
+    pub end: Option<(Instant, FieldEnd)>,
 }
 
 impl Field {
@@ -24,7 +26,13 @@ impl Field {
             kind: (kind != "?").then(|| kind.to_owned()),
             deleted: false,
             since: Instant::MIN,
+            end: None,
         }
+    }
+
+    /// How it has ended by now.
+    pub fn ended(&self, now: Instant) -> Option<FieldEnd> {
+        self.end.filter(|(at, _)| *at <= now).map(|(_, how)| how)
     }
 
     /// Whether its column is a number.
@@ -127,21 +135,34 @@ pub fn all(config: &Config) -> Vec<Field> {
         fields.insert(3.min(fields.len()), deleted("Ort"));
     }
     let start = from_datetime(config.start);
-    fields.extend(config.added_fields.iter().map(|added| Field {
-        since: start + added.after.as_millis() as i64,
-        ..Field::new(&added.name, &added.kind)
+    fields.extend(config.added_fields.iter().map(|added| {
+        Field {
+            since: start + added.after.as_millis() as i64,
+            end: added
+                .end
+                .map(|(after, how)| (start + after.as_millis() as i64, how)),
+            ..Field::new(&added.name, &added.kind)
+        }
     }));
+    fields
+}
+
+/// The fields that the list shows at an instant, in its order, deleted ones included.
+pub fn listed(config: &Config, now: Instant) -> Vec<Field> {
+    let mut fields = all(config);
+    fields.retain(|field| {
+        field.since <= now && matches!(field.ended(now), None | Some(FieldEnd::Deleted))
+    });
+    for field in &mut fields {
+        field.deleted |= field.ended(now).is_some();
+    }
     fields
 }
 
 /// The elements of `fields/list`: the fields as they are at an instant, with layout elements between them.
 pub fn elements(config: &Config, now: Instant) -> Vec<Fields> {
     let mut elements = Vec::new();
-    for (nth, field) in all(config)
-        .into_iter()
-        .filter(|f| f.since <= now)
-        .enumerate()
-    {
+    for (nth, field) in listed(config, now).into_iter().enumerate() {
         if config.oddities && nth % 9 == 2 {
             let mut layout = Fields::default();
             layout.push("type", Value::fixed(["label", "group", "script"][nth % 3]));

@@ -159,6 +159,7 @@ pub fn of_day(campaign: &Campaign, day: i64, now: Instant) -> Vec<(Instant, Call
     };
     let begin = campaign.start + day * DAY;
     let mut calls: Vec<(Instant, Call)> = days
+        .filter(|day| *day >= first_day(campaign))
         .flat_map(|day| (0..campaign.config.inbound_per_day).map(move |nth| (day, nth)))
         .map(|(day, nth)| Call::new(campaign, day, nth))
         .filter_map(|call| {

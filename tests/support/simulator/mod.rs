@@ -71,8 +71,8 @@ use time::OffsetDateTime;
 
 pub use campaign::Existence;
 pub use config::{
-    AddedField, Config, CursorLife, EmptyAs, EventForm, EventsBy, FieldsAt, InboundBy, Md5Covers,
-    Readings, TlsFiles, UnknownIds,
+    AddedField, Config, CursorLife, EmptyAs, EventForm, EventsBy, FieldEnd, FieldsAt, InboundBy,
+    Md5Covers, Readings, TlsFiles, UnknownIds,
 };
 pub use counters::{Counters, Endpoint, SeenRequest};
 pub use faults::{Fault, Faults};
@@ -127,7 +127,7 @@ impl Simulator {
         &self.world.campaign.config.campaign
     }
 
-    /// The token that is accepted.
+    /// The token that is accepted at the start.
     pub fn token(&self) -> &str {
         &self.world.campaign.config.token
     }
@@ -219,6 +219,40 @@ impl Simulator {
         campaign.last_change(contact, until).map(to_datetime)
     }
 
+    /// The same by its id; `None` for one that never existed.
+    pub fn last_change_of(&self, id: &str) -> Option<OffsetDateTime> {
+        self.last_change(self.world.campaign.find(id, self.instant())?)
+    }
+
+    /// What a contact had in a custom field just before an instant, as a text column would hold it; of a deleted one at its
+    /// deletion.
+    pub fn field_before(&self, id: &str, field: &str, before: OffsetDateTime) -> Option<String> {
+        let at = from_datetime(before) - 1;
+        let contact = self.world.campaign.find(id, self.instant())?;
+        let document = self
+            .world
+            .contacts
+            .contact(&self.world.campaign, contact, at)?;
+        truth::text(document.fields.get(field))
+    }
+
+    /// All that a contact ever had in a custom field before an instant.
+    pub fn field_values(
+        &self,
+        id: &str,
+        field: &str,
+        before: OffsetDateTime,
+    ) -> BTreeSet<Option<String>> {
+        let campaign = &self.world.campaign;
+        let found = campaign.find(id, self.instant());
+        let visits = found.map(|contact| campaign.visits(contact, from_datetime(before)));
+        let edits = visits.into_iter().flatten().map(|visit| visit.edited);
+        edits
+            .map(|at| to_datetime(at + 1).min(before))
+            .map(|at| self.field_before(id, field, at))
+            .collect()
+    }
+
     /// The transactions that the event list names now under this filter, of contacts that exist: what a client that posts
     /// everything since an instant has to have posted, contact by contact in their order.
     pub fn posts(&self, filter: &TruthFilter, since: OffsetDateTime) -> Vec<Post> {
@@ -249,6 +283,16 @@ impl Simulator {
             .lock()
             .unwrap()
             .schedule(endpoint, fault, times);
+    }
+
+    /// Forgets the faults of [`Simulator::fail_next`] that still wait for their request.
+    pub fn forget_next(&self) {
+        self.world.faults.lock().unwrap().unschedule();
+    }
+
+    /// From now on another token is accepted, and the one before no longer is.
+    pub fn renew_token(&self, token: &str) {
+        token.clone_into(&mut self.world.token.lock().unwrap());
     }
 
     /// How many faults of [`Simulator::fail_next`] still wait for their request.

@@ -35,6 +35,8 @@ pub struct World {
     pub cursors: Cursors,
     /// What goes wrong.
     pub faults: Mutex<FaultPlan>,
+    /// The token that is accepted.
+    pub token: Mutex<String>,
     /// What was seen.
     pub counters: Mutex<Counters>,
     /// Answers to POST contacts/, where they are kept.
@@ -82,6 +84,7 @@ impl World {
             events: EventCache::default(),
             cursors: Cursors::default(),
             faults: Mutex::new(FaultPlan::new(campaign.config.seed)),
+            token: Mutex::new(campaign.config.token.clone()),
             counters: Mutex::default(),
             answers: Mutex::default(),
             stopping: AtomicBool::new(false),
@@ -91,9 +94,7 @@ impl World {
 
     /// The custom fields that exist at an instant, in the order of the list, deleted ones included.
     pub fn fields(&self, now: Instant) -> Vec<Field> {
-        let mut fields = fields::all(&self.campaign.config);
-        fields.retain(|field| field.since <= now);
-        fields
+        fields::listed(&self.campaign.config, now)
     }
 
     /// The true rows of contact number `contact`; of a deleted one as it was when it was deleted.

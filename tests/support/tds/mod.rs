@@ -24,6 +24,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
@@ -38,6 +39,9 @@ use self::wire::types::SqlType;
 use self::wire::values::Value;
 use super::database::{Dump, Row, plain_decimal};
 use super::servers::certificates;
+
+/// How long a port may be taken when the server is started again.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What all connections share.
 pub struct ServerState {
@@ -145,8 +149,15 @@ impl TdsServer {
     /// Starts it again on the same port, with the data it had.
     pub fn start_again(&mut self) {
         assert!(self.running.is_none(), "the server runs");
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).expect("the port is still free");
+        // For a moment somebody's outgoing connection may have it.
+        let begin = Instant::now();
+        let listener = loop {
+            match TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)) {
+                Ok(listener) => break listener,
+                Err(error) => assert!(begin.elapsed() < PATIENCE, "port {}: {error}", self.port),
+            }
+            thread::sleep(Duration::from_millis(20));
+        };
         self.running = Some(listen(listener, &self.state));
     }
 
