@@ -9,6 +9,7 @@
 )]
 
 mod databases_themselves;
+mod encrypted;
 mod killed;
 mod memory;
 mod newcomer;

@@ -19,6 +19,16 @@ pub struct Program {
     directory: TempDir,
 }
 
+/// The words that start the program: the one just built, or that of `DBSYNC_TEST_PROGRAM`, such as
+/// `qemu-aarch64-static dist/dbsync2-linux-aarch64`.
+fn program() -> Vec<String> {
+    let words = std::env::var("DBSYNC_TEST_PROGRAM").unwrap_or_default();
+    match words.as_str() {
+        "" => vec![env!("CARGO_BIN_EXE_dbsync2").to_owned()],
+        words => words.split_whitespace().map(str::to_owned).collect(),
+    }
+}
+
 /// A run that has ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -122,7 +132,7 @@ impl Program {
             .map(|path| std::fs::File::create(path).unwrap());
         let logged_before = self.log().len();
         let mut words = self.wrapper.clone();
-        words.push(env!("CARGO_BIN_EXE_dbsync2").to_owned());
+        words.extend(program());
         if !mode.is_empty() {
             words.push(format!("--a={mode}"));
         }
