@@ -4,15 +4,19 @@
 # usage: scripts/build-static.sh [--windows] [--output DIR] [TARGET...]
 #
 # TARGET: x86_64 (PC, server), aarch64 (64-bit ARM), armv7 (32-bit ARM with hardware floating point), arm (ARMv6, the
-# first Raspberry Pi); all four if none is given. --windows adds dbsync2-windows-x86_64.exe.
+# first Raspberry Pi); all four if none is given. --windows adds dbsync2-windows-x86_64.exe; TARGET windows is that alone.
 #
-# Needs cargo and python3 with venv. zig, the C compiler and linker for all targets, comes from PyPI. Rust's standard
+# On a bare Debian 12 it installs what is missing (as root, or with sudo), elsewhere it needs cargo (by rustup), a C
+# compiler and python3 with venv. zig, the C compiler and linker for all targets, comes from PyPI. Rust's standard
 # library for a target comes from the first of these that can be had, and the script says which:
 #   rustup     rustup target add
 #   source     rustup component add rust-src, compiled here
-#   packages   Debian's rustc-web, cargo-web and rust-web-src (installed as root), compiled here
-# BUILD_STATIC_WAY takes only one of them. BUILD_STATIC_FLAGS holds further flags for cargo, such as
-# --no-default-features (no SQLite).
+#   packages   Debian's rustc-web, cargo-web and rust-web-src, compiled here
+# For 32-bit ARM rustup comes last: its standard library counts time in 32 bits, which end in 2038.
+#
+# BUILD_STATIC_WAY     takes only this way, or these
+# BUILD_STATIC_FLAGS   further flags for cargo, such as --no-default-features (no SQLite)
+# CARGO_TARGET_DIR     where cargo keeps what it compiles (target): a second run takes it from there
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -37,15 +41,15 @@ while [ $# -gt 0 ]; do
         output=$2
         shift
         ;;
-    x86_64 | aarch64 | armv7 | arm) targets+=("$1") ;;
+    x86_64 | aarch64 | armv7 | arm | windows) targets+=("$1") ;;
     *)
-        echo "build-static.sh: '$1' is none of --windows, --output, x86_64, aarch64, armv7, arm (see --help)" >&2
+        echo "build-static.sh: '$1' is none of --windows, --output, x86_64, aarch64, armv7, arm, windows (see --help)" >&2
         exit 2
         ;;
     esac
     shift
 done
-[ ${#targets[@]} -gt 0 ] || [ -n "$windows" ] || targets=(x86_64 aarch64 armv7 arm)
+[ ${#targets[@]} -gt 0 ] || targets=(x86_64 aarch64 armv7 arm)
 [ -z "$windows" ] || targets+=(windows)
 
 # What cargo calls a target.
@@ -66,88 +70,105 @@ file_name() {
     esac
 }
 
-[ -x "${HOME-}/.cargo/bin/cargo" ] && PATH="$PATH:$HOME/.cargo/bin"
+# Before Debian's, which may be there as well.
+[ -x "${HOME-}/.cargo/bin/cargo" ] && PATH="$HOME/.cargo/bin:$PATH"
 work=${CARGO_TARGET_DIR:-$PWD/target}/static
 mkdir -p "$work" "$output"
+work=$(cd "$work" && pwd)
 output=$(cd "$output" && pwd)
 
-# ---- zig, by its Python package -----------------------------------------------------------------------------
+# ---- what is installed --------------------------------------------------------------------------------------
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        command -v sudo >/dev/null || fail "not root, and there is no sudo (run as root: $*)"
+        sudo "$@"
+    fi
+}
 
 install_packages() {
+    command -v apt-get >/dev/null || fail "missing: $* (those are Debian's names; install them by hand)"
     say "Installing $*"
-    [ "$(id -u)" = 0 ] || fail "$* missing: run as root: apt-get install $*"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get install -y --no-install-recommends "$@" >"$work/apt.log" 2>&1 ||
-        { apt-get update >>"$work/apt.log" 2>&1 && apt-get install -y --no-install-recommends "$@" >>"$work/apt.log" 2>&1; } ||
-        fail "cannot install $* (see $work/apt.log)"
+    # --no-remove: rustc-web takes the place of Debian's rustc and rustup, which the admin may want to keep.
+    local apt=(as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=60)
+    { "${apt[@]}" update && "${apt[@]}" install --no-install-recommends --no-remove "$@"; } >"$work/apt.log" 2>&1 || {
+        tail -n 20 "$work/apt.log" >&2
+        fail "cannot install $* (apt-get's messages stand above)"
+    }
 }
+
+missing=()
+command -v python3 >/dev/null && python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
+# For build scripts, which run here.
+command -v cc >/dev/null || missing+=(gcc libc6-dev)
+[ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || missing+=(ca-certificates)
+[ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 
 zig=0.15.2
 zigbuild=0.24.0
 venv=$work/venv
-if [ "$(cat "$venv/versions" 2>/dev/null)" != "$zig $zigbuild" ]; then
+if [ "$(cat "$venv/versions" 2>/dev/null)" != "$venv $zig $zigbuild" ]; then
     say "Fetching zig $zig and cargo-zigbuild $zigbuild"
     rm -rf "$venv"
-    python3 -m venv "$venv" 2>/dev/null || {
-        install_packages python3-venv
-        python3 -m venv "$venv"
-    }
+    python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check "ziglang==$zig" "cargo-zigbuild==$zigbuild"
-    echo "$zig $zigbuild" >"$venv/versions"
+    echo "$venv $zig $zigbuild" >"$venv/versions"
 fi
-PATH=$venv/bin:$PATH
+export PATH=$venv/bin:$PATH
 
 # ---- the standard library of a target -----------------------------------------------------------------------
 
 has_rustup() { command -v rustup >/dev/null && rustup show active-toolchain >/dev/null 2>&1; }
-way_rustup() { has_rustup && rustup target add "$1" >/dev/null 2>&1; }
-way_source() { has_rustup && rustup component add rust-src >/dev/null 2>&1; }
+way_rustup() { has_rustup && rustup target add "$1" >"$work/rustup.log" 2>&1; }
+way_source() { has_rustup && rustup component add rust-src >"$work/rustup.log" 2>&1; }
 way_packages() {
-    [ -x /usr/lib/rust-web/bin/cargo ] || dpkg -s rustc-web cargo-web rust-web-src >/dev/null 2>&1 ||
-        install_packages rustc-web cargo-web rust-web-src
+    [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] && [ -e /usr/lib/rustlib/src/rust/library/Cargo.lock ] && return
+    command -v apt-get >/dev/null && install_packages rustc-web cargo-web rust-web-src
 }
 
 # Finds a way to the standard library; sets $way.
-find_way() { # TRIPLE
-    for way in ${BUILD_STATIC_WAY:-rustup source packages}; do
-        if "way_$way" "$1"; then return; fi
+find_way() { # TARGET TRIPLE
+    local ways='rustup source packages'
+    case $1 in arm*) ways='source packages rustup' ;; esac
+    for way in ${BUILD_STATIC_WAY:-$ways}; do
+        if "way_$way" "$2"; then return; fi
     done
-    fail "no standard library for $1 (see --help for the ways)"
+    fail "no standard library for $2 (see --help for the ways)"
 }
 
 # ---- building -----------------------------------------------------------------------------------------------
 
-# The same sources give the same bytes, wherever they lie and whenever they are built.
-SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 0)
-export SOURCE_DATE_EPOCH
-home=${CARGO_HOME:-$HOME/.cargo}
+cargo_home=${CARGO_HOME:-$HOME/.cargo}
 
-build() { # TARGET
-    local target flags sysroot cargo=(cargo) std=()
-    target=$(triple "$1")
-    find_way "$target"
-    say "$1: $target, standard library by: $way"
-    case $way in
-    packages)
-        # Debian's tools lie beside rustup's, which stay untouched.
-        cargo=(env CARGO=/usr/bin/cargo RUSTC=/usr/bin/rustc PATH="$venv/bin:/usr/bin:/bin" /usr/bin/cargo)
-        sysroot=$(/usr/bin/rustc --print sysroot)
-        ;;
-    *) sysroot=$(rustc --print sysroot) ;;
-    esac
+# What every way has in common. Neither zig nor rustc look at the clock; the paths below are all that differs.
+compile() { # TRIPLE SYSROOT CARGO...
+    local flags
     # zig brings start-up files and C library.
     flags="-Clink-self-contained=no"
-    flags+=" --remap-path-prefix=$PWD=. --remap-path-prefix=$home=cargo --remap-path-prefix=$sysroot=rust"
-    if [ "$way" != rustup ]; then
-        std=('-Zbuild-std=std,panic_unwind')
-        export RUSTC_BOOTSTRAP=1
-        # A clock that goes on after 2038 on 32-bit processors.
-        export RUST_LIBC_UNSTABLE_MUSL_V1_2_3=1
-    fi
+    flags+=" --remap-path-prefix=$PWD=. --remap-path-prefix=$cargo_home=cargo --remap-path-prefix=$2=rust"
     # shellcheck disable=SC2086 # several flags
-    RUSTFLAGS=$flags CARGO_TARGET_DIR=$work "${cargo[@]}" zigbuild --locked --release --bin dbsync2 \
-        --target "$target" "${std[@]}" ${BUILD_STATIC_FLAGS-}
-    unset RUSTC_BOOTSTRAP RUST_LIBC_UNSTABLE_MUSL_V1_2_3
+    RUSTFLAGS=$flags CARGO_TARGET_DIR=$work "${@:3}" zigbuild --locked --release --bin dbsync2 --target "$1" \
+        ${BUILD_STATIC_FLAGS-}
+}
+
+build() { # TARGET
+    local target
+    # The standard library is compiled with the program, with a clock of 64 bits on 32-bit processors.
+    local from_source=(env RUSTC_BOOTSTRAP=1 RUST_LIBC_UNSTABLE_MUSL_V1_2_3=1 'CARGO_UNSTABLE_BUILD_STD=std,panic_unwind')
+    target=$(triple "$1")
+    find_way "$1" "$target"
+    say "$1: $target, standard library by: $way"
+    case $way in
+    rustup) compile "$target" "$(rustc --print sysroot)" cargo ;;
+    source) compile "$target" "$(rustc --print sysroot)" "${from_source[@]}" cargo ;;
+    packages)
+        # Debian's tools lie beside rustup's, which stay untouched.
+        compile "$target" "$(/usr/bin/rustc --print sysroot)" "${from_source[@]}" CARGO=/usr/bin/cargo \
+            RUSTC=/usr/bin/rustc PATH="$venv/bin:/usr/bin:/bin" /usr/bin/cargo
+        ;;
+    esac
     local built=$work/$target/release/dbsync2
     [ "$1" != windows ] || built+=.exe
     install -m 755 "$built" "$output/$(file_name "$1")"

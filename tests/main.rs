@@ -8,8 +8,8 @@
     clippy::panic
 )]
 
+mod by_name;
 mod databases_themselves;
-mod encrypted;
 mod killed;
 mod memory;
 mod newcomer;
