@@ -44,7 +44,7 @@ done
 
 servers=$PWD/scripts/servers.sh
 tables='contacts transactions connections recordings inbound_calls'
-[ -x "${HOME-}/.cargo/bin/cargo" ] && PATH="$PATH:$HOME/.cargo/bin"
+[ -x "${HOME-}/.cargo/bin/cargo" ] && PATH="$HOME/.cargo/bin:$PATH"
 if [ "$mode" = databases ]; then
     "$servers" install
     command -v sqlite3 >/dev/null || {
