@@ -66,6 +66,7 @@ clean_up() {
     trap '' INT TERM HUP
     local pid
     for pid in "${started[@]}"; do { kill "$pid" && wait "$pid"; } 2>/dev/null || true; done
+    [ ! -d "$directory/wine" ] || WINEPREFIX=$directory/wine wineserver -k -w || true
     rm -rf "$directory"
 }
 trap clean_up EXIT
@@ -82,12 +83,12 @@ as_root() {
         sudo "$@"
     fi
 }
-need() { # PROGRAM PACKAGE
+need() { # PROGRAM PACKAGE...
     command -v "$1" >/dev/null && return
-    say "Installing $2"
+    say "Installing ${*:2}"
     local apt=(as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=60) output
-    output=$({ "${apt[@]}" update && "${apt[@]}" install --no-install-recommends "$2"; } 2>&1) ||
-        fail "cannot install $2: $output"
+    output=$({ "${apt[@]}" update && "${apt[@]}" install --no-install-recommends "${@:2}"; } 2>&1) ||
+        fail "cannot install ${*:2}: $output"
 }
 
 # QEMU for 32-bit ARM that runs on 64-bit PCs unmaps too much when a program gives memory back (seen in 7.2 and 10.0:
@@ -304,9 +305,9 @@ PYTHON
 # ---- Windows ------------------------------------------------------------------------------------------------
 
 prove_windows() {
-    need wine64 wine64
+    need wine wine wine64
     [ -n "${api-}" ] || start_simulator
-    local wine=(env -u HOME WINEPREFIX="$directory/wine" WINEDEBUG=-all "DBSYNC_CT=$token" wine64 "$(binary windows)")
+    local wine=(env -u HOME WINEPREFIX="$directory/wine" WINEDEBUG=-all "DBSYNC_CT=$token" wine "$(binary windows)")
     "${wine[@]}" --help >"$directory/output" || fail 'the program for Windows does not start'
     grep -q -e '--state-dir' "$directory/output" || fail 'the program for Windows shows no help'
     local arguments=("--c=$campaign" "--api-url=$api" '--url=sqlite:C:\copy.db')
