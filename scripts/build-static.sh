@@ -149,7 +149,7 @@ compile() { # TRIPLE SYSROOT CARGO...
     flags="-Clink-self-contained=no"
     flags+=" --remap-path-prefix=$PWD=. --remap-path-prefix=$cargo_home=cargo --remap-path-prefix=$2=rust"
     # shellcheck disable=SC2086 # several flags
-    RUSTFLAGS=$flags CARGO_TARGET_DIR=$work "${@:3}" zigbuild --locked --release --bin dbsync2 --target "$1" \
+    RUSTFLAGS=$flags CARGO_TARGET_DIR=$work "${@:3}" zigbuild --locked --profile small --bin dbsync2 --target "$1" \
         ${BUILD_STATIC_FLAGS-}
 }
 
@@ -169,7 +169,7 @@ build() { # TARGET
             RUSTC=/usr/bin/rustc PATH="$venv/bin:/usr/bin:/bin" /usr/bin/cargo
         ;;
     esac
-    local built=$work/$target/release/dbsync2
+    local built=$work/$target/small/dbsync2
     [ "$1" != windows ] || built+=.exe
     install -m 755 "$built" "$output/$(file_name "$1")"
 }
