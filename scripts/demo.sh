@@ -120,6 +120,7 @@ start_simulator() { # CONTACTS FLAGS
     (umask 077 && value simulator token >"$work/token")
     echo "   it listens at $url; campaign $campaign, token in $work/token"
     # The program, with what is the same in each call.
+    # shellcheck disable=SC2034 # in scripts/demo
     run=("$target/dbsync2" --c "$campaign" --token-file "$work/token" --api-url "$url" --state-dir "$work/state"
         --log-dir "$work/log" --status-file "$work/status.json")
 }

@@ -6,6 +6,7 @@
 # What the tests find in their environment:
 #   DBSYNC_TEST_POSTGRES, DBSYNC_TEST_MYSQL   address of a running server, with user, password and a database
 #   DBSYNC_TEST_CERTIFICATES                  directory with ca.pem and the others that servers.sh makes
+#   DBSYNC_TEST_OPENRC                        directory into which OpenRC is unpacked
 #   DBSYNC_TEST_PYTHON                        a Python that has the packages standardwebhooks and python-tds
 #   DBSYNC_TEST_SQLSERVER                     only if it is set before: a real SQL Server, in place of the tests' own
 set -euo pipefail
@@ -20,6 +21,7 @@ command -v cargo >/dev/null || {
     exit 1
 }
 "$servers" install
+scripts/tools.sh install
 
 directory=$(mktemp -d "${TMPDIR:-/tmp}/dbsync2-test.XXXXXX")
 mkdir "$directory/tmp"
@@ -53,6 +55,9 @@ port=$("$servers" free-port)
 "$servers" start mariadb "$directory" "$port"
 DBSYNC_TEST_MYSQL=$("$servers" url mariadb "$directory" "$port")
 export DBSYNC_TEST_POSTGRES DBSYNC_TEST_MYSQL DBSYNC_TEST_CERTIFICATES=$directory
+
+scripts/tools.sh openrc "$directory/openrc"
+export DBSYNC_TEST_OPENRC=$directory/openrc
 
 # The reference library that has to accept our signatures, a client of SQL Server that is not ours, and a reader of our
 # statements for it.

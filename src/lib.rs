@@ -29,7 +29,7 @@
 //!
 //! | Module | What it is | Knows nothing of |
 //! | --- | --- | --- |
-//! | [`cli`] | what was asked for: one table of flags, from which parser, help and README come; [`cli::Settings`] | all else |
+//! | [`cli`] | what was asked for: one table of flags, from which parser, help, manual page, completions and README come; [`cli::Settings`] | all else |
 //! | [`dialfire`] | the source: calls, paging, retries, the server's clock; documents as unparsed JSON | SQL, tables |
 //! | [`tables`] | what a contact becomes: the five tables, columns for fields, filters, ids, rows in batches | HTTP, databases |
 //! | [`sink`] | the destinations, behind the trait [`sink::Sink`]: addresses, TLS, types, upserts, what errors mean | Dialfire |

@@ -16,6 +16,9 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1), &|name| std::env::var_os(name)) {
         Ok(Parsed::Help) => print(&cli::help::help()),
         Ok(Parsed::Version) => print(&cli::help::version()),
+        Ok(Parsed::Manual) => print(&cli::man::manual()),
+        Ok(Parsed::Completions(shell)) => print(&cli::completions::completions(shell)),
+        Ok(Parsed::Licenses) => print(&cli::licenses::licenses()),
         Ok(Parsed::Run(settings)) => match run(*settings) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => ended_by(&error),

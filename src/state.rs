@@ -86,7 +86,7 @@ impl StateFiles {
         }
         Err(Error::setup(format!(
             "cannot keep state: {} (check --state-dir)",
-            reasons.join("; ")
+            none_of(&reasons)
         )))
     }
 
@@ -242,6 +242,15 @@ pub fn make_private_directory(path: &Path) -> std::io::Result<()> {
         builder.mode(0o700);
     }
     builder.create(path)
+}
+
+/// Why no directory can be written to. There may be none at all, on Windows without `LOCALAPPDATA`.
+pub fn none_of(reasons: &[String]) -> String {
+    if reasons.is_empty() {
+        "no directory is known".to_owned()
+    } else {
+        reasons.join("; ")
+    }
 }
 
 fn try_writing(directory: &Path, stem: &str) -> std::io::Result<()> {

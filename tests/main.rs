@@ -10,7 +10,10 @@
 
 mod by_name;
 mod databases_themselves;
+mod indexes;
+mod installation;
 mod killed;
+mod licenses;
 mod memory;
 mod newcomer;
 mod old_tables;

@@ -684,13 +684,18 @@ fn indexes_are_made_once_and_not_where_another_serves() {
     let schema = schema(&[]);
     let sql = "SELECT TABLE_NAME, COLUMN_NAME, SUB_PART FROM information_schema.STATISTICS \
                WHERE TABLE_SCHEMA = DATABASE() AND INDEX_NAME <> 'PRIMARY' ORDER BY 1, 2, INDEX_NAME";
+    let index = |db: &Database| {
+        let mut sink = db.sink();
+        sink.prepare(&schema).unwrap();
+        sink.index(&schema).unwrap();
+    };
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| db.sink().prepare(&schema).unwrap());
+            scope.spawn(|| index(&db));
         }
     });
     let first = db.rows(sql);
-    db.sink().prepare(&schema).unwrap();
+    index(&db);
     assert_eq!(db.rows(sql), first);
     assert_eq!(
         first,

@@ -257,15 +257,14 @@ fn preparing_again_changes_nothing_and_makes_no_index_twice() {
             .map(Result::unwrap)
             .collect()
     };
-    SqliteSink::open(&place.file())
-        .unwrap()
-        .prepare(&schema)
-        .unwrap();
+    let mut sink = SqliteSink::open(&place.file()).unwrap();
+    sink.prepare(&schema).unwrap();
+    assert!(!dump().iter().any(|sql| sql.contains("INDEX \"dfire_")));
+    sink.index(&schema).unwrap();
     let first = dump();
-    SqliteSink::open(&place.file())
-        .unwrap()
-        .prepare(&schema)
-        .unwrap();
+    let mut sink = SqliteSink::open(&place.file()).unwrap();
+    sink.prepare(&schema).unwrap();
+    sink.index(&schema).unwrap();
     assert_eq!(dump(), first);
     let on_recordings: Vec<&String> = first
         .iter()

@@ -31,6 +31,7 @@ fn open(url: &str) -> Result<SqlServerSink> {
 fn prepared(database: &Database, schema: &Schema) -> SqlServerSink {
     let mut sink = open(&database.url).unwrap();
     assert_eq!(sink.prepare(schema).unwrap(), []);
+    sink.index(schema).unwrap();
     sink
 }
 
@@ -127,6 +128,7 @@ fn all_tables_with_their_types_and_indexes() {
         Vec::<String>::new()
     );
     sink.prepare(&schema).unwrap();
+    sink.index(&schema).unwrap();
     for (table, column, declared) in [
         ("dfire_contacts", "$id", "nvarchar(100)"),
         ("dfire_contacts", "$comment", "nvarchar(-1)"),
@@ -155,6 +157,7 @@ fn all_tables_with_their_types_and_indexes() {
     assert_eq!(columns, ["contact_id", "fired", "id", "transaction_id"]);
     // Nothing is made twice, on this connection or on another.
     assert_eq!(sink.prepare(&schema).unwrap(), []);
+    sink.index(&schema).unwrap();
     prepared(&database, &schema);
     assert_eq!(database.query(indexed).len(), 4);
 }

@@ -60,6 +60,12 @@ pub enum Request {
     Help,
     /// The version.
     Version,
+    /// The manual page.
+    Manual,
+    /// The completions for the shell of this name.
+    Completions(Value),
+    /// The licenses.
+    Licenses,
 }
 
 /// The values given, by the name of their flag.
@@ -102,6 +108,8 @@ pub fn read(
         match flag.name {
             "h" => return Ok(Request::Help),
             "V" => return Ok(Request::Version),
+            "man" => return Ok(Request::Manual),
+            "licenses" => return Ok(Request::Licenses),
             _ => {}
         }
         let text = match (parser.optional_value(), flag.value) {
@@ -113,9 +121,16 @@ pub fn read(
                 .ok_or_else(|| missing_value(flag))?,
         };
         let mut new = value(flag, text, Origin::CommandLine)?;
+        if flag.name == "completions" {
+            return Ok(Request::Completions(new));
+        }
         if let Some(before) = given.get(flag.name).filter(|_| flag.is_repeatable()) {
             let before: &Value = before;
-            new.text = format!("{}\n{}", before.text, new.text);
+            new.text = format!(
+                "{}
+{}",
+                before.text, new.text
+            );
         }
         given.insert(flag.name, new);
         previous = Some(flag);

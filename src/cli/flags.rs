@@ -1,4 +1,4 @@
-//! The one table of flags: the parser, `--help` and the README's table are all made from it.
+//! The one table of flags: the parser, `--help`, the manual page, the completions and the README's table are all made from it.
 
 mod table;
 
@@ -49,12 +49,17 @@ impl Flag {
         self.name == "header"
     }
 
+    /// Whether it only prints a text about the program, whatever else is given.
+    pub fn prints(&self) -> bool {
+        matches!(self.name, "h" | "V" | "man" | "completions" | "licenses")
+    }
+
     /// Names of its environment variables, the strongest first.
     ///
-    /// The vendor's client documents `DBSYNC_CT`, but reads `DBSYNCCT`; both count here. `--help` and
-    /// `--version` have none: container images like to set a `DBSYNC_VERSION` of their own.
+    /// The vendor's client documents `DBSYNC_CT`, but reads `DBSYNCCT`; both count here. `--help`,
+    /// `--version` and the like have none: container images like to set a `DBSYNC_VERSION` of their own.
     pub fn environment(&self) -> Vec<String> {
-        if matches!(self.name, "h" | "V") {
+        if self.prints() {
             return Vec::new();
         }
         ["DBSYNC_", "DBSYNC"]

@@ -1,4 +1,5 @@
 //! What the program says about itself: `--help`, the version and the README's table of flags.
+//! The manual page is made of the same parts in `man`.
 
 use std::fmt::Write;
 
@@ -10,7 +11,7 @@ const WIDTH: usize = 80;
 /// Blanks before the explanation of a flag.
 const INDENT: usize = 8;
 
-const EXIT_CODES: [(&str, &str); 5] = [
+pub(super) const EXIT_CODES: [(&str, &str); 5] = [
     ("0", "done, or ended by a signal"),
     ("1", "failed; the last line of the log says why"),
     ("2", "wrong command line or environment"),
@@ -24,7 +25,7 @@ const EXIT_CODES: [(&str, &str); 5] = [
     ),
 ];
 
-const EXAMPLES: [(&str, &str); 5] = [
+pub(super) const EXAMPLES: [(&str, &str); 5] = [
     (
         "Try everything, change nothing:",
         "dbsync2 --a check --c ID --token-file token.txt --url-file url.txt",
@@ -114,7 +115,7 @@ pub fn flag_table_markdown() -> String {
     text
 }
 
-fn summary(mode: Mode) -> &'static str {
+pub(super) fn summary(mode: Mode) -> &'static str {
     match mode {
         Mode::DbInit => "Copy everything, then stop.",
         Mode::DbUpdate => "Copy what has changed since --s (or in the last week), then stop.",

@@ -1,9 +1,12 @@
 //! What was asked for: flags, environment, settings. Knows no other module but the error type.
 
 mod arguments;
+pub mod completions;
 mod duration;
 pub mod flags;
 pub mod help;
+pub mod licenses;
+pub mod man;
 pub mod parse;
 pub mod settings;
 mod start_date;

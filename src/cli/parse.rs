@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::arguments::{self, Origin, Request, Value, Values};
+use super::completions::Shell;
 use super::settings::{FieldLimit, FilterMode, Mode, Secret, Settings};
 use super::{duration, start_date, webhook};
 use crate::error::{Error, Result};
@@ -31,6 +32,12 @@ pub enum Parsed {
     Help,
     /// Print [`version`](super::help::version).
     Version,
+    /// Print [`manual`](super::man::manual).
+    Manual,
+    /// Print [`completions`](super::completions::completions).
+    Completions(Shell),
+    /// Print [`licenses`](super::licenses::licenses).
+    Licenses,
 }
 
 /// Reads the arguments (without the program's name) and the environment; of the two the command line wins.
@@ -47,6 +54,9 @@ pub fn parse(
     match arguments::read(arguments, environment)? {
         Request::Help => Ok(Parsed::Help),
         Request::Version => Ok(Parsed::Version),
+        Request::Manual => Ok(Parsed::Manual),
+        Request::Completions(value) => shell(&value).map(Parsed::Completions),
+        Request::Licenses => Ok(Parsed::Licenses),
         Request::Work(values) => settings(&values).map(|all| Parsed::Run(Box::new(all))),
     }
 }
@@ -182,6 +192,13 @@ fn length_of_time(
                 "a time from {range} is expected, such as 500ms, 60s, 2m, 1h or 1d"
             ))
         })
+}
+
+fn shell(value: &Value) -> Result<Shell> {
+    Shell::ALL
+        .into_iter()
+        .find(|shell| shell.name() == value.text.trim())
+        .ok_or_else(|| value.wrong("bash, zsh or fish is expected"))
 }
 
 fn mode(value: &Value) -> Result<Mode> {

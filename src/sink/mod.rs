@@ -64,11 +64,17 @@ pub trait Sink {
     /// The columns that this table has in the database, spelt as there; none if there is no such table.
     fn columns(&mut self, table: &TableSchema) -> Result<Vec<String>>;
 
-    /// Creates missing tables, columns and indexes, and reads the real types of the columns.
+    /// Creates missing tables and columns, and reads the real types of the columns.
     ///
     /// Called after opening, and again with more columns while running. Columns that can't be added are
     /// returned, and left out of later writes by the sink. Idempotent.
     fn prepare(&mut self, schema: &Schema) -> Result<Vec<MissingColumn>>;
+
+    /// Creates the missing indexes of tables that were prepared. Idempotent.
+    ///
+    /// Apart from [`Sink::prepare`], as an index costs less when it is made once than when it grows with each row. One
+    /// that the database refuses is logged and left out: everything works without it, but slower.
+    fn index(&mut self, schema: &Schema) -> Result<()>;
 
     /// What is stored of these contacts; unknown ids are absent from the answer.
     fn stored(&mut self, ids: &[&str]) -> Result<Vec<StoredContact>>;

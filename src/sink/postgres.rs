@@ -178,7 +178,14 @@ impl Sink for PostgresSink {
                 column: failed.column,
                 reason: failed.reason,
             }));
-            self.plan(wanted, relation.clone())?;
+            self.plan(wanted, relation)?;
+        }
+        Ok(missing)
+    }
+
+    fn index(&mut self, schema: &Schema) -> Result<()> {
+        for wanted in schema.tables() {
+            let relation = prepared(&self.tables, wanted.table)?.relation.clone();
             index::indexes(
                 &mut self.client,
                 &self.session.server,
@@ -187,7 +194,7 @@ impl Sink for PostgresSink {
                 &mut self.noted,
             )?;
         }
-        Ok(missing)
+        Ok(())
     }
 
     fn stored(&mut self, ids: &[&str]) -> Result<Vec<StoredContact>> {

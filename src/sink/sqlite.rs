@@ -4,18 +4,18 @@
 //! `synchronous=FULL`, so that neither does a power failure: the checkpoint moves only after the commit.
 
 mod catalog;
+mod failure;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{
-    Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params_from_iter,
-};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params_from_iter};
 
+use self::failure::{failure, opening};
 use super::decimal::Decimal;
 use super::{CheckLine, MissingColumn, Sink, StoredContact};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::{Schema, Table, TableSchema};
 
@@ -24,6 +24,10 @@ const BUSY: Duration = Duration::from_secs(60);
 
 /// Parameters per statement in `IN (…)` lists; SQLite allows 32,766.
 const IDS_PER_QUERY: usize = 500;
+
+/// Memory for pages of the file, in KiB. Keys come in no order, so a batch touches pages all over the file: with the
+/// usual 2 MiB many of them are written and read again before its end.
+const CACHE: i64 = 4096;
 
 /// A SQLite file that is open.
 pub struct SqliteSink {
@@ -56,7 +60,7 @@ impl SqliteSink {
     /// Opens the file, or creates it empty; its directory must exist.
     ///
     /// # Errors
-    /// [`Setup`](ErrorKind::Setup) if it can't be opened or is no database.
+    /// [`Setup`](crate::error::ErrorKind::Setup) if it can't be opened or is no database.
     pub fn open(path: &Path) -> Result<Self> {
         Self::open_waiting(path, BUSY)
     }
@@ -70,6 +74,7 @@ impl SqliteSink {
         let conn = Connection::open_with_flags(path, flags).map_err(|e| opening(path, &e))?;
         conn.busy_timeout(busy)
             .and_then(|()| conn.pragma_update(None, "synchronous", "FULL"))
+            .and_then(|()| conn.pragma_update(None, "cache_size", -CACHE))
             .and_then(|()| conn.query_row("PRAGMA schema_version", [], |_| Ok(())))
             .map_err(|e| opening(path, &e))?;
         if conn.is_readonly("main").unwrap_or(false) {
@@ -146,6 +151,20 @@ impl Sink for SqliteSink {
         self.tables = tables;
         self.created = false;
         Ok(missing)
+    }
+
+    fn index(&mut self, schema: &Schema) -> Result<()> {
+        self.check_file()?;
+        for table in schema.tables() {
+            catalog::create_indexes(&mut self.conn, table).map_err(|e| {
+                failure(
+                    &self.path,
+                    &format!("making the indexes of table {}", table.name),
+                    &e,
+                )
+            })?;
+        }
+        Ok(())
     }
 
     fn stored(&mut self, ids: &[&str]) -> Result<Vec<StoredContact>> {
@@ -328,69 +347,4 @@ impl Identity {
     fn of(path: &Path) -> Option<Self> {
         path.exists().then_some(Identity(0, 0))
     }
-}
-
-/// Why the file could not be opened, and what to do.
-fn opening(path: &Path, e: &rusqlite::Error) -> Error {
-    let what = format!("cannot open the SQLite database {}", path.display());
-    let directory = path.parent().unwrap_or(Path::new("."));
-    if path.is_dir() {
-        return Error::setup(format!("{what}: it is a directory (name a file in --url)"));
-    }
-    if !directory.is_dir() {
-        return Error::setup(format!(
-            "{what}: the directory {} does not exist (create it, or check --url)",
-            directory.display()
-        ));
-    }
-    if e.sqlite_error_code() == Some(ErrorCode::CannotOpen) {
-        return Error::setup(format!(
-            "{what}: this user may not write there (check owner and mode of {} and of the file)",
-            directory.display()
-        ));
-    }
-    failure(path, "opening it", e)
-}
-
-/// The one place that decides what an error of SQLite leads to. SQLite's messages name tables, columns and
-/// constraints, never values.
-fn failure(path: &Path, doing: &str, e: &rusqlite::Error) -> Error {
-    use ErrorCode as Code;
-    let text = match e {
-        rusqlite::Error::SqliteFailure(_, Some(text)) => text.clone(),
-        other => other.to_string(),
-    };
-    let (kind, advice) = match e.sqlite_error_code() {
-        Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
-            (ErrorKind::Transient, " (another program holds the file)")
-        }
-        Some(Code::DiskFull) => (ErrorKind::Transient, " (make room on the disk)"),
-        // SQLITE_READONLY_DBMOVED
-        Some(Code::ReadOnly) if extended(e) == 1032 => (ErrorKind::Transient, ""),
-        Some(Code::ReadOnly | Code::PermissionDenied | Code::AuthorizationForStatementDenied) => (
-            ErrorKind::Setup,
-            " (check owner and mode of the file and of its directory)",
-        ),
-        Some(Code::NotADatabase) => (ErrorKind::Setup, " (check the file name in --url)"),
-        Some(Code::DatabaseCorrupt) => (
-            ErrorKind::Setup,
-            " (restore a backup, or move the file away and run --a db_init)",
-        ),
-        Some(Code::ConstraintViolation | Code::TypeMismatch | Code::TooBig) => {
-            (ErrorKind::Data, "")
-        }
-        // Among others a table or column that is gone: preparing again mends it.
-        _ => (ErrorKind::Transient, ""),
-    };
-    Error::new(
-        kind,
-        format!(
-            "SQLite database {}: {doing}: {text}{advice}",
-            path.display()
-        ),
-    )
-}
-
-fn extended(e: &rusqlite::Error) -> i32 {
-    e.sqlite_error().map_or(0, |e| e.extended_code)
 }

@@ -120,6 +120,11 @@ fn the_next_place_is_taken_where_the_first_cannot_be_written() {
         error.to_string().contains("/dev/null/x") && error.to_string().contains("--state-dir"),
         "{error}"
     );
+    let error = StateFiles::locate(None, &[], "C", "t").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot keep state: no directory is known (check --state-dir)"
+    );
     fs::remove_dir_all(good).unwrap();
 }
 

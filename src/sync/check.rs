@@ -8,6 +8,7 @@ use crate::dialfire::retry::Pause;
 use crate::error::{Error, ErrorKind, Result};
 use crate::logging::LogFile;
 use crate::sink::{CheckLine, Target};
+use crate::state::none_of;
 use crate::tables::fields::{CustomField, Layout};
 use crate::webhook::receiver::Receiver;
 
@@ -133,7 +134,7 @@ fn state_directory(places: &[PathBuf]) -> std::result::Result<String, String> {
             Err(error) => reasons.push(format!("{}: {error}", existing.display())),
         }
     }
-    Err(format!("{} (check --state-dir)", reasons.join("; ")))
+    Err(format!("{} (check --state-dir)", none_of(&reasons)))
 }
 
 fn table(lines: &[CheckLine]) -> String {

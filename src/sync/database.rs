@@ -65,6 +65,7 @@ fn copy(engine: &mut Engine) -> Result<()> {
         // Tables that were lost meanwhile lack what was written before.
         let copied = engine
             .pass(scope)
+            .and_then(|tally| engine.index().map(|()| tally))
             .and_then(|tally| engine.notice_lost_tables().map(|lost| (tally, lost)));
         match copied {
             Ok((_, true)) => {}

@@ -17,7 +17,7 @@ use super::pass::{Pass, Tally};
 use super::profile::Profile;
 use super::seen::Seen;
 use super::writer::{Writer, Written};
-use crate::cli::settings::Settings;
+use crate::cli::settings::{Mode, Settings};
 use crate::dialfire::client::Client;
 use crate::error::Result;
 use crate::progress::{Progress, Step};
@@ -97,6 +97,10 @@ impl Engine {
             mode: settings.filter,
             task_prefixes: settings.task_prefixes.clone(),
         });
+        // What ends by itself makes indexes in the end: then they cost less than growing with each row.
+        if settings.mode != Mode::DbSync {
+            writer.defer_indexes();
+        }
         let plain = Layout::new(&settings.table_prefix, naming, settings.fields, &[]);
         let existing = writer.columns(plain.schema().table(Table::Contacts))?;
         let mut layout = Layout::new(&settings.table_prefix, naming, settings.fields, &existing);
@@ -170,6 +174,14 @@ impl Engine {
     pub fn remember_refused_call(&mut self, started: Option<OffsetDateTime>) {
         let earliest = [self.checkpoint.refused_call, started];
         self.checkpoint.refused_call = earliest.into_iter().flatten().min();
+    }
+
+    /// Makes the indexes that are still missing.
+    ///
+    /// # Errors
+    /// As [`Writer::index`].
+    pub fn index(&mut self) -> Result<()> {
+        self.writer.index()
     }
 
     /// Saves the checkpoint.

@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::engine::Engine;
 use super::fetch::{Answer, IDS_PER_REQUEST, Job};
 use super::list::{Message, Scope, list};
 use super::seen::Version;
+use super::windows::call_time;
 use crate::dialfire::client::Listed;
 use crate::dialfire::event::Event;
 use crate::dialfire::json::Document;
@@ -163,9 +163,7 @@ impl<'e> Pass<'e> {
                     return self.flush();
                 }
             }
-            if !self.all_listed && !self.listing && self.todo.len() < LOW_WATER {
-                self.listing = self.credits.try_send(()).is_ok();
-            }
+            self.list_more();
             match self.inbox.recv_timeout(STEP) {
                 Ok(message) => self.take(message)?,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -174,6 +172,13 @@ impl<'e> Pass<'e> {
             if self.engine.stop_requested() {
                 return Err(Error::stopped());
             }
+        }
+    }
+
+    /// Lets the listing thread go on, where few contacts wait to be fetched.
+    fn list_more(&mut self) {
+        if !self.all_listed && !self.listing && self.todo.len() < LOW_WATER {
+            self.listing = self.credits.try_send(()).is_ok();
         }
     }
 
@@ -212,6 +217,8 @@ impl<'e> Pass<'e> {
             }
             Message::Listed(contacts) => {
                 self.listing = false;
+                // The next page comes while the database is asked for this one.
+                self.list_more();
                 self.take_listed(contacts)?;
             }
             Message::Calls(calls) => {
@@ -379,22 +386,13 @@ impl<'e> Pass<'e> {
         }
         for (id, version) in self.calls.drain(..) {
             match written.refused_calls.iter().find(|(key, _)| *key == id) {
-                Some((_, started)) => self.engine.remember_refused_call(Some(call_time(started))),
+                Some((_, started)) => self
+                    .engine
+                    .remember_refused_call(Some(call_time(started.as_deref()))),
                 None => self.engine.seen().remember(version),
             }
         }
         self.todo.extend(std::mem::take(&mut self.deferred));
         Ok(())
     }
-}
-
-/// Where a call that began at `started` is to be looked for: a minute before, or from the beginning where that is no
-/// time.
-fn call_time(started: &Option<String>) -> OffsetDateTime {
-    let text = started.as_deref().unwrap_or_default();
-    let time = OffsetDateTime::parse(text, &Rfc3339)
-        .or_else(|_| OffsetDateTime::parse(&format!("{text}Z"), &Rfc3339));
-    time.map_or(OffsetDateTime::UNIX_EPOCH, |time| {
-        time - time::Duration::MINUTE
-    })
 }

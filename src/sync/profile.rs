@@ -18,20 +18,23 @@ pub enum Activity {
     WaitingForDatabase,
     /// Writing batches.
     Writing,
+    /// Making indexes at the end.
+    Indexing,
 }
 
-const ACTIVITIES: [(Activity, &str); 5] = [
+const ACTIVITIES: [(Activity, &str); 6] = [
     (Activity::Listing, "listing"),
     (Activity::Fetching, "fetching"),
     (Activity::Parsing, "parsing"),
     (Activity::WaitingForDatabase, "waiting for the database"),
     (Activity::Writing, "writing"),
+    (Activity::Indexing, "making indexes"),
 ];
 
 /// Sums of time per activity, shared between threads.
 #[derive(Debug, Clone, Default)]
 pub struct Profile {
-    nanoseconds: Arc<[AtomicU64; 5]>,
+    nanoseconds: Arc<[AtomicU64; 6]>,
 }
 
 impl Profile {
@@ -101,7 +104,7 @@ mod tests {
         profile.add(Activity::Writing, Duration::from_millis(25));
         assert_eq!(
             profile.to_string(),
-            "listing 0.000 s, fetching 2.000 s, parsing 0.000 s, waiting for the database 0.000 s, writing 0.025 s"
+            "listing 0.000 s, fetching 2.000 s, parsing 0.000 s, waiting for the database 0.000 s, writing 0.025 s, making indexes 0.000 s"
         );
         profile.reset();
         assert_eq!(profile.time(Activity::Fetching), Duration::ZERO);

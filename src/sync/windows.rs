@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use time::format_description::well_known::Rfc3339;
 use time::{Date, OffsetDateTime};
 
 use crate::state::Checkpoint;
@@ -128,6 +129,17 @@ pub fn after_listing(
     {
         checkpoint.reconcile = checkpoint.reconcile.max(Some(began));
     }
+}
+
+/// Where an inbound call that began at `started` is to be looked for: a minute before, or from the beginning where that
+/// is no time.
+pub fn call_time(started: Option<&str>) -> OffsetDateTime {
+    let text = started.unwrap_or_default();
+    let time = OffsetDateTime::parse(text, &Rfc3339)
+        .or_else(|_| OffsetDateTime::parse(&format!("{text}Z"), &Rfc3339));
+    time.map_or(OffsetDateTime::UNIX_EPOCH, |time| {
+        time - time::Duration::MINUTE
+    })
 }
 
 #[cfg(test)]

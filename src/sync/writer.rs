@@ -46,6 +46,8 @@ pub struct Writer {
     missing: HashSet<(Table, String)>,
     /// Whether the database is told which batches are new, so that it may load them in its fastest way.
     hints: bool,
+    /// Whether missing indexes are made with the tables.
+    indexes: bool,
 }
 
 /// What became of a batch.
@@ -71,7 +73,29 @@ impl Writer {
             gives_up: true,
             missing: HashSet::new(),
             hints: true,
+            indexes: true,
         }
+    }
+
+    /// From now on indexes that are missing stay so until [`Writer::index`].
+    pub fn defer_indexes(&mut self) {
+        self.indexes = false;
+    }
+
+    /// Makes the missing indexes; see [`Sink::index`].
+    ///
+    /// # Errors
+    /// As [`Writer::columns`].
+    pub fn index(&mut self) -> Result<()> {
+        let Some(schema) = self.schema.clone() else {
+            return Ok(());
+        };
+        let begin = Instant::now();
+        let made = self.run(|sink| sink.index(&schema));
+        self.options
+            .profile
+            .add(Activity::Indexing, begin.elapsed());
+        made
     }
 
     /// From now on the database is waited for, however long it is away.
@@ -99,7 +123,7 @@ impl Writer {
     pub fn prepare(&mut self, schema: &Schema) -> Result<()> {
         self.schema = Some(schema.clone());
         if let Some(sink) = &mut self.sink {
-            match prepare(sink.as_mut(), schema, &mut self.options.lost) {
+            match prepare(sink.as_mut(), schema, &mut self.options.lost, self.indexes) {
                 Ok(missing) => {
                     self.report(missing);
                     return Ok(());
@@ -277,7 +301,7 @@ impl Writer {
         if self.sink.is_none() {
             let mut sink = self.options.target.open()?;
             if let Some(schema) = &self.schema {
-                let missing = prepare(sink.as_mut(), schema, &mut self.options.lost)?;
+                let missing = prepare(sink.as_mut(), schema, &mut self.options.lost, self.indexes)?;
                 self.report(missing);
             }
             self.sink = Some(sink);
@@ -307,10 +331,14 @@ fn prepare(
     sink: &mut dyn Sink,
     schema: &Schema,
     lost: &mut LostTables,
+    indexes: bool,
 ) -> Result<Vec<MissingColumn>> {
     lost.look(sink, schema)?;
     let missing = sink.prepare(schema)?;
     lost.made();
+    if indexes {
+        sink.index(schema)?;
+    }
     Ok(missing)
 }
 

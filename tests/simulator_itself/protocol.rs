@@ -325,4 +325,44 @@ fn the_simulator_is_controlled_from_outside() {
     assert_eq!(sim.counters().faults, 20);
     ask("POST", "/control/faults?rate=0");
     assert_eq!(ask("GET", &fields).status, 200);
+    ask("POST", "/control/delay?milliseconds=1");
+    assert_eq!(ask("GET", &fields).status, 200);
+    assert_eq!(sim.counters().faults, 21, "a delay is one, too");
+    ask("POST", "/control/delay?milliseconds=0");
+    assert_eq!(ask("GET", &fields).status, 200);
+    assert_eq!(sim.counters().faults, 21);
+    assert_eq!(ask("POST", "/control/delay").status, 400);
+}
+
+#[test]
+fn bytes_that_go_out_are_counted_and_kept_answers_are_of_their_instant() {
+    let sim = Simulator::start(Config {
+        contacts: 40,
+        daily_share: 12.0,
+        keep_answers: true,
+        ..Config::default()
+    });
+    let ids = ids(&sim);
+    let body = serde_json::to_vec(&ids).unwrap();
+    let call = path(&sim, "contacts/?include_md5=true");
+    let ask = |encoding: &str| {
+        sim.reset_counters();
+        let headers = [("Accept-Encoding", encoding)];
+        let reply = send(&sim, "POST", &call, &headers, &body).unwrap();
+        let length: usize = reply.header("content-length").unwrap().parse().unwrap();
+        let counters = sim.counters();
+        let head = counters.sent_bytes - length as u64;
+        assert!((100..300).contains(&head), "{head} bytes of head");
+        (reply.body, length, counters.answers_made)
+    };
+    let (plain, plain_length, made) = ask("identity");
+    assert_eq!(made, 1);
+    let (_, length, made) = ask("gzip");
+    assert_eq!(made, 1);
+    assert!(length < plain_length / 2, "{length} of {plain_length}");
+    assert_eq!(ask("identity"), (plain.clone(), plain_length, 0));
+    sim.advance(Duration::from_secs(7200));
+    let (later, _, made) = ask("identity");
+    assert_eq!(made, 1);
+    assert_ne!(later, plain);
 }

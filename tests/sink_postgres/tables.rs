@@ -345,7 +345,10 @@ fn indexes_are_made_where_missing() {
     );
     let leftover = "CREATE UNIQUE INDEX CONCURRENTLY i_connections_transaction_id_idx ON i_connections (transaction_id)";
     db.admin.batch_execute(leftover).expect_err("not unique");
-    db.open().prepare(&schema).unwrap();
+    let mut sink = db.open();
+    sink.prepare(&schema).unwrap();
+    assert_eq!(indexed(&mut db, "i_transactions"), [""; 0]);
+    sink.index(&schema).unwrap();
     assert_eq!(
         indexed(&mut db, "i_connections"),
         ["contact_id", "fired", "fired", "transaction_id"]
@@ -361,7 +364,9 @@ fn indexes_are_made_where_missing() {
     );
     let all = "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE c.relnamespace = current_schema()::regnamespace";
     let before = db.value(all);
-    db.open().prepare(&schema).unwrap();
+    let mut sink = db.open();
+    sink.prepare(&schema).unwrap();
+    sink.index(&schema).unwrap();
     assert_eq!(db.value(all), before);
     assert_eq!(
         db.value(

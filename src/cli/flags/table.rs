@@ -281,6 +281,17 @@ pub static GROUPS: &[Group] = &[
         flags: &[
             also("help", switch("h", "Print this text.")),
             also("version", switch("V", "Print the version.")),
+            switch("man", "Print the manual page, for man -l."),
+            flag(
+                "completions",
+                "SHELL",
+                None,
+                "Print the completions for a shell: bash, zsh or fish.",
+            ),
+            switch(
+                "licenses",
+                "Print the license of this program and those of all that is compiled into it.",
+            ),
         ],
     },
 ];

@@ -6,21 +6,29 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
 use mysql::LocalInfileHandler;
 use mysql::prelude::Queryable;
 
 use super::connect::guarded;
 use super::row::{LINE, Numbers, push_row};
-use super::write::{STATEMENT, begin, narrow, report, run};
+use super::write::{begin, narrow, report, run};
 use super::{MysqlSink, Prepared, failure};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::sink::dialect::MYSQL;
 use crate::tables::batch::{Batch, Rows};
 
 /// Error numbers of servers (and of proxies before them) that don't load from clients: not allowed in three versions,
 /// no such statement, not supported.
 const NOT_FROM_CLIENTS: [u16; 5] = [1148, 3948, 4166, 1064, 1235];
+
+/// Bytes that are written down before they are handed over.
+const PIECE: usize = 128 * 1024;
+
+/// Pieces that may wait to be sent.
+const PIECES: usize = 2;
 
 /// What came of loading.
 enum Loaded {
@@ -55,58 +63,107 @@ pub(super) fn transaction(
     Ok(true)
 }
 
+/// Loads the rows of one table, which are written down in a thread of its own while the server takes what is ready.
 fn rows(sink: &mut MysqlSink, table: &Prepared, rows: &Rows) -> Result<Loaded> {
+    if rows.is_empty() {
+        return Ok(Loaded::Everything);
+    }
+    // Whether the server takes a longer line, statements find out, and say so.
+    let longest = sink.session.max_packet / 2;
+    let (ready, pieces) = sync_channel(PIECES);
+    let (sent, built) = thread::scope(|scope| {
+        let builder = scope.spawn(move || build(table, rows, longest, &ready));
+        let sent = send(sink, table, pieces);
+        (sent, builder.join())
+    });
+    let built = built.map_err(|_| {
+        Error::transient(format!(
+            "an internal error while rows for {} were written down (see the log)",
+            table.name
+        ))
+    })?;
+    let sent = sent?;
+    let Some(built) = built? else {
+        return Ok(Loaded::NotAll);
+    };
+    let loaded = match sent {
+        Some((affected, warnings)) if affected == built.rows && warnings == 0 => Loaded::Everything,
+        Some(_) => Loaded::NotAll,
+        None => return Ok(Loaded::Refused),
+    };
+    if matches!(loaded, Loaded::Everything) {
+        for (column, count) in built.numbers {
+            report(sink, table, column, &count);
+        }
+    }
+    Ok(loaded)
+}
+
+/// What was written down.
+struct Built {
+    rows: u64,
+    numbers: BTreeMap<usize, Numbers>,
+}
+
+/// Writes the rows down, piece by piece; nothing where a line is too long or nobody takes the pieces any more.
+fn build(
+    table: &Prepared,
+    rows: &Rows,
+    longest: usize,
+    ready: &SyncSender<String>,
+) -> Result<Option<Built>> {
     let narrow = narrow(table, rows);
-    let mut numbers: BTreeMap<usize, Numbers> = BTreeMap::new();
-    let mut lines = String::new();
+    let mut numbers = BTreeMap::new();
+    let mut lines = String::with_capacity(PIECE + PIECE / 4);
     let mut count = 0;
     for row in rows.iter() {
         let before = lines.len();
         push_row(&mut lines, &LINE, table, row, &narrow, &mut numbers)?;
-        // Whether the server takes so long a line, statements find out, and say so.
-        if lines.len() - before > sink.session.max_packet / 2 {
-            return Ok(Loaded::NotAll);
+        if lines.len() - before > longest {
+            return Ok(None);
         }
         count += 1;
-        if lines.len() >= STATEMENT {
-            match send(sink, table, std::mem::take(&mut lines), count)? {
-                Loaded::Everything => count = 0,
-                other => return Ok(other),
+        if lines.len() >= PIECE {
+            let next = String::with_capacity(PIECE + PIECE / 4);
+            if ready.send(std::mem::replace(&mut lines, next)).is_err() {
+                return Ok(None);
             }
         }
     }
-    if count > 0 {
-        match send(sink, table, lines, count)? {
-            Loaded::Everything => {}
-            other => return Ok(other),
-        }
+    if !lines.is_empty() && ready.send(lines).is_err() {
+        return Ok(None);
     }
-    for (column, count) in numbers {
-        report(sink, table, column, &count);
-    }
-    Ok(Loaded::Everything)
+    Ok(Some(Built {
+        rows: count,
+        numbers,
+    }))
 }
 
-/// Loads so many lines.
-fn send(sink: &mut MysqlSink, table: &Prepared, lines: String, count: u64) -> Result<Loaded> {
+/// Sends the pieces as they become ready; returns the number of rows that were taken and of warnings, or nothing where
+/// the server does not load from clients, and zero rows where it refuses these.
+fn send(
+    sink: &mut MysqlSink,
+    table: &Prepared,
+    pieces: Receiver<String>,
+) -> Result<Option<(u64, u16)>> {
     let conn = &mut sink.session.conn;
     conn.set_local_infile_handler(Some(LocalInfileHandler::new(move |_, out| {
-        out.write_all(lines.as_bytes())
+        pieces
+            .iter()
+            .try_for_each(|lines| out.write_all(lines.as_bytes()))
     })));
     let outcome = guarded(|| conn.query_drop(&table.load));
+    // With it goes the receiver of the pieces: whoever builds them sees that nobody takes them any more.
     conn.set_local_infile_handler(None);
     match outcome {
-        Ok(()) if conn.affected_rows() == count && conn.warnings() == 0 => Ok(Loaded::Everything),
-        Ok(()) => Ok(Loaded::NotAll),
+        Ok(()) => Ok(Some((conn.affected_rows(), conn.warnings()))),
         Err(e) if failure::is_lost(&e) => Err(sink.failed(
             &format!("loading into {}", table.name),
             &e,
             ErrorKind::Transient,
         )),
-        Err(mysql::Error::MySqlError(e)) if NOT_FROM_CLIENTS.contains(&e.code) => {
-            Ok(Loaded::Refused)
-        }
-        Err(_) => Ok(Loaded::NotAll),
+        Err(mysql::Error::MySqlError(e)) if NOT_FROM_CLIENTS.contains(&e.code) => Ok(None),
+        Err(_) => Ok(Some((0, 0))),
     }
 }
 

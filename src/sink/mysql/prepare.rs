@@ -86,10 +86,17 @@ pub(super) fn table(
             missing.push(missing_column(table, column, reason));
         }
     }
-    if create_indexes(sink, table, &real)? {
-        real = read(sink, table)?.unwrap_or(real);
-    }
     Ok(real)
+}
+
+/// Creates the indexes of one table that was prepared, and notes that it has them.
+pub(super) fn index(sink: &mut MysqlSink, table: &TableSchema, real: &mut RealTable) -> Result<()> {
+    if create_indexes(sink, table, real)?
+        && let Some(now) = read(sink, table)?
+    {
+        *real = now;
+    }
+    Ok(())
 }
 
 fn read(sink: &mut MysqlSink, table: &TableSchema) -> Result<Option<RealTable>> {

@@ -13,7 +13,7 @@ use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::{ColumnKind, Table};
 
 /// Bytes of one statement. More than this saves no time; a single row may take as much as the server allows.
-pub(super) const STATEMENT: usize = 1 << 20;
+const STATEMENT: usize = 1 << 20;
 
 /// Bytes of a packet that are not the statement's text.
 const PACKET_MARGIN: usize = 1024;

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, Transaction};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-use super::{Prepared, Storage, failure};
+use super::failure::failure;
+use super::{Prepared, Storage};
 use crate::error::{Error, Result};
 use crate::sink::MissingColumn;
 use crate::sink::dialect::SQLITE;
@@ -78,7 +79,6 @@ pub(super) fn prepare(
         });
     }
     let real = columns(tx, &table.name).map_err(failed)?;
-    create_indexes(tx, table, &real).map_err(failed)?;
     let prepared = prepared(table, name, &real);
     // Preparing it once finds a key without a unique index, and a view in place of the table.
     tx.prepare(&prepared.upsert).map_err(|e| {
@@ -127,47 +127,69 @@ fn create(tx: &Transaction<'_>, name: &str, table: &TableSchema) -> rusqlite::Re
     .map(drop)
 }
 
-/// Creates the indexes that no other index can stand in for. An index that SQLite refuses is logged.
-fn create_indexes(
-    tx: &Transaction<'_>,
-    table: &TableSchema,
-    real: &[RealColumn],
-) -> rusqlite::Result<()> {
-    let existing: Vec<Vec<String>> = tx
-        .prepare("SELECT name FROM pragma_index_list(?1) WHERE partial = 0")?
-        .query_map([&table.name], |row| row.get::<_, String>(0))?
-        .map(|index| {
-            tx.prepare("SELECT coalesce(name, '') FROM pragma_index_info(?1) ORDER BY seqno")?
-                .query_map([index?], |row| row.get::<_, String>(0))?
-                .collect()
-        })
-        .collect::<rusqlite::Result<_>>()?;
-    for wanted in table.table.indexes() {
-        let covered = existing.iter().any(|index| {
-            index.len() >= wanted.len()
-                && index
-                    .iter()
-                    .zip(*wanted)
-                    .all(|(a, b)| a.eq_ignore_ascii_case(b))
-        });
-        if covered || wanted.iter().any(|column| find(real, column).is_none()) {
-            continue;
-        }
+/// Creates the indexes that no other index can stand in for. An index that SQLite refuses is logged, as is one for which
+/// there is no room: it sorts in temporary files.
+pub(super) fn create_indexes(conn: &mut Connection, table: &TableSchema) -> rusqlite::Result<()> {
+    let real = columns(conn, &table.name)?;
+    // Each alone, so that others who write need not wait for all of them.
+    for wanted in lacking(conn, table, &real)? {
         let columns: Vec<String> = wanted.iter().map(|c| SQLITE.quote(c)).collect();
         let sql = format!(
-            "CREATE INDEX {} ON {} ({})",
+            "CREATE INDEX IF NOT EXISTS {} ON {} ({})",
             SQLITE.quote(&format!("{}_{}", table.name, wanted.join("_"))),
             SQLITE.quote(&table.name),
             columns.join(", ")
         );
-        match tx.execute(&sql, []) {
-            Err(e) if refused(&e) => {
-                log::warn!("no index on {}.{}: {e}", table.name, wanted.join(", "))
-            }
-            other => drop(other?),
+        let made = conn
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .and_then(|tx| tx.execute(&sql, []).and_then(|_| tx.commit()));
+        match made {
+            Err(e) if refused(&e) || is_without_room(&e) => log::warn!(
+                "no index on {}.{}, some queries will be slow: {e} (SQLITE_TMPDIR may name a directory with room)",
+                table.name,
+                wanted.join(", ")
+            ),
+            other => other?,
         }
     }
     Ok(())
+}
+
+/// Whether there is no directory for temporary files, or none with room.
+fn is_without_room(e: &rusqlite::Error) -> bool {
+    matches!(
+        e.sqlite_error_code(),
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen)
+    )
+}
+
+/// The indexes that the table lacks.
+fn lacking(
+    conn: &Connection,
+    table: &TableSchema,
+    real: &[RealColumn],
+) -> rusqlite::Result<Vec<&'static [&'static str]>> {
+    let existing: Vec<Vec<String>> = conn
+        .prepare("SELECT name FROM pragma_index_list(?1) WHERE partial = 0")?
+        .query_map([&table.name], |row| row.get::<_, String>(0))?
+        .map(|index| {
+            conn.prepare("SELECT coalesce(name, '') FROM pragma_index_info(?1) ORDER BY seqno")?
+                .query_map([index?], |row| row.get::<_, String>(0))?
+                .collect()
+        })
+        .collect::<rusqlite::Result<_>>()?;
+    let is_covered = |wanted: &[&str]| {
+        existing.iter().any(|index| {
+            index.len() >= wanted.len()
+                && index
+                    .iter()
+                    .zip(wanted)
+                    .all(|(a, b)| a.eq_ignore_ascii_case(b))
+        })
+    };
+    Ok((table.table.indexes().iter().copied())
+        .filter(|wanted| !is_covered(wanted) && wanted.iter().all(|c| find(real, c).is_some()))
+        .collect())
 }
 
 fn prepared(table: &TableSchema, name: String, real: &[RealColumn]) -> Prepared {

@@ -212,6 +212,17 @@ impl Sink for SqlServerSink {
         Ok(missing)
     }
 
+    fn index(&mut self, schema: &Schema) -> Result<()> {
+        self.contacts()?;
+        let mut tables = std::mem::take(&mut self.tables);
+        let made = schema.tables().try_for_each(|table| {
+            let prepared = tables.iter_mut().find(|t| t.schema.table == table.table);
+            prepared.map_or(Ok(()), |t| prepare::index(self, table, &mut t.real))
+        });
+        self.tables = tables;
+        made
+    }
+
     fn stored(&mut self, ids: &[&str]) -> Result<Vec<StoredContact>> {
         let contacts = self.contacts()?;
         let mut found = Vec::with_capacity(ids.len());

@@ -67,10 +67,19 @@ pub(super) fn table(
             });
         }
     }
-    if create_indexes(sink, table, &real)? {
-        real = read_existing(sink, table)?;
-    }
     Ok(real)
+}
+
+/// Creates the indexes of one table that was prepared, and notes that it has them.
+pub(super) fn index(
+    sink: &mut SqlServerSink,
+    table: &TableSchema,
+    real: &mut RealTable,
+) -> Result<()> {
+    if create_indexes(sink, table, real)? {
+        *real = read_existing(sink, table)?;
+    }
+    Ok(())
 }
 
 fn real_is(real: &RealTable, column: &Column, name: &str) -> bool {

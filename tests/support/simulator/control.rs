@@ -1,7 +1,7 @@
 //! `/control/…`: what the stand-alone simulator is told from outside.
 //!
-//! `status`, `advance?seconds=N`, `faults?rate=R` (all quick kinds), `outage?on=true`, `deny?on=true`,
-//! `truth?table=NAME` (JSON lines, one per row).
+//! `status`, `advance?seconds=N`, `faults?rate=R` (all quick kinds), `delay?milliseconds=N` (before each
+//! answer; 0 for none), `outage?on=true`, `deny?on=true`, `truth?table=NAME` (JSON lines, one per row).
 
 use std::io::{self, Write};
 
@@ -40,6 +40,20 @@ pub fn respond(world: &World, request: &Request, wire: &mut impl Write) -> io::R
             }
             None => Answer::plain(400, "rate=R is missing"),
         },
+        "delay" => match request
+            .parameter("milliseconds")
+            .and_then(|m| m.parse().ok())
+        {
+            Some(milliseconds) => {
+                let faults = match milliseconds {
+                    0 => Faults::none(),
+                    _ => Faults::at_rate(1.0, &[Fault::Delay(milliseconds)]),
+                };
+                world.faults.lock().unwrap().set(faults);
+                status(world)
+            }
+            None => Answer::plain(400, "milliseconds=N is missing"),
+        },
         "outage" => {
             world.faults.lock().unwrap().outage = on;
             status(world)
@@ -69,6 +83,8 @@ fn status(world: &World) -> Answer {
         );
     }
     fields.push("documents", Value::number(counters.documents));
+    fields.push("sent_bytes", Value::number(counters.sent_bytes));
+    fields.push("answers_made", Value::number(counters.answers_made));
     fields.push("faults", Value::number(counters.faults));
     fields.push("most_connections", Value::number(counters.most_connections));
     let mut writer = Writer::new(EmptyAs::Null);

@@ -151,8 +151,7 @@ fn respond(world: &World, request: &Request, wire: &mut Wire) -> io::Result<Next
             .header("accept-encoding")
             .is_some_and(|v| v.contains("gzip"));
     let send = |wire: &mut Wire, answer: &Answer| -> io::Result<Next> {
-        wire.write_all(&answer.bytes(&date, gzip))?;
-        wire.flush()?;
+        put(world, wire, &answer.bytes(&date, gzip))?;
         Ok(Next::KeepAlive)
     };
     if deny {
@@ -164,15 +163,15 @@ fn respond(world: &World, request: &Request, wire: &mut Wire) -> io::Result<Next
             return send(wire, &right());
         }
         let question = (request.body.clone(), gzip);
-        let kept = world.answers.lock().unwrap().get(&question).cloned();
+        let kept = world.answers.lock().unwrap().get(now, &question);
         let bytes = kept.unwrap_or_else(|| {
             let bytes = Arc::new(right().bytes(&date, gzip));
+            world.counters.lock().unwrap().answers_made += 1;
             let mut answers = world.answers.lock().unwrap();
-            answers.insert(question, Arc::clone(&bytes));
+            answers.keep(now, question, Arc::clone(&bytes));
             bytes
         });
-        wire.write_all(&bytes)?;
-        wire.flush()?;
+        put(world, wire, &bytes)?;
         Ok(Next::KeepAlive)
     };
     let Some(fault) = fault else {
@@ -182,11 +181,11 @@ fn respond(world: &World, request: &Request, wire: &mut Wire) -> io::Result<Next
     match fault {
         Fault::ResetBefore => Ok(Next::Reset),
         Fault::ResetWithin => {
-            send_half(wire, &right(), &date)?;
+            send_half(world, wire, &right(), &date)?;
             Ok(Next::Reset)
         }
         Fault::ShortBody => {
-            send_half(wire, &right(), &date)?;
+            send_half(world, wire, &right(), &date)?;
             Ok(Next::Close)
         }
         Fault::SlowDrip => drip(world, wire, &right().bytes(&date, false)),
@@ -230,10 +229,20 @@ fn wrong(world: &World, fault: Fault, right: impl Fn() -> Answer) -> Answer {
     }
 }
 
-fn send_half(wire: &mut Wire, answer: &Answer, date: &str) -> io::Result<()> {
-    wire.write_all(&answer.head(date, Some(answer.body.len()), false))?;
-    wire.write_all(&answer.body[..answer.body.len() / 2])?;
+/// Sends bytes and counts them.
+fn put(world: &World, wire: &mut Wire, bytes: &[u8]) -> io::Result<()> {
+    world.counters.lock().unwrap().sent_bytes += bytes.len() as u64;
+    wire.write_all(bytes)?;
     wire.flush()
+}
+
+fn send_half(world: &World, wire: &mut Wire, answer: &Answer, date: &str) -> io::Result<()> {
+    put(
+        world,
+        wire,
+        &answer.head(date, Some(answer.body.len()), false),
+    )?;
+    put(world, wire, &answer.body[..answer.body.len() / 2])
 }
 
 fn drip(world: &World, wire: &mut Wire, bytes: &[u8]) -> io::Result<Next> {
@@ -241,8 +250,7 @@ fn drip(world: &World, wire: &mut Wire, bytes: &[u8]) -> io::Result<Next> {
         if world.stopping.load(Ordering::SeqCst) {
             return Ok(Next::Close);
         }
-        wire.write_all(std::slice::from_ref(byte))?;
-        wire.flush()?;
+        put(world, wire, std::slice::from_ref(byte))?;
         thread::sleep(Duration::from_millis(100));
     }
     Ok(Next::KeepAlive)
@@ -250,11 +258,10 @@ fn drip(world: &World, wire: &mut Wire, bytes: &[u8]) -> io::Result<Next> {
 
 /// The first half of the right answer, then blanks until the client hangs up.
 fn endless(world: &World, wire: &mut Wire, answer: &Answer, date: &str) -> io::Result<Next> {
-    wire.write_all(&answer.head(date, None, false))?;
-    wire.write_all(&answer.body[..answer.body.len() / 2])?;
+    put(world, wire, &answer.head(date, None, false))?;
+    put(world, wire, &answer.body[..answer.body.len() / 2])?;
     while !world.stopping.load(Ordering::SeqCst) {
-        wire.write_all(&[b' '; 64 * 1024])?;
-        wire.flush()?;
+        put(world, wire, &[b' '; 64 * 1024])?;
         thread::sleep(Duration::from_millis(1));
     }
     Ok(Next::Close)

@@ -37,14 +37,39 @@ pub struct World {
     pub faults: Mutex<FaultPlan>,
     /// What was seen.
     pub counters: Mutex<Counters>,
-    /// Answers to POST contacts/ by what was asked, where they are kept.
+    /// Answers to POST contacts/, where they are kept.
     pub answers: Mutex<KeptAnswers>,
     /// Set when the server ends.
     pub stopping: AtomicBool,
 }
 
-/// Bodies of answers by the body of the request, and whether they are compressed.
-pub type KeptAnswers = HashMap<(Vec<u8>, bool), Arc<Vec<u8>>>;
+/// The body of a request, and whether its answer is compressed.
+pub type Question = (Vec<u8>, bool);
+
+/// The answers of one instant by what was asked; as time only moves forward, older ones are never right again.
+#[derive(Debug, Default)]
+pub struct KeptAnswers {
+    at: Instant,
+    answers: HashMap<Question, Arc<Vec<u8>>>,
+}
+
+impl KeptAnswers {
+    /// The answer that was kept at this instant.
+    pub fn get(&self, now: Instant, question: &Question) -> Option<Arc<Vec<u8>>> {
+        self.answers
+            .get(question)
+            .filter(|_| self.at == now)
+            .cloned()
+    }
+
+    /// Keeps an answer, and forgets those of other instants.
+    pub fn keep(&mut self, now: Instant, question: Question, answer: Arc<Vec<u8>>) {
+        if std::mem::replace(&mut self.at, now) != now {
+            self.answers.clear();
+        }
+        self.answers.insert(question, answer);
+    }
+}
 
 impl World {
     /// The world of these settings, at its start.
