@@ -83,7 +83,7 @@ wants() { [[ " $databases " == *" $1 "* ]]; }
 has_case() { [[ " ${BENCH_CASES:-a b c d e} " == *" $1 "* ]]; }
 
 servers=$PWD/scripts/servers.sh
-[ -x "${HOME-}/.cargo/bin/cargo" ] && PATH="$PATH:$HOME/.cargo/bin"
+[ -x "${HOME-}/.cargo/bin/cargo" ] && PATH="$HOME/.cargo/bin:$PATH"
 if wants sqlite || wants postgres || wants mariadb || wants sqlserver; then
     "$servers" install
 fi

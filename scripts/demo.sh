@@ -76,7 +76,7 @@ install() {
 # Nobody is asked for a password for what is only nice to have.
 can_install() { command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; }
 
-[ -x "${HOME-}/.cargo/bin/cargo" ] && PATH="$PATH:$HOME/.cargo/bin"
+[ -x "${HOME-}/.cargo/bin/cargo" ] && PATH="$HOME/.cargo/bin:$PATH"
 command -v cargo >/dev/null || fail "cargo is missing (install Rust: https://rustup.rs)"
 if ! command -v cc >/dev/null; then
     command -v apt-get >/dev/null || fail "a C compiler is missing (SQLite and ring are compiled): install gcc"

@@ -16,7 +16,7 @@ cd "$(dirname "$0")/.."
 servers=$PWD/scripts/servers.sh
 say() { printf '\n== %s\n' "$*"; }
 
-[ -x "${HOME-}/.cargo/bin/cargo" ] && PATH="$PATH:$HOME/.cargo/bin"
+[ -x "${HOME-}/.cargo/bin/cargo" ] && PATH="$HOME/.cargo/bin:$PATH"
 command -v cargo >/dev/null || {
     echo "test.sh: cargo is missing (install Rust: https://rustup.rs, or: curl -sSf https://sh.rustup.rs | sh)" >&2
     exit 1
@@ -82,7 +82,8 @@ set +m
 code=0
 wait "$tests" || code=$?
 tests=
-if [ "$code" = 0 ]; then
+# Once in a run of everything.
+if [ "$code" = 0 ] && [ $# = 0 ]; then
     say 'scripts/check-sql.sh'
     SQLFLUFF=$directory/python/bin/sqlfluff scripts/check-sql.sh || code=$?
 fi

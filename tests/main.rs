@@ -9,6 +9,7 @@
 )]
 
 mod altered_fields;
+mod by_name;
 mod damaged;
 mod databases_themselves;
 mod hostile;

@@ -19,6 +19,19 @@ pub struct Program {
     directory: TempDir,
 }
 
+/// The words that start the program: the one just built, or that of `DBSYNC_TEST_PROGRAM`, such as
+/// `qemu-aarch64-static dist/dbsync2-linux-aarch64`.
+fn program() -> Vec<String> {
+    let words = std::env::var("DBSYNC_TEST_PROGRAM").unwrap_or_default();
+    match words.as_str() {
+        "" => match option_env!("CARGO_BIN_EXE_dbsync2") {
+            Some(built) => vec![built.to_owned()],
+            None => panic!("DBSYNC_TEST_PROGRAM names no program (see scripts/torture.sh)"),
+        },
+        words => words.split_whitespace().map(str::to_owned).collect(),
+    }
+}
+
 /// A run that has ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -122,7 +135,7 @@ impl Program {
             .map(|path| std::fs::File::create(path).unwrap());
         let logged_before = self.log().len();
         let mut words = self.wrapper.clone();
-        words.push(program());
+        words.extend(program());
         if !mode.is_empty() {
             words.push(format!("--a={mode}"));
         }
@@ -149,7 +162,9 @@ impl Program {
 
     /// Runs it to its end beside one that runs already, whose files it leaves alone.
     pub fn run_beside(&self, mode: &str) -> Ended {
-        let output = Command::new(program())
+        let words = program();
+        let output = Command::new(&words[0])
+            .args(&words[1..])
             .arg(format!("--a={mode}"))
             .args(&self.arguments)
             .env_clear()
@@ -314,14 +329,6 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The program: of this build, or the one that the torture by itself is given.
-fn program() -> String {
-    option_env!("CARGO_BIN_EXE_dbsync2").map_or_else(
-        || super::servers::from_environment("DBSYNC_TEST_PROGRAM"),
-        str::to_owned,
-    )
 }
 
 fn log_in(directory: &Path) -> String {

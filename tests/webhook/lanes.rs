@@ -45,7 +45,7 @@ fn two_versions(directory: &TempDir, receiver: &Receiver) -> Sender {
         },
         1,
     );
-    let mut spool = Spool::open(&directory.path().join("spool"), &ledger).unwrap();
+    let mut spool = Spool::open(&directory.path().join("spool"), &mut ledger).unwrap();
     let old = Entry {
         time: "2024-03-05T10:00:00Z".to_owned(),
         reason: "HTTP 400".to_owned(),

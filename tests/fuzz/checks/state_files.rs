@@ -80,10 +80,10 @@ fn ledger(data: &[u8]) {
 fn spool(data: &[u8]) {
     let ledger_path = directory().join("empty-ledger");
     fs::write(&ledger_path, b"").unwrap();
-    let ledger = Ledger::open(&ledger_path, 0).unwrap();
+    let mut ledger = Ledger::open(&ledger_path, 0).unwrap();
     let path = directory().join("spool.jsonl");
     fs::write(&path, data).unwrap();
-    let mut spool = bounded(data.len(), || Spool::open(&path, &ledger)).unwrap();
+    let mut spool = bounded(data.len(), || Spool::open(&path, &mut ledger)).unwrap();
     let mut entries = all(&spool);
     let new = Entry {
         time: "2024-03-05T09:15:42Z".to_owned(),
@@ -101,7 +101,7 @@ fn spool(data: &[u8]) {
     entries.push(new);
     spool.tidy().unwrap();
     assert_eq!(all(&spool), entries);
-    assert_eq!(all(&Spool::open(&path, &ledger).unwrap()), entries);
+    assert_eq!(all(&Spool::open(&path, &mut ledger).unwrap()), entries);
 }
 
 fn all(spool: &Spool) -> Vec<Entry> {
