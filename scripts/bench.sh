@@ -59,7 +59,9 @@ for argument in "$@"; do
     *) numbers+=("$argument") ;;
     esac
 done
+# shellcheck disable=SC2034 # the parts below read it
 runs=3
+# shellcheck disable=SC2034
 [ -z "$quick" ] || runs=1
 case $mode$quick in
 all | profile*) contacts=${numbers[0]:-50000} ;;

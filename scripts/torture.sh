@@ -19,7 +19,7 @@ cd "$(dirname "$0")/.."
 servers=$PWD/scripts/servers.sh
 [ -x "${HOME-}/.cargo/bin/cargo" ] && PATH="$PATH:$HOME/.cargo/bin"
 
-minutes=10 seed= numbers=0 build=debug rounds= targets=
+minutes=10 seed='' numbers=0 build=debug rounds='' targets=''
 flags=()
 while [ $# -gt 0 ]; do
     case $1 in
@@ -57,7 +57,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -n "$seed" ] || seed=$((RANDOM * 32768 + RANDOM))
-[ -z "$rounds" ] || [ -n "$targets" ] || flags+=(--targets sqlite,webhook)
+[ -z "$rounds" ] || [ -n "$targets" ] || flags+=(--targets 'sqlite,webhook')
 
 command -v cargo >/dev/null || {
     echo "torture.sh: cargo is missing (install Rust: https://rustup.rs)" >&2

@@ -114,8 +114,12 @@ fn side_by_side(sims: [&Simulator; 2], programs: [&Program; 2]) {
     end(killed);
     end(other);
     for program in programs {
+        // Two who write to the same tables may be in each other's way: that is tried again.
+        let trouble = |line: &&str| {
+            line.contains("[ERROR]") && !line.to_ascii_lowercase().contains("deadlock")
+        };
         let log = program.log();
-        assert!(!log.contains("[ERROR]"), "{log}");
+        assert_eq!(log.lines().find(trouble), None);
     }
 }
 
