@@ -304,24 +304,25 @@ pub fn each_element<'a>(
 
 /// JSON text without the blanks between its tokens.
 pub fn compact(json: &str) -> Cow<'_, str> {
-    let is_blank = |byte: u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
-    if !json.bytes().any(is_blank) {
-        return Cow::Borrowed(json);
-    }
-    let mut out = String::with_capacity(json.len());
-    let (mut in_string, mut escaped) = (false, false);
-    let mut begin = 0;
-    for (at, byte) in json.bytes().enumerate() {
-        if escaped {
-            escaped = false;
-        } else if byte == b'"' {
-            in_string = !in_string;
-        } else if in_string {
-            escaped = byte == b'\\';
-        } else if is_blank(byte) {
-            out.push_str(json.get(begin..at).unwrap_or_default());
-            begin = at + 1;
+    let bytes = json.as_bytes();
+    let mut out = String::new();
+    let (mut begin, mut at) = (0, 0);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => at = walk::end_of_string(bytes, at + 1).0 + 1,
+            b' ' | b'\n' | b'\r' | b'\t' => {
+                if out.capacity() == 0 {
+                    out.reserve(json.len());
+                }
+                out.push_str(json.get(begin..at).unwrap_or_default());
+                at += 1;
+                begin = at;
+            }
+            _ => at += 1,
         }
+    }
+    if begin == 0 {
+        return Cow::Borrowed(json);
     }
     out.push_str(json.get(begin..).unwrap_or_default());
     Cow::Owned(out)

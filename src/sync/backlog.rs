@@ -1,5 +1,6 @@
 //! Events that wait until their contacts are fetched: very many at a time, so in little memory.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -48,13 +49,14 @@ impl Listed {
 impl From<&Event> for Listed {
     fn from(event: &Event) -> Listed {
         let (key_part, md5, contact_id) = (&*event.key_part, &*event.md5, &*event.contact_id);
-        let text = match event.pointer {
-            None => [key_part, md5, contact_id].join("|"),
-            Some((entry, transaction)) => {
-                let pointer = format!("{entry},{transaction}");
-                [key_part, md5, contact_id, &pointer].join("|")
-            }
-        };
+        let mut text = String::with_capacity(key_part.len() + md5.len() + contact_id.len() + 12);
+        for part in [key_part, "|", md5, "|", contact_id] {
+            text.push_str(part);
+        }
+        if let Some((entry, transaction)) = event.pointer {
+            // A String takes everything.
+            let _ = write!(text, "|{entry},{transaction}");
+        }
         Listed(text.into())
     }
 }

@@ -38,22 +38,20 @@ pub struct Found {
 }
 
 /// A contact's events in the order of their transactions; of several for one transaction the last one.
-fn order_of_events(mut events: Vec<Event>) -> Vec<Event> {
+fn order_of_events(events: Vec<Event>) -> Vec<Event> {
     if events.len() < 2 {
         return events;
     }
-    events.reverse();
-    let mut order: Vec<usize> = Vec::new();
     let mut known = HashSet::new();
-    for (place, event) in events.iter().enumerate() {
-        if known.insert(event.key_part.as_str()) {
-            order.push(place);
-        }
-    }
-    let mut kept: Vec<Event> = order
+    let from_the_end = events.iter().rev();
+    let mut is_last: Vec<bool> = from_the_end
+        .map(|event| known.insert(event.key_part.as_str()))
+        .collect();
+    is_last.reverse();
+    let mut kept: Vec<Event> = events
         .into_iter()
-        .rev()
-        .filter_map(|place| events.get(place).cloned())
+        .zip(is_last)
+        .filter_map(|(event, is_last)| is_last.then_some(event))
         .collect();
     // Stable: what can't be compared stays in the order of the list.
     kept.sort_by(|a, b| {

@@ -155,7 +155,7 @@ impl Courier {
             tasks: self.filter.task_prefixes.clone(),
         });
         let (client, since) = (self.client.clone(), self.checkpoint.since);
-        let needed = AtomicBool::new(true);
+        let needed = AtomicBool::new(false);
         let mut gathered = gather(&mut pages, &client, since, &needed)?;
         tally.answered = gathered.answered;
         loop {

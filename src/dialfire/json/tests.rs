@@ -175,3 +175,35 @@ fn a_walk_finds_what_serde_finds() {
     assert_eq!(deep, Value::Nested(r#"{"k":[{"deep":["end"]}]}"#));
     assert!(Document::parse("[{}]").is_none() && Document::parse("1").is_none());
 }
+
+#[test]
+fn strings_end_where_they_do_at_any_place_and_of_any_length() {
+    for before in 0..9 {
+        for length in 0..20 {
+            for inside in ["", r#"\""#, r"\\", "\u{a2}\u{22c2}\u{1f422}"] {
+                let (blanks, letters) = (" ".repeat(before), "x".repeat(length));
+                let text = format!(r#"{{{blanks}"k{letters}{inside}":"{letters}{inside}","z":1}}"#);
+                let document = Document::parse(&text).unwrap();
+                let written: Vec<_> = document.root().as_written().collect();
+                let string = format!(r#""{letters}{inside}""#);
+                let key = format!(r#""k{letters}{inside}""#);
+                assert_eq!(written, [(&*key, &*string), (r#""z""#, "1")], "{text}");
+                let value = serde_json::from_str::<String>(&string).unwrap();
+                let entries: Vec<_> = document.root().entries().collect();
+                assert_eq!(entries[0].1, Value::Text(value.into()), "{text}");
+                let compacted = text.replacen(&blanks, "", 1);
+                assert_eq!(compact(&text), compacted);
+            }
+        }
+    }
+}
+
+#[test]
+fn blanks_go_only_between_tokens() {
+    assert!(matches!(compact(r#"{"a b":"c d"}"#), Cow::Borrowed(_)));
+    assert_eq!(
+        compact(" { \"a \\\" b\" :\t[1,\r\n 2.50 , \"\\\\\" , \" ] \"]}\n"),
+        r#"{"a \" b":[1,2.50,"\\"," ] "]}"#
+    );
+    assert_eq!(compact(""), "");
+}
