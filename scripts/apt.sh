@@ -27,8 +27,8 @@ apt_get() {
     fail "cannot run apt-get $* (its messages stand above)"
 }
 
-# Installs what a function prints, until it prints nothing.
-install_packages() { # FUNCTION
+# Installs what a function prints, until it prints nothing. In a shell of its own, as the script may have a trap, too.
+install_packages() ( # FUNCTION [OPTION OF APT-GET INSTALL...]
     local -a packages
     mapfile -t packages < <("$1")
     [ "${#packages[@]}" -gt 0 ] || return 0
@@ -44,7 +44,7 @@ install_packages() { # FUNCTION
         as_root chmod 755 "$policy"
     fi
     apt_get update
-    apt_get install --no-install-recommends "${packages[@]}"
+    apt_get install --no-install-recommends "${@:2}" "${packages[@]}"
     mapfile -t packages < <("$1")
     [ "${#packages[@]}" -eq 0 ] || fail "still missing after the installation: ${packages[*]}"
-}
+)

@@ -20,6 +20,9 @@ fail() {
 say() { printf '\n== %s\n' "$*"; }
 right() { printf '   ok: %s\n' "$*"; }
 
+# shellcheck source=scripts/apt.sh
+. scripts/apt.sh
+
 dist=dist
 targets=()
 while [ $# -gt 0 ]; do
@@ -52,6 +55,13 @@ if [ ${#targets[@]} = 0 ]; then
     [ ${#targets[@]} -gt 0 ] || fail "nothing in $dist (run scripts/build-static.sh)"
 fi
 
+missing_tools() {
+    command -v readelf >/dev/null || echo binutils
+    case " ${targets[*]} " in *' aarch64 '*) command -v qemu-aarch64-static >/dev/null || echo qemu-user-static ;; esac
+    case " ${targets[*]} " in *' windows '*) command -v wine >/dev/null || printf '%s\n' wine wine64 ;; esac
+}
+install_packages missing_tools
+
 [ -x "${HOME-}/.cargo/bin/cargo" ] && PATH="$HOME/.cargo/bin:$PATH"
 work=${CARGO_TARGET_DIR:-$PWD/target}/static
 mkdir -p "$work"
@@ -72,24 +82,6 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-
-# ---- what is installed --------------------------------------------------------------------------------------
-
-as_root() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    else
-        command -v sudo >/dev/null || fail "not root, and there is no sudo (run as root: $*)"
-        sudo "$@"
-    fi
-}
-need() { # PROGRAM PACKAGE...
-    command -v "$1" >/dev/null && return
-    say "Installing ${*:2}"
-    local apt=(as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=60) output
-    output=$({ "${apt[@]}" update && "${apt[@]}" install --no-install-recommends "${@:2}"; } 2>&1) ||
-        fail "cannot install ${*:2}: $output"
-}
 
 # QEMU for 32-bit ARM that runs on 64-bit PCs unmaps too much when a program gives memory back (seen in 7.2 and 10.0:
 # target_mremap), and the program crashes. The same QEMU as built for 32-bit PCs does not.
@@ -305,7 +297,6 @@ PYTHON
 # ---- Windows ------------------------------------------------------------------------------------------------
 
 prove_windows() {
-    need wine wine wine64
     [ -n "${api-}" ] || start_simulator
     local wine=(env -u HOME WINEPREFIX="$directory/wine" WINEDEBUG=-all "DBSYNC_CT=$token" wine "$(binary windows)")
     "${wine[@]}" --help >"$directory/output" || fail 'the program for Windows does not start'
@@ -323,7 +314,6 @@ prove_windows() {
         "$(stat -c %s "$(binary windows)") bytes"
 }
 
-need readelf binutils
 for target in "${targets[@]}"; do
     [ -e "$(binary "$target")" ] || fail "$(binary "$target") is missing (run scripts/build-static.sh)"
     say "$target"
@@ -331,10 +321,7 @@ for target in "${targets[@]}"; do
         prove_windows
         continue
     fi
-    case $target in
-    aarch64) need qemu-aarch64-static qemu-user-static ;;
-    arm*) fetch_qemu_arm ;;
-    esac
+    case $target in arm*) fetch_qemu_arm ;; esac
     prove_file "$target"
     make_root "$target"
     prove_by_name "$target"

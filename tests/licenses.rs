@@ -312,6 +312,30 @@ fn the_list_of_licenses_is_current() {
     }
 }
 
+/// TLS is rustls, with ring under it. A second library for either is easily linked in by a driver's default features: it
+/// would cost a megabyte, and the set-up in the program would have to choose.
+#[test]
+fn one_library_does_tls_and_one_its_cryptography() {
+    let list = std::fs::read_to_string(root().join(FILE)).unwrap();
+    for other in [
+        "aws-lc-rs",
+        "aws-lc-sys",
+        "aws-lc-fips-sys",
+        "openssl",
+        "openssl-sys",
+        "native-tls",
+    ] {
+        assert!(!list.contains(&format!("\n  {other} ")), "{other}");
+    }
+    for once in ["  rustls ", "  ring "] {
+        let versions: BTreeSet<&str> = list
+            .lines()
+            .filter_map(|line| line.strip_prefix(once)?.split(':').next())
+            .collect();
+        assert_eq!(versions.len(), 1, "{once}{versions:?}");
+    }
+}
+
 #[test]
 fn the_program_prints_its_license_and_all_others() {
     let output = Command::new(env!("CARGO_BIN_EXE_dbsync2"))
