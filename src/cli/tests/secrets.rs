@@ -1,0 +1,95 @@
+//! Secrets come from files, and stand in no message.
+
+use super::*;
+
+#[test]
+fn secrets_from_files() {
+    let scratch = Scratch::new().unwrap();
+    let file = |name: &str, text: &str| -> String {
+        let path: PathBuf = scratch.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let token = file("token", "\u{feff} TOK_en-1= \r\nsecond line\n");
+    let url = file("url", "postgresql://u:p@h/db");
+    let base = ["--a", "db_init", "--c", "X"];
+    let both = [&base[..], &["--token-file", &token, "--url-file", &url]].concat();
+    let found = settings_in(&both, &[]);
+    assert_eq!(found.token.reveal(), "TOK_en-1=");
+    assert_eq!(found.url.reveal(), "postgresql://u:p@h/db");
+
+    // Of command line and environment the first wins, whichever of the two flags it names.
+    let found = settings_in(
+        &both,
+        &[("DBSYNC_CT", "other"), ("DBSYNC_URL", "mysql://o")],
+    );
+    assert_eq!(found.token.reveal(), "TOK_en-1=");
+    assert_eq!(found.url.reveal(), "postgresql://u:p@h/db");
+    let found = settings_in(&REQUIRED, &[("DBSYNC_TOKEN_FILE", &token)]);
+    assert_eq!(found.token.reveal(), "TOKEN");
+
+    assert_eq!(
+        error(&["--token-file", &token]),
+        "--ct and --token-file exclude each other: give one of them"
+    );
+    assert_eq!(
+        error(&["--url-file", &url]),
+        "--url and --url-file exclude each other: give one of them"
+    );
+    let variables = [("DBSYNC_TOKEN", "x"), ("DBSYNC_TOKEN_FILE", token.as_str())];
+    assert_eq!(
+        error_in(&without("--ct"), &variables),
+        "--ct (from DBSYNC_TOKEN) and --token-file (from DBSYNC_TOKEN_FILE) exclude each other: give one of them"
+    );
+
+    let empty = file("empty", "\nTOKEN\n");
+    assert_eq!(
+        error_in(
+            &[&without("--ct")[..], &["--token-file", &empty]].concat(),
+            &[]
+        ),
+        format!("--token-file {empty:?}: the first line of this file is empty")
+    );
+    let wrong = file("wrong", "SECRET");
+    let line = [&without("--url")[..], &["--url-file", &wrong]].concat();
+    assert_eq!(
+        error_in(&line, &[]),
+        format!(
+            "--url-file {wrong:?}: an address that begins with postgres://, postgresql://, mysql://, mariadb://, \
+             sqlserver:// (or mssql://) or sqlite: is expected"
+        )
+    );
+    let missing = scratch.path().join("missing");
+    let missing = missing.to_str().unwrap();
+    let text = error_in(
+        &[&without("--url")[..], &["--url-file", missing]].concat(),
+        &[],
+    );
+    let expected = format!("--url-file {missing:?}: cannot read this file: ");
+    assert!(text.starts_with(&expected), "{text}");
+}
+
+#[test]
+fn wrong_secrets_are_not_repeated() {
+    let schemes = "an address that begins with postgres://, postgresql://, mysql://, mariadb://, sqlserver:// (or mssql://) or sqlite: is expected";
+    for url in ["SECRET", "https://SECRET", "SECRET@h/db", "u:SECRET@h/db"] {
+        assert_eq!(error(&["--url", url]), format!("--url: {schemes}"));
+    }
+    assert_eq!(
+        error(&["--ct", "SEC RET"]),
+        "--ct: character 4 of the token can't be part of one"
+    );
+    assert_eq!(
+        error(&["--ct", "SECRET\u{e4}"]),
+        "--ct: character 7 of the token can't be part of one"
+    );
+    for url in [
+        "MySQL://h/db",
+        "mariadb://h/db",
+        "sqlserver://h/db",
+        "mssql://h/db",
+        "sqlite:file.db",
+    ] {
+        assert_eq!(settings(&["--url", url]).url.reveal(), url);
+    }
+}
