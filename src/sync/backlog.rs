@@ -12,7 +12,7 @@ use crate::dialfire::event::Event;
 use crate::dialfire::pages::{PageError, Pages};
 use crate::error::{Error, Result};
 
-/// The most pages that are gathered while the contacts of those before are fetched. The more events at a time, the fewer
+/// The most pages that are gathered at the beginning, or while the contacts of those before are fetched. The more events at a time, the fewer
 /// contacts are fetched several times; 1000 events take about 120 kB.
 const MOST_PAGES: usize = 40;
 

@@ -155,6 +155,7 @@ impl Courier {
             tasks: self.filter.task_prefixes.clone(),
         });
         let (client, since) = (self.client.clone(), self.checkpoint.since);
+        // A long backlog begins with many events as well: nobody waits for its first ones.
         let needed = AtomicBool::new(false);
         let mut gathered = gather(&mut pages, &client, since, &needed)?;
         tally.answered = gathered.answered;
