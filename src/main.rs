@@ -1,5 +1,8 @@
 //! Parses, runs, and ends with the exit code; nothing else.
 
+#[cfg(any(target_os = "linux", windows))]
+mod heap;
+
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -9,6 +12,11 @@ use dbsync2::{logging, shutdown::Shutdown, sync};
 use time::OffsetDateTime;
 
 // Few megabytes that do not grow, whatever the C library: see Cargo.toml.
+#[cfg(any(target_os = "linux", windows))]
+#[global_allocator]
+static ALLOCATOR: heap::Heap = heap::Heap::new();
+// The locks of other systems may themselves need memory.
+#[cfg(not(any(target_os = "linux", windows)))]
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 

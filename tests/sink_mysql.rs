@@ -306,7 +306,6 @@ fn numbers_stay_exact_as_far_as_mysql_can() {
             &format!("-0.{}5", "1".repeat(30)),
             format!("-0.{}2", "1".repeat(29)),
         ),
-        (&format!("{nines}9"), "NULL".to_owned()),
         (&format!("{}7", "0".repeat(80)), format!("7.{zeros}")),
     ] {
         let row = [("$id", Some("a")), ("n", Some(given)), ("b", Some("1"))];
@@ -316,6 +315,45 @@ fn numbers_stay_exact_as_far_as_mysql_can() {
             [format!("{stored}|1")],
             "{given}"
         );
+    }
+}
+
+/// Both ways to write: as a statement, and by the bulk loader.
+#[test]
+fn a_number_that_no_type_holds_makes_its_column_one_for_texts() {
+    for bulk in [false, true] {
+        let mut db = Database::new(&format!("long_numbers_{bulk}"));
+        let schema = schema(&[("n", ColumnKind::Number), ("m", ColumnKind::Number)]);
+        let mut sink = db.sink();
+        sink.prepare(&schema).unwrap();
+        let mut write = |id: &str, n: Option<&str>| {
+            let row = [("$id", Some(id)), ("n", n), ("m", Some("0.5"))];
+            let mut batch = one(&schema, Table::Contacts, &row);
+            batch.is_new = bulk;
+            sink.write(&batch).unwrap();
+        };
+        write("a", Some("100"));
+        write("b", Some("-12.50"));
+        write("c", Some("0"));
+        write("d", None);
+        let long = format!("-{}.{}", "12345".repeat(80), "6789".repeat(20));
+        write("e", Some(&long));
+        write("f", Some("0.25"));
+        assert_eq!(
+            db.rows("SELECT `$id`, n, m + 0 FROM dfire_contacts ORDER BY `$id`"),
+            [
+                ("a", "100"),
+                ("b", "-12.5"),
+                ("c", "0"),
+                ("d", "NULL"),
+                ("e", &long),
+                ("f", "0.25")
+            ]
+            .map(|(id, n)| format!("{id}|{n}|0.5{}", "0".repeat(29)))
+        );
+        let types = ["n", "m"].map(|name| db.column_type("dfire_contacts", name));
+        assert!(types[0].starts_with("longtext|YES|utf8mb4"), "{}", types[0]);
+        assert_eq!(types[1], "decimal(65,30)|YES|NULL");
     }
 }
 

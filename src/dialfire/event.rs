@@ -1,6 +1,7 @@
 //! A transaction event: one entry of `contacts/transactions`, which says that a transaction of a contact is new or changed.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -9,22 +10,16 @@ use time::format_description::well_known::Rfc3339;
 use super::json::{Document, Value};
 
 /// One event. Only the contact id is certain to be there; all else is as the server sent it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Of a backlog very many wait at a time: it holds one text, and what is seldom asked for is worked out then.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Event {
-    /// When the transaction was fired, up to and including the `Z`, as in the contact's document.
-    pub fired: String,
-    /// The whole first part: `fired` and the sequence number behind it. With the contact id it identifies the transaction.
-    pub key_part: String,
-    /// The sequence number of the transaction, where it is a number.
-    pub sequence: Option<u64>,
-    /// Checksum of the transaction, changes with each change. If empty, nothing is known of changes.
-    pub md5: String,
-    /// The contact, never empty.
-    pub contact_id: String,
-    /// Indexes of the log entry and of the transaction in it. May be out of date.
-    pub pointer: Option<(usize, usize)>,
-    /// `fired` as a time, where it is one.
-    pub fired_at: Option<OffsetDateTime>,
+    /// Key part, checksum and contact id, one behind the other.
+    text: Box<str>,
+    /// Where in it the second and the third begin.
+    md5: u32,
+    contact_id: u32,
+    pointer: Option<(u32, u32)>,
 }
 
 impl Event {
@@ -33,6 +28,11 @@ impl Event {
     /// # Errors
     /// What is wrong with an entry that names no contact, without any of its content.
     pub fn read(entry: &RawValue) -> Result<Event, String> {
+        let written = entry.get().strip_prefix('"');
+        let written = written.and_then(|text| text.strip_suffix('"'));
+        if let Some(text) = written.filter(|text| !text.contains('\\')) {
+            return Event::parse(text);
+        }
         if let Ok(text) = serde_json::from_str::<String>(entry.get()) {
             return Event::parse(&text);
         }
@@ -85,22 +85,85 @@ impl Event {
         key_part: &str,
         md5: &str,
         contact_id: &str,
-        pointer: Option<(usize, usize)>,
+        pointer: Option<(u32, u32)>,
     ) -> Result<Event, String> {
-        let (key_part, contact_id) = (key_part.trim(), contact_id.trim());
+        let (key_part, md5, contact_id) = (key_part.trim(), md5.trim(), contact_id.trim());
         if contact_id.is_empty() {
             return Err("it names no contact".to_owned());
         }
-        let (fired, suffix) = cut_after_z(key_part);
+        let begin = |length: usize| u32::try_from(length).map_err(|_| "it is too long".to_owned());
         Ok(Event {
-            fired: fired.to_owned(),
-            key_part: key_part.to_owned(),
-            sequence: number(suffix),
-            md5: md5.trim().to_owned(),
-            contact_id: contact_id.to_owned(),
+            md5: begin(key_part.len())?,
+            contact_id: begin(key_part.len() + md5.len())?,
+            text: [key_part, md5, contact_id].concat().into(),
             pointer,
-            fired_at: OffsetDateTime::parse(fired, &Rfc3339).ok(),
         })
+    }
+
+    /// The first part as a whole: `fired` and the sequence number behind it. With the contact id it identifies the
+    /// transaction.
+    pub fn key_part(&self) -> &str {
+        self.part(0, self.md5)
+    }
+
+    /// Checksum of the transaction, changes with each change. If empty, nothing is known of changes.
+    pub fn md5(&self) -> &str {
+        self.part(self.md5, self.contact_id)
+    }
+
+    /// The contact, never empty.
+    pub fn contact_id(&self) -> &str {
+        self.part(self.contact_id, u32::MAX)
+    }
+
+    /// When the transaction was fired, up to and including the `Z`, as in the contact's document.
+    pub fn fired(&self) -> &str {
+        cut_after_z(self.key_part()).0
+    }
+
+    /// `fired` as a time, where it is one.
+    pub fn fired_at(&self) -> Option<OffsetDateTime> {
+        OffsetDateTime::parse(self.fired(), &Rfc3339).ok()
+    }
+
+    /// The sequence number of the transaction, where it is a number.
+    pub fn sequence(&self) -> Option<u64> {
+        number(cut_after_z(self.key_part()).1)
+    }
+
+    /// Indexes of the log entry and of the transaction in it. May be out of date.
+    pub fn pointer(&self) -> Option<(u32, u32)> {
+        self.pointer
+    }
+
+    /// Whether it was fired before this time; one without a time never was.
+    pub fn is_before(&self, time: Option<OffsetDateTime>) -> bool {
+        time.is_some_and(|time| self.fired_at().is_some_and(|at| at < time))
+    }
+
+    fn part(&self, from: u32, to: u32) -> &str {
+        let length = self.text.len();
+        let at = |n: u32| usize::try_from(n).map_or(length, |n| n.min(length));
+        self.text.get(at(from)..at(to)).unwrap_or_default()
+    }
+}
+
+/// As the list writes it, without the pointer.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}|{}|{}",
+            self.key_part(),
+            self.md5(),
+            self.contact_id()
+        )
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}|{:?}", self.pointer)
     }
 }
 
@@ -119,7 +182,7 @@ fn number(digits: &str) -> Option<u64> {
         .flatten()
 }
 
-fn pointer(text: &str) -> Option<(usize, usize)> {
+fn pointer(text: &str) -> Option<(u32, u32)> {
     let (entry, transaction) = text.split_once(',')?;
     entry
         .trim()
@@ -153,18 +216,20 @@ mod tests {
             "\"2024-03-05T09:15:42.468Z0217|{MD5}|ABCD2345EFGH6789|6,166\""
         ))
         .unwrap();
+        assert_eq!(event.fired(), "2024-03-05T09:15:42.468Z");
+        assert_eq!(event.key_part(), "2024-03-05T09:15:42.468Z0217");
+        assert_eq!(event.sequence(), Some(217));
+        assert_eq!(event.md5(), MD5);
+        assert_eq!(event.contact_id(), "ABCD2345EFGH6789");
+        assert_eq!(event.pointer(), Some((6, 166)));
+        let at = datetime!(2024-03-05 09:15:42.468 UTC);
+        assert_eq!(event.fired_at(), Some(at));
+        let later = at + time::Duration::MILLISECOND;
         assert_eq!(
-            event,
-            Event {
-                fired: "2024-03-05T09:15:42.468Z".to_owned(),
-                key_part: "2024-03-05T09:15:42.468Z0217".to_owned(),
-                sequence: Some(217),
-                md5: MD5.to_owned(),
-                contact_id: "ABCD2345EFGH6789".to_owned(),
-                pointer: Some((6, 166)),
-                fired_at: Some(datetime!(2024-03-05 09:15:42.468 UTC)),
-            }
+            [None, Some(at), Some(later)].map(|time| event.is_before(time)),
+            [false, false, true]
         );
+        assert!(!Event::parse("yesterday|m|c").unwrap().is_before(Some(at)));
     }
 
     #[test]
@@ -181,9 +246,12 @@ mod tests {
             ("Z7", None),
         ] {
             let event = Event::parse(&format!("2024-03-05T09:15:42.468Z{suffix}|m|c")).unwrap();
-            assert_eq!(event.sequence, sequence, "{suffix}");
-            assert_eq!(event.fired, "2024-03-05T09:15:42.468Z");
-            assert_eq!(event.key_part, format!("2024-03-05T09:15:42.468Z{suffix}"));
+            assert_eq!(event.sequence(), sequence, "{suffix}");
+            assert_eq!(event.fired(), "2024-03-05T09:15:42.468Z");
+            assert_eq!(
+                event.key_part(),
+                format!("2024-03-05T09:15:42.468Z{suffix}")
+            );
         }
     }
 
@@ -206,7 +274,7 @@ mod tests {
             ("", "", None),
         ] {
             let event = Event::parse(&format!("{part}|m|c")).unwrap();
-            assert_eq!((event.fired.as_str(), event.fired_at), (fired, at));
+            assert_eq!((event.fired(), event.fired_at()), (fired, at));
         }
     }
 
@@ -226,7 +294,7 @@ mod tests {
             assert_eq!(
                 Event::parse(&format!("2024-03-05T09:15:42.468Z0217|{MD5}|C{tail}"))
                     .unwrap()
-                    .pointer,
+                    .pointer(),
                 pointer,
                 "{tail}"
             );
@@ -255,13 +323,13 @@ mod tests {
     #[test]
     fn an_object_may_lack_all_but_the_contact() {
         let event = read(r#"{"contact_id":"ABCD","pointer":[1],"seqnr":-3,"fired":null}"#).unwrap();
-        assert_eq!(event.contact_id, "ABCD");
+        assert_eq!(event.contact_id(), "ABCD");
         assert_eq!(
             (
-                event.fired.as_str(),
-                event.md5.as_str(),
-                event.sequence,
-                event.pointer
+                event.fired(),
+                event.md5(),
+                event.sequence(),
+                event.pointer()
             ),
             ("", "", None, None)
         );
@@ -269,7 +337,7 @@ mod tests {
             read(r#"{"contact_id":"ABCD","fired":"2024-03-05T09:15:42.468Z0009","seqnr":9}"#)
                 .unwrap();
         assert_eq!(
-            (event.key_part.as_str(), event.sequence),
+            (event.key_part(), event.sequence()),
             ("2024-03-05T09:15:42.468Z0009", Some(9))
         );
     }
@@ -309,7 +377,7 @@ mod tests {
         assert_eq!(
             read(r#""2024-03-05T09:15:42.468Z1|m|\u00c4B|1,2""#)
                 .unwrap()
-                .contact_id,
+                .contact_id(),
             "ÄB"
         );
     }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use super::backlog::{Listed, Wanted};
+use super::backlog::Wanted;
 use super::fetch::{IDS_PER_REQUEST, halving};
 use crate::dialfire::client::Client;
 use crate::dialfire::contacts::each_contact;
@@ -38,26 +38,17 @@ pub struct Found {
 }
 
 /// A contact's events in the order of their transactions; of several for one transaction the last one.
-fn order_of_events(events: Vec<Event>) -> Vec<Event> {
-    if events.len() < 2 {
-        return events;
-    }
+fn order_of_events(events: &[Event]) -> Vec<&Event> {
     let mut known = HashSet::new();
     let from_the_end = events.iter().rev();
-    let mut is_last: Vec<bool> = from_the_end
-        .map(|event| known.insert(event.key_part.as_str()))
+    let mut kept: Vec<_> = from_the_end
+        .filter(|event| events.len() < 2 || known.insert(event.key_part()))
+        .map(|event| (event.fired_at(), event.fired(), event.sequence(), event))
         .collect();
-    is_last.reverse();
-    let mut kept: Vec<Event> = events
-        .into_iter()
-        .zip(is_last)
-        .filter_map(|(event, is_last)| is_last.then_some(event))
-        .collect();
+    kept.reverse();
     // Stable: what can't be compared stays in the order of the list.
-    kept.sort_by(|a, b| {
-        (a.fired_at, &a.fired, a.sequence).cmp(&(b.fired_at, &b.fired, b.sequence))
-    });
-    kept
+    kept.sort_by(|a, b| (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2)));
+    kept.into_iter().map(|(.., event)| event).collect()
 }
 
 /// Fetches all contacts with so many threads, and hands out what came, in any order; and `None` every `step` while
@@ -127,17 +118,15 @@ fn fetch(client: &Client, filter: &Filter, round: u64, wanted: &[Wanted]) -> Res
         .iter()
         .map(|contact| contact.id.to_string())
         .collect();
-    let events: HashMap<&str, Vec<Event>> = wanted
+    let wanted: HashMap<&str, &Wanted> = wanted
         .iter()
-        .map(|contact| {
-            let events = contact.events.iter().filter_map(Listed::event);
-            (&*contact.id, order_of_events(events.collect()))
-        })
+        .map(|contact| (&*contact.id, contact))
         .collect();
     let events_of = |ids: &[String]| -> Vec<Event> {
         ids.iter()
-            .filter_map(|id| events.get(id.as_str()))
-            .flat_map(|events| events.iter().cloned())
+            .filter_map(|id| wanted.get(id.as_str()))
+            .flat_map(|contact| order_of_events(&contact.events))
+            .cloned()
             .collect()
     };
     let mut all = Found::default();
@@ -149,8 +138,9 @@ fn fetch(client: &Client, filter: &Filter, round: u64, wanted: &[Wanted]) -> Res
                 let mut found = Found::default();
                 let unanswered = each_contact(text, ids, |id, contact| {
                     found.fetched += 1;
-                    let events = events.get(id).map(Vec::as_slice).unwrap_or_default();
-                    take_apart(id, contact, events, filter, round, &mut found);
+                    if let Some(wanted) = wanted.get(id) {
+                        take_apart(wanted, contact, filter, round, &mut found);
+                    }
                     Ok(())
                 })?;
                 found.unanswered = events_of(&unanswered);
@@ -171,17 +161,15 @@ fn fetch(client: &Client, filter: &Filter, round: u64, wanted: &[Wanted]) -> Res
 }
 
 fn take_apart(
-    id: &str,
+    wanted: &Wanted,
     document: &Object<'_>,
-    events: &[Event],
     filter: &Filter,
     round: u64,
     found: &mut Found,
 ) {
     let log = TaskLog::of(document);
-    let contact_id: Arc<str> = id.into();
     let contact: Arc<str> = payload::contact(document).into();
-    for event in events {
+    for event in order_of_events(&wanted.events) {
         let Some((transaction, text)) = log.find(event) else {
             found.absent.push(event.clone());
             continue;
@@ -192,10 +180,10 @@ fn take_apart(
         }
         let content = digest::digest(&[compact(text).as_bytes()]);
         found.deliveries.push(Delivery {
-            contact_id: Arc::clone(&contact_id),
-            key: digest::key(id, &event.key_part),
-            key_part: event.key_part.clone(),
-            event: digest::version(&event.md5),
+            contact_id: Arc::clone(&wanted.id),
+            key: digest::key(&wanted.id, event.key_part()),
+            key_part: event.key_part().to_owned(),
+            event: digest::version(event.md5()),
             version: digest::short(content),
             content: Content::Version {
                 contact: Arc::clone(&contact),
@@ -218,21 +206,21 @@ mod tests {
     #[test]
     fn events_are_in_the_order_of_their_transactions() {
         let event = |text: &str| Event::parse(text).unwrap();
-        let names = |events: Vec<Event>| -> Vec<String> {
+        let names = |events: Vec<&Event>| -> Vec<String> {
             events
                 .into_iter()
-                .map(|event| format!("{} {}", event.key_part, event.md5))
+                .map(|event| format!("{} {}", event.key_part(), event.md5()))
                 .collect()
         };
-        let ordered = order_of_events(vec![
+        let events = [
             event("2024-03-05T09:15:43.000Z0001|a|C"),
             event("2024-03-05T09:15:42.000Z10000|b|C"),
             event("2024-03-05T09:15:42.000Z9999|c|C"),
             event("2024-03-05T09:15:42.5Z0003|d|C"),
             event("2024-03-05T09:15:43.000Z0001|e|C"),
-        ]);
+        ];
         assert_eq!(
-            names(ordered),
+            names(order_of_events(&events)),
             [
                 "2024-03-05T09:15:42.000Z9999 c",
                 "2024-03-05T09:15:42.000Z10000 b",

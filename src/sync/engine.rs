@@ -15,6 +15,7 @@ use super::fetch::{Fetchers, Job, Reader};
 use super::list::Scope;
 use super::pass::{Pass, Tally};
 use super::profile::Profile;
+use super::retries::retry_later;
 use super::seen::Seen;
 use super::writer::{Writer, Written};
 use crate::cli::settings::{Mode, Settings};
@@ -135,12 +136,11 @@ impl Engine {
     /// Runs a pass; contacts to try again at the next reconcile are put into the checkpoint.
     ///
     /// # Errors
-    /// Whatever kept the pass from being complete.
+    /// Whatever kept the pass from being complete; and as [`retry_later`].
     pub fn pass(&mut self, mut scope: Scope) -> Result<Tally> {
-        let again = if scope.contacts.is_some() {
-            std::mem::take(&mut self.checkpoint.retry)
-        } else {
-            Vec::new()
+        let again = match scope.contacts {
+            Some(_) => self.checkpoint.retry.clone(),
+            None => Vec::new(),
         };
         let refused_call = if scope.contacts.is_some() {
             self.checkpoint.refused_call.take()
@@ -150,24 +150,18 @@ impl Engine {
         if let (Some(refused), Some(Some(from))) = (refused_call, &mut scope.calls) {
             *from = refused.min(*from);
         }
-        let mut retry = Vec::new();
-        let result = Pass::run(self, scope, again.clone(), &mut retry);
-        if result.is_err() {
-            retry.extend(again);
+        let mut failing = Vec::new();
+        let result = Pass::run(self, scope, again.clone(), &mut failing);
+        let tried = if result.is_ok() {
+            again
+        } else {
             self.remember_refused_call(refused_call);
-        }
-        retry.retain(|id| !self.checkpoint.retry.contains(id));
-        self.checkpoint.retry.append(&mut retry);
-        self.checkpoint.retry.sort_unstable();
-        self.checkpoint.retry.dedup();
-        if self.checkpoint.retry.len() > MOST_RETRIES {
-            log::error!(
-                "more than {MOST_RETRIES} contacts wait for another try: the rest is forgotten (run db_init)"
-            );
-            self.checkpoint.retry.truncate(MOST_RETRIES);
-        }
+            Vec::new()
+        };
+        let kept = retry_later(&mut self.checkpoint.retry, tried, failing, MOST_RETRIES);
         self.progress.clear();
-        result
+        let tally = result?;
+        kept.map(|()| tally)
     }
 
     /// Inbound calls are read again from there at the next reconcile, or from earlier on.

@@ -13,6 +13,7 @@ mod pass;
 mod profile;
 mod rejected;
 mod replay;
+mod retries;
 mod seen;
 mod webhook;
 mod windows;

@@ -245,17 +245,20 @@ impl<'e> Pass<'e> {
         let mut by_contact: HashMap<String, Vec<Version>> = HashMap::new();
         let mut order = Vec::new();
         for event in events {
-            let version = Version::new(&["event", &event.key_part, &event.contact_id], &event.md5);
+            let version = Version::new(
+                &["event", event.key_part(), event.contact_id()],
+                event.md5(),
+            );
             if self.engine.seen().contains(version) {
                 continue;
             }
-            let versions = by_contact
-                .entry(event.contact_id.clone())
-                .or_insert_with(|| {
-                    order.push(event.contact_id);
-                    Vec::new()
-                });
-            versions.push(version);
+            match by_contact.get_mut(event.contact_id()) {
+                Some(versions) => versions.push(version),
+                None => {
+                    order.push(event.contact_id().to_owned());
+                    by_contact.insert(event.contact_id().to_owned(), vec![version]);
+                }
+            }
         }
         for id in order {
             let events = by_contact.remove(&id).unwrap_or_default();

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
-use self::again::retry_later;
-use super::backlog::{Listed, Wanted, gather, is_before};
+use super::backlog::{Wanted, gather};
 use super::board::Board;
 use super::documents::{Found, fetch_all};
+use super::retries::retry_later;
 use super::seen::{Seen, Version};
 use super::windows::{Due, Nets, after_round, due};
 use crate::cli::settings::{FilterMode, Settings};
@@ -162,9 +162,8 @@ impl Courier {
         loop {
             tally.listed += gathered.looked_at;
             before.append(&mut self.those_before(&gathered.events, &tally.failing));
-            before.retain(|event| !is_before(event, since));
-            let events = before.drain(..).map(|event| Listed::from(&event));
-            let wanted = self.wanted(events.chain(gathered.events));
+            before.retain(|event| !event.is_before(since));
+            let wanted = self.wanted(before.drain(..).chain(gathered.events));
             needed.store(false, Ordering::Relaxed);
             // What comes next is listed meanwhile.
             let (fetched, next) = thread::scope(|scope| {
@@ -193,14 +192,14 @@ impl Courier {
         retry_later(
             &mut self.checkpoint.retry,
             tried,
-            &tally.failing,
+            tally.failing.iter().map(Event::to_string),
             MOST_RETRIES,
         )?;
         self.wait_until_quiet()
     }
 
     /// The events that need a look, by contact.
-    fn wanted(&mut self, events: impl Iterator<Item = Listed>) -> Vec<Wanted> {
+    fn wanted(&mut self, events: impl Iterator<Item = Event>) -> Vec<Wanted> {
         let mut places: HashMap<Arc<str>, usize> = HashMap::new();
         let mut wanted: Vec<Wanted> = Vec::new();
         for event in events {
@@ -223,7 +222,7 @@ impl Courier {
         wanted
     }
 
-    fn is_known(&mut self, event: &Listed) -> bool {
+    fn is_known(&mut self, event: &Event) -> bool {
         let (key, version) = (
             digest::key(event.contact_id(), event.key_part()),
             digest::version(event.md5()),
@@ -261,16 +260,12 @@ impl Courier {
             if tally.absent <= ABSENT_LOGGED {
                 log::warn!(
                     "contact {} has no transaction {} (yet), which the event list names: it is looked for again",
-                    event.contact_id,
-                    event.key_part
+                    event.contact_id(),
+                    event.key_part()
                 );
             }
         }
-        let ids: BTreeSet<&str> = found
-            .unanswered
-            .iter()
-            .map(|event| event.contact_id.as_str())
-            .collect();
+        let ids: BTreeSet<&str> = found.unanswered.iter().map(Event::contact_id).collect();
         for id in ids {
             log::warn!(
                 "contact {id} was asked for and did not come (deleted, or of another campaign): its transactions can't be \
@@ -278,7 +273,7 @@ impl Courier {
             );
         }
         for event in found.left_out.iter().chain(&found.unanswered) {
-            self.seen.remember(seen_version(&Listed::from(event)));
+            self.seen.remember(seen_version(event));
         }
         tally.unanswered += found.unanswered.len();
         tally.fetched += found.fetched;
@@ -287,7 +282,7 @@ impl Courier {
     }
 }
 
-fn seen_version(event: &Listed) -> Version {
+fn seen_version(event: &Event) -> Version {
     let key = ["event", event.key_part(), event.contact_id()];
     Version::new(&key, event.md5())
 }

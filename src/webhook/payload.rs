@@ -25,13 +25,14 @@ impl<'a> TaskLog<'a> {
     pub fn find(&self, event: &Event) -> Option<Transaction<'a>> {
         let is_right = |transaction: &Transaction<'a>| is_named(event, &transaction.0);
         event
-            .pointer
+            .pointer()
             .and_then(|(entry, transaction)| self.at(entry, transaction))
             .filter(is_right)
             .or_else(|| self.all().find(is_right))
     }
 
-    fn at(&self, entry: usize, transaction: usize) -> Option<Transaction<'a>> {
+    fn at(&self, entry: u32, transaction: u32) -> Option<Transaction<'a>> {
+        let (entry, transaction) = (entry.try_into().ok()?, transaction.try_into().ok()?);
         let (entry, _) = self.0.elements(TASK_LOG).nth(entry)??;
         entry.elements("transactions").nth(transaction)?
     }
@@ -45,8 +46,8 @@ impl<'a> TaskLog<'a> {
 /// Whether an event names this transaction: the same time of firing, and the same sequence number where both have one.
 fn is_named(event: &Event, transaction: &Object<'_>) -> bool {
     let fired = transaction.get("fired").to_text().is_some_and(|fired| {
-        fired == event.fired
-            || event.fired_at.is_some_and(|at| {
+        fired == event.fired()
+            || event.fired_at().is_some_and(|at| {
                 // Trailing zeros of the fraction may be missing.
                 OffsetDateTime::parse(&fired, &Rfc3339).is_ok_and(|fired| fired == at)
             })
@@ -57,7 +58,7 @@ fn is_named(event: &Event, transaction: &Object<'_>) -> bool {
         .and_then(|number| number.parse::<u64>().ok());
     fired
         && sequence
-            .zip(event.sequence)
+            .zip(event.sequence())
             .is_none_or(|(one, other)| one == other)
 }
 

@@ -9,21 +9,30 @@ use crate::support::servers::Kind;
 /// Numbers whose plain form would be longer have no plain form.
 const LONGEST: i64 = 1000;
 
-/// What a column of this kind holds of the value.
-pub fn stored(database: Kind, kind: ColumnKind, value: &Value) -> Option<String> {
+/// Digits before the point of MySQL's widest number.
+const MOST_BEFORE: usize = 35;
+
+/// What a column of this kind holds of the value, beside the `others` that are written to it.
+pub fn stored<'a>(
+    database: Kind,
+    kind: ColumnKind,
+    value: &Value,
+    others: impl Iterator<Item = &'a Value>,
+) -> Option<String> {
     let text = text(value)?;
     match kind {
-        ColumnKind::Number if matches!(value, Value::Bool(_) | Value::Nested(_)) => None,
         ColumnKind::Number => {
-            let text = text.trim();
-            if !is_number(text) {
-                return None;
-            }
-            let plain = plain_decimal(text);
-            match database {
-                Kind::Mysql => rounded(&plain),
-                _ => Some(plain),
-            }
+            let plain = number(value)?;
+            // A number that no type of MySQL holds makes the column one for texts.
+            let is_text = || {
+                others
+                    .filter_map(number)
+                    .any(|number| whole(&number).len() > MOST_BEFORE)
+            };
+            Some(match database {
+                Kind::Mysql if !is_text() => rounded(&plain),
+                _ => plain,
+            })
         }
         ColumnKind::Bool => match text.as_str() {
             "1" | "true" | "True" | "TRUE" | "yes" => Some("1".to_owned()),
@@ -47,6 +56,25 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
+/// The plain form of what is a number.
+fn number(value: &Value) -> Option<String> {
+    match value {
+        Value::Bool(_) | Value::Nested(_) => None,
+        _ => {
+            let text = text(value)?;
+            let text = text.trim();
+            is_number(text).then(|| plain_decimal(text))
+        }
+    }
+}
+
+/// The digits before the point, without leading zeros.
+fn whole(plain: &str) -> &str {
+    let digits = plain.strip_prefix('-').unwrap_or(plain);
+    let (whole, _) = digits.split_once('.').unwrap_or((digits, ""));
+    whole.trim_start_matches('0')
+}
+
 fn is_number(text: &str) -> bool {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (mantissa, exponent) = match digits.split_once(['e', 'E']) {
@@ -64,15 +92,12 @@ fn is_number(text: &str) -> bool {
         && digits.len() <= 1000
 }
 
-/// As `decimal(65,30)`: NULL with more than 35 digits before the point, rounded to 30 behind it.
-fn rounded(plain: &str) -> Option<String> {
+/// As `decimal(65,30)`: rounded to 30 digits behind the point.
+fn rounded(plain: &str) -> String {
     let digits = plain.strip_prefix('-').unwrap_or(plain);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    if whole.trim_start_matches('0').len() > 35 {
-        return None;
-    }
     if fraction.len() <= 30 {
-        return Some(plain.to_owned());
+        return plain.to_owned();
     }
     let mut kept: Vec<u8> = [whole, &fraction[..30]].concat().into_bytes();
     if fraction.as_bytes()[30] >= b'5' {
@@ -94,5 +119,5 @@ fn rounded(plain: &str) -> Option<String> {
     let mut text = String::from_utf8(kept).unwrap();
     text.insert(text.len() - 30, '.');
     let sign = if plain.starts_with('-') { "-" } else { "" };
-    Some(plain_decimal(&format!("{sign}{text}")))
+    plain_decimal(&format!("{sign}{text}"))
 }

@@ -113,7 +113,7 @@ fn events_are_asked_for_by_window_type_and_task() {
         (1, 2, 1)
     );
     assert_eq!(
-        (page.items[0].contact_id.as_str(), page.items[0].sequence),
+        (page.items[0].contact_id(), page.items[0].sequence()),
         ("C1", Some(217))
     );
     assert_eq!(pages.next_page().unwrap().unwrap().count, 0);

@@ -4,9 +4,12 @@ use crate::sink::decimal::Decimal;
 use crate::sink::dialect::MYSQL;
 use crate::tables::schema::ColumnKind;
 
+/// Digits before the point that the widest exact number has.
+const MOST_BEFORE: u64 = 35;
+
 /// The widest exact number: 35 digits before the point, 30 behind it.
 pub(super) const WIDEST: Numeric = Numeric::Decimal {
-    before: 35,
+    before: MOST_BEFORE,
     behind: 30,
     unsigned: false,
 };
@@ -160,8 +163,8 @@ pub(super) struct Shortage {
     pub(super) encoding: bool,
     /// A number that the numeric type would round or refuse.
     pub(super) number: bool,
-    /// A text in a numeric column.
-    pub(super) not_a_number: bool,
+    /// A value that no numeric type holds: a text, or a number with more digits than the widest has before the point.
+    pub(super) no_number_type: bool,
     /// A key that differs in case from those that the column would take it for.
     pub(super) case: bool,
 }
@@ -191,10 +194,21 @@ pub(super) fn measure(holds: &Holds, kind: ColumnKind, value: &str, shortage: &m
             shortage.encoding |= !charset.can_hold(value);
         }
         Holds::Number(numeric) => match Decimal::of_value(kind, value) {
-            None => shortage.not_a_number = true,
-            Some(decimal) => shortage.number |= !numeric.can_hold(&decimal, value),
+            None => shortage.no_number_type = true,
+            Some(decimal) if numeric.can_hold(&decimal, value) => {}
+            Some(decimal) if as_u64(decimal.integer.len()) > MOST_BEFORE => {
+                shortage.no_number_type = true;
+            }
+            Some(_) => shortage.number = true,
         },
         Holds::Other => {}
+    }
+}
+
+impl Holds {
+    /// Whether a text made of it has needless zeros behind the point.
+    pub(super) fn pads(&self) -> bool {
+        matches!(self, Holds::Number(Numeric::Decimal { behind: 1.., .. }))
     }
 }
 
@@ -249,7 +263,7 @@ pub(super) fn wider(
                 .into_iter()
                 .find(|n| *n >= shortage.characters),
         }),
-        Holds::Number(_) if shortage.not_a_number => text(Some(255)),
+        Holds::Number(_) if shortage.no_number_type => text(Some(255)),
         Holds::Number(numeric) if *numeric != WIDEST => Ok(MYSQL.types.number.to_owned()),
         Holds::Number(_) => Err("there is no wider number type"),
         Holds::Other => Err("its type is not one that this program makes"),
@@ -263,11 +277,9 @@ pub(super) enum Fitted<'a> {
     Exact(&'a str),
     /// To be rounded by the server: this much of the text decides how.
     Rounded(&'a str),
-    /// Too large by far.
-    None,
 }
 
-/// Fits a number into [`WIDEST`].
+/// Fits a number into [`WIDEST`] that has no more digits before the point.
 pub(super) fn fit(text: &str) -> Fitted<'_> {
     // Short texts need no look: their digits fit wherever the point is.
     if text.len() <= 30 {
@@ -275,7 +287,6 @@ pub(super) fn fit(text: &str) -> Fitted<'_> {
     }
     match Decimal::parse(text) {
         None => Fitted::Exact(text),
-        Some(decimal) if decimal.integer.len() > 35 => Fitted::None,
         Some(decimal) if decimal.fraction.len() > 30 => {
             // The 31st digit alone decides, as half is rounded away from zero.
             let end = text.find('.').map_or(text.len(), |point| point + 32);

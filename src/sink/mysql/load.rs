@@ -4,7 +4,7 @@
 //! wants. With `LOCAL` the server skips or changes what it can't store, with a warning instead of an error; so a warning
 //! undoes everything, as does a row that was skipped because its key is there already.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -13,7 +13,7 @@ use mysql::LocalInfileHandler;
 use mysql::prelude::Queryable;
 
 use super::connect::guarded;
-use super::row::{LINE, Numbers, push_row};
+use super::row::{LINE, push_row};
 use super::write::{begin, narrow, report, run};
 use super::{MysqlSink, Prepared, failure};
 use crate::error::{Error, ErrorKind, Result};
@@ -92,8 +92,8 @@ fn rows(sink: &mut MysqlSink, table: &Prepared, rows: &Rows) -> Result<Loaded> {
         None => return Ok(Loaded::Refused),
     };
     if matches!(loaded, Loaded::Everything) {
-        for (column, count) in built.numbers {
-            report(sink, table, column, &count);
+        for column in built.rounded {
+            report(sink, table, column);
         }
     }
     Ok(loaded)
@@ -102,7 +102,7 @@ fn rows(sink: &mut MysqlSink, table: &Prepared, rows: &Rows) -> Result<Loaded> {
 /// What was written down.
 struct Built {
     rows: u64,
-    numbers: BTreeMap<usize, Numbers>,
+    rounded: BTreeSet<usize>,
 }
 
 /// Writes the rows down, piece by piece; nothing where a line is too long or nobody takes the pieces any more.
@@ -113,12 +113,12 @@ fn build(
     ready: &SyncSender<String>,
 ) -> Result<Option<Built>> {
     let narrow = narrow(table, rows);
-    let mut numbers = BTreeMap::new();
+    let mut rounded = BTreeSet::new();
     let mut lines = String::with_capacity(PIECE + PIECE / 4);
     let mut count = 0;
     for row in rows.iter() {
         let before = lines.len();
-        push_row(&mut lines, &LINE, table, row, &narrow, &mut numbers)?;
+        push_row(&mut lines, &LINE, table, row, &narrow, &mut rounded)?;
         if lines.len() - before > longest {
             return Ok(None);
         }
@@ -135,7 +135,7 @@ fn build(
     }
     Ok(Some(Built {
         rows: count,
-        numbers,
+        rounded,
     }))
 }
 

@@ -1,6 +1,6 @@
 //! One row as text, for a statement or for the bulk loader.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::Prepared;
 use super::column::{Fitted, Holds, Shortage, WIDEST, fit, measure};
@@ -36,21 +36,14 @@ pub(super) const LINE: Form = Form {
     text: |line, value| push_field(line, value, "\\0"),
 };
 
-/// What happened to numbers of one column.
-#[derive(Default)]
-pub(super) struct Numbers {
-    pub(super) rounded: u64,
-    pub(super) left_out: u64,
-}
-
-/// Appends a row. A value that the server would change without an error is refused here.
+/// Appends a row, and notes which columns got a rounded number. A value that the server would change without an error is refused here.
 pub(super) fn push_row(
     sql: &mut String,
     form: &Form,
     table: &Prepared,
     row: Row<'_>,
     narrow: &[bool],
-    numbers: &mut BTreeMap<usize, Numbers>,
+    rounded: &mut BTreeSet<usize>,
 ) -> Result<()> {
     sql.push_str(form.begin);
     for (at, column) in table.columns.iter().enumerate() {
@@ -68,7 +61,7 @@ pub(super) fn push_row(
             let mut shortage = Shortage::default();
             measure(&real.holds, column.kind, value, &mut shortage);
             if shortage.characters > 0
-                || shortage.not_a_number
+                || shortage.no_number_type
                 || (shortage.number && real.holds != Holds::Number(WIDEST))
             {
                 return Err(Error::data(format!(
@@ -87,12 +80,8 @@ pub(super) fn push_row(
         match fit(value) {
             Fitted::Exact(text) => (form.text)(sql, text),
             Fitted::Rounded(text) => {
-                numbers.entry(column.real).or_default().rounded += 1;
+                rounded.insert(column.real);
                 (form.text)(sql, text);
-            }
-            Fitted::None => {
-                numbers.entry(column.real).or_default().left_out += 1;
-                sql.push_str(form.null);
             }
         }
     }

@@ -1,11 +1,11 @@
 //! Writing a batch: widening columns before it, then all rows in one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::catalog::RealTable;
 use super::column::{Holds, Shortage, WIDEST, measure, wider};
 use super::literal::list;
-use super::row::{LITERALS, Numbers, push_row};
+use super::row::{LITERALS, push_row};
 use super::{IDS_PER_QUERY, MysqlSink, Prepared, failure, load};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::dialect::MYSQL;
@@ -24,6 +24,8 @@ struct Change {
     old: String,
     new: String,
     modify: String,
+    /// Numbers become texts, with needless zeros.
+    trims: bool,
 }
 
 /// Widens the columns that are too narrow for a value of the batch. Where the server refuses, the rows are
@@ -86,6 +88,7 @@ fn changes(
                 ),
                 column: real.name.clone(),
                 old: real.declared.clone(),
+                trims: real.holds.pads() && !new.starts_with(MYSQL.types.number),
                 new,
             }),
         }
@@ -120,6 +123,9 @@ fn alter(sink: &mut MysqlSink, table: Table, name: &str, changes: Vec<Change>) -
                 {
                     log::info!("widened the column {name}.{column} from {old} to {new}");
                 }
+                for change in attempt.iter().filter(|change| change.trims) {
+                    trim(sink, name, &change.column);
+                }
                 if attempt.len() == changes.len() {
                     break;
                 }
@@ -136,6 +142,19 @@ fn alter(sink: &mut MysqlSink, table: Table, name: &str, changes: Vec<Change>) -
         }
     }
     Ok(altered)
+}
+
+/// `12.500000000000000000000000000000` becomes `12.5`, as later numbers are stored. Without that they are still the same
+/// numbers.
+fn trim(sink: &mut MysqlSink, table: &str, column: &str) {
+    let (name, quoted) = (MYSQL.quote(table), MYSQL.quote(column));
+    let sql = format!(
+        "UPDATE {name} SET {quoted} = TRIM(TRAILING '.' FROM TRIM(TRAILING '0' FROM {quoted})) WHERE {quoted} LIKE '%.%'"
+    );
+    if let Err(e) = sink.alter(&sql) {
+        let error = sink.altering_failed(&format!("shortening the numbers of {table}"), &e);
+        log::warn!("the numbers stored in {table}.{column} keep all their decimals: {error}");
+    }
 }
 
 fn give_up(sink: &mut MysqlSink, table: Table, name: &str, column: String, reason: &str) {
@@ -189,7 +208,7 @@ fn shortages(table: &Prepared, rows: &Rows) -> Vec<(usize, Shortage)> {
                 shortage.case |= tells_case && value.bytes().any(|b| b.is_ascii_lowercase());
             }
         }
-        // The widest number type takes what it can; the rest is rounded or left out.
+        // The widest number type takes what it can; further decimals are rounded.
         if real.holds == Holds::Number(WIDEST) {
             shortage.number = false;
         }
@@ -253,7 +272,7 @@ impl Writer {
             .saturating_sub(table.tail.len() + PACKET_MARGIN);
         let doing = format!("writing to {}", table.name);
         let narrow = narrow(table, rows);
-        let mut numbers: BTreeMap<usize, Numbers> = BTreeMap::new();
+        let mut rounded = BTreeSet::new();
         self.sql.clear();
         for row in rows.iter() {
             if self.sql.is_empty() {
@@ -264,7 +283,7 @@ impl Writer {
             if !is_first {
                 self.sql.push(',');
             }
-            push_row(&mut self.sql, &LITERALS, table, row, &narrow, &mut numbers)?;
+            push_row(&mut self.sql, &LITERALS, table, row, &narrow, &mut rounded)?;
             if !is_first && self.sql.len() > most.min(STATEMENT) {
                 let last = self.sql.split_off(begun + 1);
                 self.sql.truncate(begun);
@@ -284,8 +303,8 @@ impl Writer {
             }
         }
         self.send(sink, table, &doing)?;
-        for (column, count) in numbers {
-            report(sink, table, column, &count);
+        for column in rounded {
+            report(sink, table, column);
         }
         Ok(())
     }
@@ -327,21 +346,16 @@ pub(super) fn run(sink: &mut MysqlSink, doing: &str, sql: &str) -> Result<()> {
         .map_err(|e| sink.failed(doing, &e, ErrorKind::Transient))
 }
 
-/// Says what happened to numbers that no column type of MySQL holds.
-pub(super) fn report(sink: &mut MysqlSink, table: &Prepared, column: usize, count: &Numbers) {
+/// Says that numbers were rounded, once per column.
+pub(super) fn report(sink: &mut MysqlSink, table: &Prepared, column: usize) {
     let Some(real) = table.real.columns.get(column) else {
         return;
     };
-    let name = format!("{}.{}", table.name, real.name);
-    if count.left_out > 0 {
+    if sink.rounded.insert((table.table, real.name.clone())) {
         log::warn!(
-            "{name}: {} numbers with more than 35 digits before the point, which MySQL has no type for, are stored as NULL",
-            count.left_out
-        );
-    }
-    if count.rounded > 0 && sink.rounded.insert((table.table, real.name.clone())) {
-        log::warn!(
-            "{name}: numbers with more than 30 decimals are rounded to 30, the most that MySQL has"
+            "{}.{}: numbers with more than 30 decimals are rounded to 30, the most that MySQL has",
+            table.name,
+            real.name
         );
     }
 }

@@ -19,16 +19,16 @@ pub fn event(data: &[u8]) {
     if let Ok(event) = bounded(text.len(), || Event::parse(text)) {
         says_the_same_again(&event);
         let parts: Vec<&str> = text.split('|').map(str::trim).collect();
-        assert_eq!(event.key_part, parts[0]);
-        assert_eq!(event.md5, parts[1]);
-        assert_eq!(event.contact_id, parts[2]);
+        assert_eq!(event.key_part(), parts[0]);
+        assert_eq!(event.md5(), parts[1]);
+        assert_eq!(event.contact_id(), parts[2]);
     }
     let Ok(raw) = serde_json::from_str::<&RawValue>(text) else {
         return;
     };
     if let Ok(event) = bounded(text.len(), || Event::read(raw)) {
         // What stands in an object may hold the separator.
-        let separated = [&event.key_part, &event.md5, &event.contact_id];
+        let separated = [event.key_part(), event.md5(), event.contact_id()];
         if !separated.iter().any(|part| part.contains('|')) {
             says_the_same_again(&event);
         }
@@ -36,10 +36,15 @@ pub fn event(data: &[u8]) {
 }
 
 fn says_the_same_again(event: &Event) {
-    assert!(!event.contact_id.is_empty());
-    assert!(event.key_part.starts_with(&event.fired));
-    let mut text = format!("{}|{}|{}", event.key_part, event.md5, event.contact_id);
-    if let Some((entry, transaction)) = event.pointer {
+    assert!(!event.contact_id().is_empty());
+    assert!(event.key_part().starts_with(event.fired()));
+    let mut text = format!(
+        "{}|{}|{}",
+        event.key_part(),
+        event.md5(),
+        event.contact_id()
+    );
+    if let Some((entry, transaction)) = event.pointer() {
         text.push_str(&format!("|{entry},{transaction}"));
     }
     assert_eq!(&Event::parse(&text).unwrap(), event);
