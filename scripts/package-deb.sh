@@ -199,7 +199,8 @@ rm -rf /var/log/dbsync2 /etc/dbsync2
 cd /
 for file in /var/lib/dbsync2/*; do
     case $file in
-    *.json | *.json.new | *.jsonl | *.jsonl.new | *.jsonl.old | *.ledger | *.ledger.* | *.lock | *.lost) rm -f "$file" ;;
+    *.json | *.json.new | *.json.old | *.jsonl | *.jsonl.new | *.jsonl.old) rm -f "$file" ;;
+    *.ledger | *.ledger.* | *.lock | *.lost) rm -f "$file" ;;
     esac
 done
 rmdir /var/lib/dbsync2 2>/dev/null || true

@@ -22,6 +22,7 @@ mod newcomer;
 mod old_tables;
 mod one_row;
 mod outages;
+mod panics_caught;
 mod private;
 mod privileges;
 mod readme;

@@ -1251,7 +1251,7 @@ fn hosts_are_tried_in_order_and_a_socket_works() {
 }
 
 /// A greeting of a server, then a packet without content in answer to the log-in: the driver panics there.
-fn greeting_and_nothing() -> Vec<u8> {
+pub fn greeting_and_nothing() -> Vec<u8> {
     let mut body = b"\x0a5.7.0\0\x01\0\0\0abcdefgh\0".to_vec();
     // CLIENT_PROTOCOL_41 and CLIENT_SECURE_CONNECTION, utf8, autocommit, CLIENT_PLUGIN_AUTH, 21 bytes of scramble.
     body.extend(b"\x00\x82\x21\x02\x00\x08\x00\x15\0\0\0\0\0\0\0\0\0\0ijklmnopqrst\0mysql_native_password\0");

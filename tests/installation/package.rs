@@ -215,6 +215,7 @@ fn dpkg_installs_and_removes_it() {
     write(&root.join("etc/default/dbsync2"));
     for file in [
         "X-1.json",
+        "X-1.json.old",
         "X-1.lock",
         "X-1.rejected.jsonl",
         "X-1.rejected.jsonl.old",
