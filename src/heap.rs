@@ -89,3 +89,42 @@ unsafe impl GlobalAlloc for Heap {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_keeps_what_it_holds_when_it_changes_its_part() {
+        let heap = Heap::new();
+        let sizes = [1, 32, 33, 4096, 4097, 300_000, 5000, 64, 65, 1024, 7];
+        let layout = |size: usize| Layout::from_size_align(size, 8).unwrap_or(Layout::new::<u64>());
+        // SAFETY: each layout is the one that the block was made or changed with last, and only its bytes are used.
+        unsafe {
+            let mut block = heap.alloc_zeroed(layout(1));
+            let mut held = 1;
+            for size in sizes {
+                // Others in between, so that a block in the wrong place would be overwritten.
+                let other = heap.alloc(layout(size));
+                block = heap.realloc(block, layout(held), size);
+                let kept = std::slice::from_raw_parts(block, held.min(size));
+                assert!(
+                    kept.iter().enumerate().all(|(n, byte)| *byte == pattern(n)),
+                    "{held} to {size}"
+                );
+                ptr::write_bytes(other, 0xff, size);
+                heap.dealloc(other, layout(size));
+                for n in 0..size {
+                    *block.add(n) = pattern(n);
+                }
+                held = size;
+            }
+            heap.dealloc(block, layout(held));
+        }
+    }
+
+    /// 0 comes first, as in a zeroed block.
+    fn pattern(n: usize) -> u8 {
+        u8::try_from(n % 251).unwrap_or(0)
+    }
+}
