@@ -1,7 +1,7 @@
 //! The heap of all threads: by size in parts, each with its own lock, whose waiting costs little.
 //!
 //! One lock for all would be met by another thread in many of the dozens of requests that each delivery makes, and
-//! dlmalloc's own sends whoever meets it to sleep, which takes fifty times as long as what is done behind it. A heap for
+//! dlmalloc's own sends whoever meets it to sleep, which takes far longer than what is done behind it. A heap for
 //! each thread, as the C libraries have it, grows with the number of threads and for long.
 #![allow(unsafe_code)]
 

@@ -2,6 +2,7 @@
 
 mod backlog;
 mod board;
+mod by_contact;
 mod check;
 mod database;
 mod documents;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
+use super::by_contact::by_contact;
 use super::engine::Engine;
 use super::fetch::{Answer, IDS_PER_REQUEST, Job};
 use super::list::{Message, Scope, list};
@@ -242,29 +243,18 @@ impl<'e> Pass<'e> {
     /// Events not stored in this version yet: their contacts are fetched.
     fn take_events(&mut self, events: Vec<Event>) {
         self.tally.listed += events.len();
-        let mut by_contact: HashMap<String, Vec<Version>> = HashMap::new();
-        let mut order = Vec::new();
-        for event in events {
+        let seen = self.engine.seen();
+        let unknown = events.into_iter().filter_map(|event| {
             let version = Version::new(
                 &["event", event.key_part(), event.contact_id()],
                 event.md5(),
             );
-            if self.engine.seen().contains(version) {
-                continue;
-            }
-            match by_contact.get_mut(event.contact_id()) {
-                Some(versions) => versions.push(version),
-                None => {
-                    order.push(event.contact_id().to_owned());
-                    by_contact.insert(event.contact_id().to_owned(), vec![version]);
-                }
-            }
-        }
-        for id in order {
-            let events = by_contact.remove(&id).unwrap_or_default();
+            (!seen.contains(version)).then_some((event, version))
+        });
+        for (id, events) in by_contact(unknown, |(event, _)| event.contact_id()) {
             self.todo.push_back(Wanted {
-                id,
-                events,
+                id: id.to_string(),
+                events: events.into_iter().map(|(_, version)| version).collect(),
                 ..Wanted::default()
             });
         }

@@ -5,7 +5,7 @@ mod begin;
 mod standing;
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +16,7 @@ use time::OffsetDateTime;
 
 use super::backlog::{Wanted, gather};
 use super::board::Board;
+use super::by_contact::by_contact;
 use super::documents::{Found, fetch_all};
 use super::retries::retry_later;
 use super::seen::{Seen, Version};
@@ -200,26 +201,11 @@ impl Courier {
 
     /// The events that need a look, by contact.
     fn wanted(&mut self, events: impl Iterator<Item = Event>) -> Vec<Wanted> {
-        let mut places: HashMap<Arc<str>, usize> = HashMap::new();
-        let mut wanted: Vec<Wanted> = Vec::new();
-        for event in events {
-            if self.is_known(&event) {
-                continue;
-            }
-            let place = places.get(event.contact_id()).copied();
-            match place.and_then(|place| wanted.get_mut(place)) {
-                Some(contact) => contact.events.push(event),
-                None => {
-                    let id: Arc<str> = event.contact_id().into();
-                    places.insert(Arc::clone(&id), wanted.len());
-                    wanted.push(Wanted {
-                        id,
-                        events: vec![event],
-                    });
-                }
-            }
-        }
-        wanted
+        let unknown = events.filter(|event| !self.is_known(event));
+        by_contact(unknown, Event::contact_id)
+            .into_iter()
+            .map(|(id, events)| Wanted { id, events })
+            .collect()
     }
 
     fn is_known(&mut self, event: &Event) -> bool {

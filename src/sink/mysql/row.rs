@@ -36,7 +36,8 @@ pub(super) const LINE: Form = Form {
     text: |line, value| push_field(line, value, "\\0"),
 };
 
-/// Appends a row, and notes which columns got a rounded number. A value that the server would change without an error is refused here.
+/// Appends a row, and notes which columns got a rounded number. A value that the server would change without an error is
+/// refused here.
 pub(super) fn push_row(
     sql: &mut String,
     form: &Form,
