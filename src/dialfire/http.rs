@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use time::OffsetDateTime;
+use ureq::config::Config;
 use ureq::http::{HeaderMap, HeaderValue, Uri, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::transport::{Connector, DefaultConnector};
@@ -87,7 +88,7 @@ pub struct Http {
 
 /// The one set-up of HTTP requests, to the API and to web services: whom to trust, which way to go, what one may take.
 /// Redirects are not followed, and no status is an error.
-pub fn agent(roots: &Roots, proxy: Option<Proxy>, limits: Limits) -> Agent {
+pub fn config(roots: &Roots, proxy: Option<Proxy>, limits: Limits) -> Config {
     let root_certs = match roots.own_certificates() {
         Some(own) => RootCerts::new_with_certs(
             &own.iter()
@@ -100,7 +101,7 @@ pub fn agent(roots: &Roots, proxy: Option<Proxy>, limits: Limits) -> Agent {
         .root_certs(root_certs)
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .build();
-    let config = Agent::config_builder()
+    Agent::config_builder()
         .tls_config(tls)
         .proxy(proxy)
         .user_agent(USER_AGENT)
@@ -118,12 +119,7 @@ pub fn agent(roots: &Roots, proxy: Option<Proxy>, limits: Limits) -> Agent {
         .input_buffer_size(32 << 10)
         .output_buffer_size(16 << 10)
         .max_response_header_size(24 << 10)
-        .build();
-    Agent::with_parts(
-        config,
-        DefaultConnector::default().chain(WriteBuffer),
-        RememberingResolver::of_the_system(),
-    )
+        .build()
 }
 
 impl Http {
@@ -154,7 +150,11 @@ impl Http {
                 Error::usage("the token holds characters that no token has (check --ct)")
             })?;
         authorization.set_sensitive(true);
-        let agent = agent(roots, proxy, limits);
+        let agent = Agent::with_parts(
+            config(roots, proxy, limits),
+            DefaultConnector::default().chain(WriteBuffer),
+            RememberingResolver::of_the_system(),
+        );
         Ok(Http {
             agent,
             base: base.trim_end_matches('/').to_owned(),

@@ -16,7 +16,7 @@ const MOST_HELD: usize = 16 << 10;
 const LONG: Duration = Duration::from_secs(10);
 
 /// The same time limit for all requests that begin now: what is left of it differs by less than a second.
-fn rounded(mut timeout: NextTimeout) -> NextTimeout {
+pub fn rounded(mut timeout: NextTimeout) -> NextTimeout {
     if *timeout.after >= LONG && !timeout.after.is_not_happening() {
         let begun = u64::from(timeout.after.subsec_nanos() > 0);
         timeout.after = Duration::from_secs(timeout.after.as_secs() + begun).into();

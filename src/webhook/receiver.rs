@@ -1,12 +1,13 @@
 //! The web service: one attempt to post something to it, and what its answer means.
 
 mod address;
+mod exchange;
+mod pool;
 
-use std::io::Read;
+use std::io::Write;
 use std::time::Duration;
 
-use ureq::Agent;
-use ureq::http::{HeaderMap, HeaderName, HeaderValue, header};
+use ureq::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 use super::signature::Signer;
 use crate::cli::settings::Secret;
@@ -16,16 +17,13 @@ use crate::error::{Error, Result};
 use crate::tls::Roots;
 
 pub use address::Address;
+use exchange::{Answer, exchange};
+use pool::{Deadline, Pool};
 
 /// So much of an answer is read, for the log and so that the connection can be used again.
 const LONGEST_ANSWER: u64 = 64 << 10;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-/// The headers of Standard Webhooks.
-const ID: HeaderName = HeaderName::from_static("webhook-id");
-const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// Time for the name look-up, and for the connection with its TLS handshake, if the limit per attempt allows as much.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -78,10 +76,12 @@ pub struct Options {
 
 /// Posts to one web service. Shared by all lanes.
 pub struct Receiver {
-    agent: Agent,
+    pool: Pool,
     address: Address,
     signer: Signer,
-    headers: HeaderMap,
+    /// What stands in the head of each request: address and headers.
+    post: Vec<u8>,
+    head: Vec<u8>,
     /// Values that must not appear in messages.
     secrets: Vec<Secret>,
     limits: Limits,
@@ -110,24 +110,42 @@ impl Receiver {
             let wrong = || Error::usage(format!("header {name:?} can't be sent (check --header)"));
             let mut text = HeaderValue::from_str(value.reveal()).map_err(|_| wrong())?;
             text.set_sensitive(true);
-            headers.append(
-                HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?,
-                text,
-            );
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+            // Those that say where the request ends are not to be chosen.
+            if matches!(name, header::CONTENT_LENGTH | header::TRANSFER_ENCODING) {
+                return Err(wrong());
+            }
+            headers.append(name, text);
         }
-        // What ureq would add itself, anew for each request. Of an answer nothing counts but its status.
+        let host = HeaderValue::from_str(&options.address.host()).map_err(|_| {
+            Error::usage("the address of the web service names no host (check --url)")
+        })?;
+        // Of an answer nothing counts but its status.
         for (name, value) in [
-            (header::USER_AGENT, http::USER_AGENT),
-            (header::ACCEPT, "*/*"),
-            (header::ACCEPT_ENCODING, "identity"),
+            (header::HOST, host),
+            (
+                header::USER_AGENT,
+                HeaderValue::from_static(http::USER_AGENT),
+            ),
+            (header::ACCEPT, HeaderValue::from_static("*/*")),
+            (
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_static("identity"),
+            ),
         ] {
-            headers
-                .entry(name)
-                .or_insert(HeaderValue::from_static(value));
+            headers.entry(name).or_insert(value);
         }
+        let uri = &options.address.uri;
+        let head = written("HEAD", uri, &headers);
         headers.insert(header::CONTENT_TYPE, JSON);
         Ok(Receiver {
-            agent: http::agent(&options.roots, proxy, limits),
+            pool: Pool::new(
+                uri.clone(),
+                http::config(&options.roots, proxy, limits),
+                limits,
+            ),
+            post: written("POST", uri, &headers),
+            head,
             secrets: options
                 .headers
                 .into_iter()
@@ -136,26 +154,18 @@ impl Receiver {
                 .collect(),
             address: options.address,
             signer: options.signer,
-            headers,
             limits,
         })
     }
 
     /// Posts a body once. `timestamp` is the time in seconds since 1970, by the clock of this computer.
     pub fn post(&self, id: &str, timestamp: i64, body: &str) -> Outcome {
-        let mut request = self
-            .agent
-            .post(self.address.uri.clone())
-            .header(ID, id)
-            .header(TIMESTAMP, HeaderValue::from(timestamp));
-        if let Some(signature) = self.signer.sign(id, timestamp, body) {
-            request = request.header(SIGNATURE, signature);
-        }
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
-        let mut response = match request.send(body) {
-            Ok(response) => response,
+        let answer = self
+            .post_head(id, timestamp, body)
+            .map_err(ureq::Error::Io)
+            .and_then(|head| self.request((&head, body.as_bytes()), false));
+        let answer = match answer {
+            Ok(answer) => answer,
             Err(error) => {
                 return Outcome {
                     verdict: self.no_answer(error),
@@ -163,19 +173,42 @@ impl Receiver {
                 };
             }
         };
-        // The status decides, whatever comes of the body.
-        let mut answer = Vec::new();
-        let _ = response
-            .body_mut()
-            .as_reader()
-            .take(LONGEST_ANSWER)
-            .read_to_end(&mut answer);
-        let verdict = self.judge(response.status().as_u16(), response.headers());
+        let verdict = self.judge(&answer);
         let said = match verdict {
             Verdict::Delivered => String::new(),
-            _ => self.quote(&String::from_utf8_lossy(&answer)),
+            _ => self.quote(&String::from_utf8_lossy(&answer.body)),
         };
         Outcome { verdict, said }
+    }
+
+    /// The head of a request, with the headers of Standard Webhooks.
+    fn post_head(&self, id: &str, timestamp: i64, body: &str) -> std::io::Result<Vec<u8>> {
+        let mut head = Vec::with_capacity(self.post.len() + 400);
+        head.extend_from_slice(&self.post);
+        write!(
+            head,
+            "webhook-id: {id}\r\nwebhook-timestamp: {timestamp}\r\n"
+        )?;
+        if let Some(signature) = self.signer.sign(id, timestamp, body) {
+            write!(head, "webhook-signature: {signature}\r\n")?;
+        }
+        write!(head, "content-length: {}\r\n\r\n", body.len())?;
+        Ok(head)
+    }
+
+    fn request(
+        &self,
+        request: (&[u8], &[u8]),
+        is_head: bool,
+    ) -> std::result::Result<Answer, ureq::Error> {
+        let deadline = Deadline::new(self.limits);
+        let mut connection = self.pool.take(&deadline)?;
+        let left = || deadline.left();
+        let answer = exchange(&mut *connection, request, is_head, LONGEST_ANSWER, left)?;
+        if answer.reusable {
+            self.pool.keep(connection);
+        }
+        Ok(answer)
     }
 
     /// Where it is, for messages.
@@ -193,10 +226,11 @@ impl Receiver {
     /// # Errors
     /// Why there is no answer.
     pub fn check(&self) -> std::result::Result<String, String> {
-        match self.agent.head(self.address.uri.clone()).call() {
-            Ok(response) => Ok(format!(
+        let head = [self.head.as_slice(), b"\r\n"].concat();
+        match self.request((&head, b""), true) {
+            Ok(answer) => Ok(format!(
                 "can be reached, answers HEAD with {}",
-                response.status().as_u16()
+                answer.status
             )),
             Err(error) => match self.no_answer(error) {
                 Verdict::Unreachable(reason) | Verdict::Troubled(reason) => Err(reason),
@@ -207,22 +241,24 @@ impl Receiver {
 
     /// Breaks off all requests at once: for the end of the program.
     pub fn shut_down(&self) {
-        self.agent.clone().shutdown();
+        self.pool.shut_down();
     }
 
-    fn judge(&self, status: u16, headers: &HeaderMap) -> Verdict {
+    fn judge(&self, answer: &Answer) -> Verdict {
+        let status = answer.status;
         if matches!(status, 200..=299) {
             return Verdict::Delivered;
         }
-        let text = |name| http::text(headers, name);
-        let wait = text(header::RETRY_AFTER).and_then(|wait| {
-            retry::retry_after(wait, text(header::DATE).and_then(clock::http_date))
-        });
+        let date = answer.date.as_deref().and_then(clock::http_date);
+        let wait = answer.retry_after.as_deref();
+        let wait = wait.and_then(|wait| retry::retry_after(wait, date));
         let reason = format!("HTTP {status}");
         match status {
             300..=399 => {
                 // Its query may hold a key, as that of the address may.
-                let to = text(header::LOCATION)
+                let to = answer
+                    .location
+                    .as_deref()
                     .and_then(|to| to.split('?').next())
                     .map_or_else(|| "nowhere".to_owned(), |to| self.quote(to));
                 Verdict::Refused(format!(
@@ -269,14 +305,28 @@ impl Receiver {
     }
 }
 
+/// The begin of a request's head.
+fn written(method: &str, uri: &Uri, headers: &HeaderMap) -> Vec<u8> {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut head = format!("{method} {path} HTTP/1.1\r\n").into_bytes();
+    for (name, value) in headers {
+        for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            head.extend_from_slice(piece);
+        }
+    }
+    head
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn receiver() -> Receiver {
+    const NOWHERE: &str = "http://127.0.0.1:1/";
+
+    fn receiver(address: &str) -> Receiver {
         Receiver::new(Options {
-            address: Address::read("http://127.0.0.1:1/").unwrap(),
+            address: Address::read(address).unwrap(),
             signer: Signer::default(),
             headers: vec![("X-Key".to_owned(), Secret::new("SECRET"))],
             roots: Roots::load(None).unwrap(),
@@ -288,41 +338,41 @@ mod tests {
 
     #[test]
     fn each_status_means_what_it_should() {
-        let receiver = receiver();
-        let judge = |status, headers: &[(HeaderName, &'static str)]| {
-            let headers = headers
-                .iter()
-                .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
-                .collect();
-            receiver.judge(status, &headers)
+        let receiver = receiver(NOWHERE);
+        let judge = |status, retry_after: Option<&str>| {
+            receiver.judge(&Answer {
+                status,
+                retry_after: retry_after.map(str::to_owned),
+                ..Answer::default()
+            })
         };
         for status in [200, 204, 299] {
-            assert_eq!(judge(status, &[]), Verdict::Delivered);
+            assert_eq!(judge(status, None), Verdict::Delivered);
         }
         for status in [400, 401, 404, 410, 500, 501] {
             assert_eq!(
-                judge(status, &[]),
+                judge(status, None),
                 Verdict::Refused(format!("HTTP {status}"))
             );
         }
         for status in [408, 425, 502, 503, 504] {
             assert!(
-                matches!(judge(status, &[]), Verdict::Troubled(_)),
+                matches!(judge(status, None), Verdict::Troubled(_)),
                 "{status}"
             );
         }
-        let later = [(header::RETRY_AFTER, "7")];
         for status in [429, 503] {
-            let Verdict::Busy { wait, .. } = judge(status, &later) else {
+            let Verdict::Busy { wait, .. } = judge(status, Some("7")) else {
                 unreachable!("{status}");
             };
             assert_eq!(wait, Some(Duration::from_secs(7)));
         }
-        assert!(matches!(judge(429, &[]), Verdict::Busy { wait: None, .. }));
-        let moved = judge(
-            301,
-            &[(header::LOCATION, "https://new.example/SECRET?key=1")],
-        );
+        assert!(matches!(judge(429, None), Verdict::Busy { wait: None, .. }));
+        let moved = receiver.judge(&Answer {
+            status: 301,
+            location: Some("https://new.example/SECRET?key=1".to_owned()),
+            ..Answer::default()
+        });
         assert_eq!(
             moved,
             Verdict::Refused(
@@ -334,8 +384,17 @@ mod tests {
 
     #[test]
     fn what_the_receiver_says_is_quoted_without_secrets() {
-        assert_eq!(receiver().quote("no SECRET\nhere"), "no (secret) here");
-        assert_eq!(receiver().quote(&"long ".repeat(1000)).chars().count(), 201);
+        assert_eq!(
+            receiver(NOWHERE).quote("no SECRET\nhere"),
+            "no (secret) here"
+        );
+        assert_eq!(
+            receiver(NOWHERE)
+                .quote(&"long ".repeat(1000))
+                .chars()
+                .count(),
+            201
+        );
     }
 
     #[test]
@@ -346,8 +405,7 @@ mod tests {
             .local_addr()
             .unwrap()
             .port();
-        let mut receiver = receiver();
-        receiver.address = Address::read(&format!("http://127.0.0.1:{port}/")).unwrap();
+        let receiver = receiver(&format!("http://127.0.0.1:{port}/"));
         assert!(matches!(
             receiver.post("id", 0, "{}").verdict,
             Verdict::Unreachable(_)

@@ -9,6 +9,9 @@
     clippy::panic
 )]
 
+#[path = "../../src/heap.rs"]
+mod heap;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -26,7 +29,7 @@ use serde_json::value::RawValue;
 
 /// That of the program.
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: heap::Heap = heap::Heap::new();
 
 /// About as many as come of one request to the API.
 const PER_ANSWER: usize = 50;

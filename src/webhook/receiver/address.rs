@@ -57,6 +57,15 @@ impl Address {
         })
     }
 
+    /// Host, and port if it is not that of the scheme: for the header of this name.
+    pub(super) fn host(&self) -> String {
+        let host = self.uri.host().unwrap_or_default();
+        match (self.uri.port_u16(), self.uri.scheme_str()) {
+            (None, _) | (Some(80), Some("http")) | (Some(443), Some("https")) => host.to_owned(),
+            (Some(port), _) => format!("{host}:{port}"),
+        }
+    }
+
     /// Without user, password and query: for messages.
     pub fn display(&self) -> &str {
         &self.display
