@@ -27,7 +27,9 @@
 #                          (c) contacts/s of a loop that only lists them
 #                          (d) contacts/s of the loop of (b) without delay, over the events and contacts of that minute
 #   ratio                  what dbsync2 did as a share of the limit
-# All are medians of the runs by the time they took. The servers wait for the disk at each commit, as real ones do.
+# All are medians of the runs by the time they took. The servers wait for the disk at each commit, as real ones do. They
+# have the memory that a server for such tables is given, where this machine can spare it: 1 GB for pages, and a log of
+# 1 GB (MariaDB) or 4 GB (PostgreSQL); BENCH_SERVERS=small leaves them as they are installed, which is 128 MB.
 #
 # Variables: BENCH_DATABASES (sqlite postgres mariadb sqlserver webhook), BENCH_CASES (a b c d e), BENCH_FLAGS (further
 # flags for dbsync2), BENCH_SIMULATOR (further flags for the simulator), BENCH_CONNECTIONS (--w of webhook: 1 2 4 8).
@@ -85,6 +87,13 @@ wants() { [[ " $databases " == *" $1 "* ]]; }
 has_case() { [[ " ${BENCH_CASES:-a b c d e} " == *" $1 "* ]]; }
 
 servers=$PWD/scripts/servers.sh
+if [ "${BENCH_SERVERS-}" != small ]; then
+    if [ "$(sed -n 's/^MemAvailable:[^0-9]*\([0-9]*\).*/\1/p' /proc/meminfo)" -gt 6000000 ]; then
+        export DBSYNC_SERVERS_LARGE=1
+    else
+        echo 'bench.sh: too little memory is free for large servers: they are as installed' >&2
+    fi
+fi
 [ -x "${HOME-}/.cargo/bin/cargo" ] && PATH="$HOME/.cargo/bin:$PATH"
 if wants sqlite || wants postgres || wants mariadb || wants sqlserver; then
     "$servers" install

@@ -9,6 +9,7 @@
 # a meaning in a URL. The database is `dbsync_test`.
 #
 # DBSYNC_TEST_FAST=1           don't wait for the disk at commit (quicker; survives `kill`, not a power cut)
+# DBSYNC_SERVERS_LARGE=1       memory and log as for large tables, for benchmarks
 # DBSYNC_TEST_CERTIFICATE=name start with DIR/name.pem and DIR/name.key instead of DIR/server.pem and .key
 set -euo pipefail
 
@@ -220,6 +221,7 @@ postgres_command() { # PORT
         -c unix_socket_directories=.. -c max_connections=100
         -c ssl=on -c "ssl_cert_file=$home/tls.pem" -c "ssl_key_file=$home/tls.key")
     [ "${DBSYNC_TEST_FAST-}" != 1 ] || command+=(-c fsync=off -c full_page_writes=off)
+    [ "${DBSYNC_SERVERS_LARGE-}" != 1 ] || command+=(-c shared_buffers=1GB -c max_wal_size=4GB)
 }
 
 mariadb_command() { # PORT
@@ -230,6 +232,7 @@ mariadb_command() { # PORT
         "--ssl-cert=$home/tls.pem" "--ssl-key=$home/tls.key")
     [ "${DBSYNC_TEST_FAST-}" != 1 ] ||
         command+=(--innodb-flush-log-at-trx-commit=2 --innodb-flush-method=nosync --innodb-doublewrite=OFF)
+    [ "${DBSYNC_SERVERS_LARGE-}" != 1 ] || command+=(--innodb-buffer-pool-size=1G --innodb-log-file-size=1G)
 }
 
 postgres_answers() { # PORT

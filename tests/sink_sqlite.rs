@@ -426,6 +426,48 @@ fn a_file_that_is_replaced_or_a_table_that_is_dropped_is_passing_trouble() {
 }
 
 #[test]
+fn the_log_is_long_only_while_a_first_copy_is_written() {
+    let place = Place::new("log");
+    let schema = schema(&[("note", ColumnKind::Text)]);
+    let mut sink = SqliteSink::open(&place.file()).unwrap();
+    sink.prepare(&schema).unwrap();
+    let text = "x".repeat(100_000);
+    let mut number = 0;
+    let mut write = |sink: &mut SqliteSink| {
+        for _ in 0..10 {
+            let mut batch = empty(&schema);
+            for _ in 0..20 {
+                number += 1;
+                let id = number.to_string();
+                let row = [("$id", Some(id.as_str())), ("note", Some(text.as_str()))];
+                add(&mut batch, &schema, Table::Contacts, &row);
+            }
+            sink.write(&batch).unwrap();
+        }
+    };
+    let megabytes = |file: &str| std::fs::metadata(place.0.join(file)).unwrap().len() >> 20;
+    // 20 MB, of which nothing is in its place yet.
+    write(&mut sink);
+    assert!(megabytes("out.db-wal") >= 19 && megabytes("out.db") == 0);
+    sink.index(&schema).unwrap();
+    // From then on all but the last 4 MB is.
+    write(&mut sink);
+    let (file, log) = (megabytes("out.db"), megabytes("out.db-wal"));
+    assert!(file >= 32 && log < 30, "{file} MB, log {log} MB");
+    sink.prepare(&schema).unwrap();
+    for _ in 0..6 {
+        write(&mut sink);
+    }
+    // 120 MB more, and the log is as long as it may be.
+    let log = megabytes("out.db-wal");
+    assert!((60..80).contains(&log), "log {log} MB");
+    drop(sink);
+    assert!(!place.0.join("out.db-wal").exists());
+    let count = value(&place.reader(), "SELECT count(*) FROM dfire_contacts");
+    assert_eq!(count, Value::Integer(1600));
+}
+
+#[test]
 fn a_committed_batch_survives_a_killed_process() {
     let place = Place::new("durable");
     let schema = schema(&[]);
