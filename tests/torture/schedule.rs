@@ -80,6 +80,13 @@ fn step(target: Target, dice: &mut Dice) -> Step {
         1 => 100 + dice.below(400),
         _ => 300 + dice.below(1200),
     };
+    // Some locks are held for longer than anybody waits for one: MySQL 50 s, we in SQLite 60 s. Not by a draw of their own,
+    // which would change all that comes later.
+    let dwell = if faults.contains(&Fault::TableLocked) && dwell.is_multiple_of(10) {
+        61_000 + dwell
+    } else {
+        dwell
+    };
     Step {
         faults,
         advance: Duration::from_secs(minutes * 60 + dice.below(60)),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::faults::Fault;
 use super::figures::Figures;
 use super::long::{Course, assert_flat, measure};
 use super::schedule::{CHAPTERS, STEPS, life};
@@ -80,6 +81,21 @@ fn every_kind_of_fault_has_its_turn() {
     assert_eq!(names(Target::Database(Kind::Postgres)).len(), 20);
     assert_eq!(names(Target::Database(Kind::SqlServer)).len(), 19);
     assert_eq!(names(Target::Webhook).len(), 22);
+}
+
+#[test]
+fn some_locks_are_held_for_more_than_a_minute_and_most_are_not() {
+    let steps = (0..60).flat_map(|nth| life(1, Target::Database(Kind::Mysql), nth).chapters);
+    let (long, short): (Vec<_>, Vec<_>) = steps
+        .flatten()
+        .filter(|step| step.faults.contains(&Fault::TableLocked))
+        .partition(|step| step.dwell > Duration::from_secs(60));
+    assert!(
+        !long.is_empty() && long.len() * 5 < short.len(),
+        "{} {}",
+        long.len(),
+        short.len()
+    );
 }
 
 /// Rounds of the short form; a minute of simulated time each.
