@@ -32,7 +32,8 @@
 # 1 GB (MariaDB) or 4 GB (PostgreSQL); BENCH_SERVERS=small leaves them as they are installed, which is 128 MB.
 #
 # Variables: BENCH_DATABASES (sqlite postgres mariadb sqlserver webhook), BENCH_CASES (a b c d e), BENCH_FLAGS (further
-# flags for dbsync2), BENCH_SIMULATOR (further flags for the simulator), BENCH_CONNECTIONS (--w of webhook: 1 2 4 8).
+# flags for dbsync2), BENCH_SIMULATOR (further flags for the simulator), BENCH_CONNECTIONS (--w of webhook: 1 2 4 8),
+# BENCH_PROGRAM (another build of dbsync2, for --profile one with line numbers).
 # BENCH_SQLSERVER holds the address of an empty database of a SQL Server, sqlserver://…; the tables bench1_…, bench2_…
 # stay there, and neither its CPU time nor a bulk loader is measured. BENCH_SQLSERVER=tests takes the small server that
 # the tests use, which has nothing of a real one's speed, be it higher or lower.
@@ -109,15 +110,19 @@ needed() { # PROGRAM PACKAGE
 # ---- programs: the one that is measured as it is released, those around it built quickly --------------------
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
-program_file=$target/release/dbsync2
-if [ "$mode" = profile ]; then
-    needed perf linux-perf
-    needed addr2line binutils
+program_file=${BENCH_PROGRAM:-$target/release/dbsync2}
+if [ -n "${BENCH_PROGRAM-}" ]; then
+    program_file=$(realpath "$BENCH_PROGRAM")
+elif [ "$mode" = profile ]; then
     program_file=$target/profile/release/dbsync2
     CARGO_TARGET_DIR=$target/profile CARGO_PROFILE_RELEASE_DEBUG=1 CARGO_PROFILE_RELEASE_STRIP=none \
         cargo build --locked --release --bin dbsync2
 else
     cargo build --locked --release --bin dbsync2
+fi
+if [ "$mode" = profile ]; then
+    needed perf linux-perf
+    needed addr2line binutils
 fi
 tools=(--example simulator --example fetch_loop)
 ! wants webhook || tools+=(--example receiver --example lane_loop)

@@ -1,18 +1,19 @@
 # shellcheck shell=bash
 # Sourced by bench.sh: webhook, beside a plain loop of requests.
 #
-# What is compared: the deliveries per second of the whole program, which lists events, reads contacts from the API, takes
-# them apart, keeps order, ledger and spool; and a plain loop over ureq that has the same bodies in its memory, posts them
-# over as many connections, and does nothing else. Both post to the same receiver, which answers at once and shares the
-# machine with them; so does the simulator in the first case. The receiver counts.
+# What is compared: a plain loop over ureq that has the bodies in its memory, posts them over so many connections, and does
+# nothing else; webhook's lanes, which have the same bodies in memory and post them over as many connections, with all that
+# a delivery takes (order by contact, ids, ledger and its syncs, spool); and the whole program, which lists events, reads
+# contacts from the API and takes them apart as well. All post to the same receiver, which answers at once and counts, and
+# shares the machine with them; so does the simulator in the last case.
 #
 # What it prints, by the number of connections (--w), medians of the runs:
 #   plain loop     requests/s of the loop, from the first to the last
+#   lanes          deliveries/s of the lanes, from their start to the last sync of the ledger (lane_loop.rs)
+#   ratio          as a share of the loop's in the run just after it
 #   deliveries/s   of the whole program, from the first to the last delivery
-#   ratio          deliveries/s as a share of the loop's in the run just before it
+#   ratio          as a share of the loop's in the run just before it
 #   start to end   deliveries/s of the same run from the start of the program to its end
-#   ratio          of these, as above
-#   lanes          deliveries/s of webhook's lanes alone, which get what they post from a file (lane_loop.rs)
 #   plain copy     requests/s of a plain program that reads all contacts with as many threads, each of them once, takes
 #                  them apart and posts, from start to end (receiver_program/copy.rs)
 #   own CPU        seconds of user and system time of the whole program
@@ -53,8 +54,8 @@ if [ "$contacts" -le 50000 ]; then
     printf '%d transactions, %s MB\n' "$count" "$(du -m "$directory/bodies" | cut -f 1)"
 fi
 listen
-line() { printf '%11s %10s %12s %6s %12s %6s %8s %10s %8s %10s\n' "$@"; }
-line connections 'plain loop' deliveries/s ratio 'start to end' ratio lanes 'plain copy' 'own CPU' 'memory MB'
+line() { printf '%11s %10s %8s %6s %12s %6s %12s %10s %8s %10s\n' "$@"; }
+line connections 'plain loop' lanes ratio deliveries/s ratio 'start to end' 'plain copy' 'own CPU' 'memory MB'
 share() { awk -v one="$1" -v other="$2" 'BEGIN { printf "%.1f", other ? 100 * one / other : 0 }'; }
 for connections in ${BENCH_CONNECTIONS:-1 2 4 8}; do
     : >"$directory/runs"
@@ -79,15 +80,16 @@ for connections in ${BENCH_CONNECTIONS:-1 2 4 8}; do
             exit 1
         }
         whole=$(calculate %.0f "$count / $seconds")
-        echo "$(share "$per_second" "$loop") $loop $per_second $(share "$whole" "$loop") $whole $own" \
-            "$(calculate %.1f "$peak / 1024")" >>"$directory/runs"
+        echo "$per_second $loop $whole $own $(calculate %.1f "$peak / 1024")" >>"$directory/runs"
+        echo "$(share "$per_second" "$loop")" >>"$directory/ratios"
         echo "$lanes" >>"$directory/lanes"
+        echo "$(share "$lanes" "$loop")" >>"$directory/lane_ratios"
         echo "$copy" >>"$directory/copies"
     done
-    read -r ratio loop steady whole_ratio whole own memory <<<"$(median <"$directory/runs")"
-    lanes=$(median <"$directory/lanes")
-    copy=$(median <"$directory/copies")
-    rm "$directory/lanes" "$directory/copies"
-    line "$connections" "$loop" "$steady" "$(calculate '%.0f %%' "$ratio")" "$whole" \
-        "$(calculate '%.0f %%' "$whole_ratio")" "$lanes" "$copy" "$own" "$memory"
+    read -r steady loop whole own memory <<<"$(median <"$directory/runs")"
+    of() { median <"$directory/$1"; }
+    percent() { calculate '%.0f %%' "$(of "$1")"; }
+    line "$connections" "$loop" "$(of lanes)" "$(percent lane_ratios)" "$steady" "$(percent ratios)" "$whole" \
+        "$(of copies)" "$own" "$memory"
+    rm "$directory"/{lanes,lane_ratios,ratios,copies}
 done

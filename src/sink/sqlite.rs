@@ -317,7 +317,7 @@ fn upsert(tx: &Transaction<'_>, table: &Prepared, rows: &Rows) -> rusqlite::Resu
         return Ok(());
     }
     let mut statement = tx.prepare(&table.upsert)?;
-    for row in rows.iter() {
+    for row in rows.by_key() {
         for (parameter, (column, storage)) in (1..).zip(&table.columns) {
             let value = match (row.get(*column), storage) {
                 (None, _) => ValueRef::Null,

@@ -116,7 +116,7 @@ fn build(
     let mut rounded = BTreeSet::new();
     let mut lines = String::with_capacity(PIECE + PIECE / 4);
     let mut count = 0;
-    for row in rows.iter() {
+    for row in rows.by_key() {
         let before = lines.len();
         push_row(&mut lines, &LINE, table, row, &narrow, &mut rounded)?;
         if lines.len() - before > longest {

@@ -274,7 +274,7 @@ impl Writer {
         let narrow = narrow(table, rows);
         let mut rounded = BTreeSet::new();
         self.sql.clear();
-        for row in rows.iter() {
+        for row in rows.by_key() {
             if self.sql.is_empty() {
                 self.sql.push_str(&table.head);
             }

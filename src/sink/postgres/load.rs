@@ -48,7 +48,7 @@ pub(super) fn copy(
 ) -> Result<(), Failure> {
     let mut writer = transaction.copy_in(&upsert.copy)?;
     let mut lines = String::with_capacity(2 * CHUNK);
-    for row in rows.iter() {
+    for row in rows.by_key() {
         for (nth, target) in upsert.targets.iter().enumerate() {
             if nth > 0 {
                 lines.push('\t');

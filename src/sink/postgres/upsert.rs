@@ -13,8 +13,7 @@ use postgres::{Error, Transaction};
 use super::catalog::{DbColumn, Relation};
 use super::fit::{Class, Wider, misfit};
 use crate::sink::dialect::POSTGRES;
-use crate::tables::batch::Rows;
-use crate::tables::buffer::Row;
+use crate::tables::batch::{Row, Rows};
 use crate::tables::schema::{ColumnKind, TableSchema};
 
 /// What takes the place of the NUL character, which PostgreSQL can't hold.
@@ -108,7 +107,7 @@ impl Upsert {
 
     /// Inserts the rows, or replaces those with the same key. The rows hold no key twice.
     pub(super) fn run(&self, transaction: &mut Transaction<'_>, rows: &Rows) -> Result<(), Error> {
-        let rows: Vec<Row<'_>> = rows.iter().collect();
+        let rows = rows.by_key();
         rows.chunks(ROWS)
             .try_for_each(|rows| self.run_once(transaction, rows))
     }
