@@ -15,9 +15,9 @@ use crate::webhook::receiver::Receiver;
 /// Where things are to go.
 pub enum Place {
     /// An SQL database.
-    Database(Target),
+    Database(Box<Target>),
     /// A web service.
-    WebService(Receiver),
+    WebService(Box<Receiver>),
 }
 
 /// Looks at the API, the place where things are to go, the state directory and the log directory.

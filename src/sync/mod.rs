@@ -74,10 +74,11 @@ pub fn run(settings: Settings, log: &LogFile, shutdown: Shutdown) -> Result<()> 
         Mode::DbInit | Mode::DbUpdate | Mode::DbSync => copy(settings, shutdown),
         Mode::Check => {
             let place = if is_web_address(settings.url.reveal()) {
-                Place::WebService(receiver(&settings)?)
+                Place::WebService(Box::new(receiver(&settings)?))
             } else {
                 let url = settings.url.reveal();
-                Place::Database(Target::new(url, settings.ca_file.as_deref())?)
+                let target = Target::new(url, settings.ca_file.as_deref())?;
+                Place::Database(Box::new(target))
             };
             let pause = pause(&shutdown);
             check::run(&settings, &place, &state_directories(), log, &pause)
