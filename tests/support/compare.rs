@@ -111,6 +111,17 @@ fn is_of_twin(kind: Kind, wanted: &Rows, key: &str, row: &Row) -> bool {
     differences.is_empty()
 }
 
+/// A value as a database can hold it: PostgreSQL can't hold NUL, nor can all that is compatible with SQL Server; README
+/// documents what stands for it.
+pub fn as_stored(kind: Kind, value: &Option<String>) -> Option<String> {
+    match kind {
+        Kind::Postgres | Kind::SqlServer => {
+            value.as_ref().map(|text| text.replace('\0', "\u{2400}"))
+        }
+        _ => value.clone(),
+    }
+}
+
 fn compare_row(
     table: &str,
     key: &str,
@@ -122,13 +133,7 @@ fn compare_row(
     let mut matched = vec!["$changed".to_owned()];
     for (name, value) in wanted {
         let column = column_of(name, row);
-        // PostgreSQL can't hold NUL, nor can all that is compatible with SQL Server; README documents what stands for it.
-        let value = match kind {
-            Kind::Postgres | Kind::SqlServer => {
-                value.as_ref().map(|text| text.replace('\0', "\u{2400}"))
-            }
-            _ => value.clone(),
-        };
+        let value = as_stored(kind, value);
         let stored = row.get(&column);
         let equal = match stored {
             // A text in a column that was made for numbers may be a number, or not.

@@ -15,8 +15,9 @@ use std::collections::HashMap;
 
 use super::schedule::ALTERED;
 use super::site::{Site, Verdict};
-use crate::support::compare::{differences, truth_of};
+use crate::support::compare::{as_stored, differences, truth_of};
 use crate::support::deliveries::{Allowed, missing, superfluous, wrong_states};
+use crate::support::servers::Kind;
 use crate::support::simulator::numbers::normalise;
 use crate::support::simulator::{FieldEnd, Row, Simulator, Truth, TruthFilter};
 
@@ -88,7 +89,7 @@ pub fn judge(site: &Site<'_>, since: OffsetDateTime) -> Judgement {
     let mut truth = truth_of(&site.sim, &filter, database);
     let stored = database.dump("dfire_contacts");
     for (id, row) in &stored {
-        allow_altered_fields(&site.sim, &mut truth, id, row);
+        allow_altered_fields(&site.sim, database.kind, &mut truth, id, row);
     }
     Judgement {
         compared: truth.counts().iter().map(|count| *count as u64).sum(),
@@ -97,7 +98,7 @@ pub fn judge(site: &Site<'_>, since: OffsetDateTime) -> Judgement {
 }
 
 /// Takes over into the truth what a contact's row may hold of fields that have ended or changed.
-fn allow_altered_fields(sim: &Simulator, truth: &mut Truth, id: &str, stored: &Row) {
+fn allow_altered_fields(sim: &Simulator, kind: Kind, truth: &mut Truth, id: &str, stored: &Row) {
     let Some(row) = truth.contacts.get_mut(id) else {
         return;
     };
@@ -113,15 +114,16 @@ fn allow_altered_fields(sim: &Simulator, truth: &mut Truth, id: &str, stored: &R
         };
         let allowed = match how {
             FieldEnd::Deleted | FieldEnd::Gone => {
-                found.is_none() || sim.field_values(id, &field.name, ended).contains(found)
+                let values = sim.field_values(id, &field.name, ended);
+                found.is_none() || values.iter().any(|value| as_stored(kind, value) == *found)
             }
             FieldEnd::Replaced => {
                 let unchanged = sim
                     .last_change_of(id)
                     .is_some_and(|changed| changed <= ended);
                 let same = as_number;
-                let last = sim.field_before(id, &field.name, ended);
-                let wanted = row.get(&field.name).cloned().flatten();
+                let last = as_stored(kind, &sim.field_before(id, &field.name, ended));
+                let wanted = as_stored(kind, &row.get(&field.name).cloned().flatten());
                 same(found) == same(&wanted)
                     || unchanged && (found.is_none() || same(found) == same(&last))
             }
