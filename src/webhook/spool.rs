@@ -137,6 +137,8 @@ impl Spool {
             );
             fs::copy(path, &copy).map_err(failed)?;
         }
+        // An empty file is what a full disk and a kill have left.
+        spool.untidy |= spool.length == 0;
         spool.compare(ledger, damaged > 0);
         Ok(spool)
     }
@@ -201,12 +203,14 @@ impl Spool {
         if (is_new && self.places.len() >= MOST) || self.length.saturating_add(length) > LARGEST {
             return Ok(Put::Full);
         }
-        self.append(&line).map_err(|error| {
-            Error::transient(format!(
+        if let Err(error) = self.append(&line) {
+            // What was made or written in part stays otherwise.
+            self.untidy = true;
+            return Err(Error::transient(format!(
                 "cannot write {}: {error} (check --state-dir)",
                 self.path.display()
-            ))
-        })?;
+            )));
+        }
         let place = Place {
             event: entry.event,
             day: day_of(&entry.transaction),

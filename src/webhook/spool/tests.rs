@@ -121,6 +121,29 @@ fn an_empty_spool_has_no_file() {
 }
 
 #[test]
+fn an_empty_file_that_was_left_goes() {
+    let mut place = place();
+    fs::write(&place.path, "").unwrap();
+    let mut spool = open(&mut place);
+    spool.tidy().unwrap();
+    assert!(!place.path.exists());
+    spool.put(&entry(1, 1)).unwrap();
+    assert_eq!(read(&open(&mut place)), [entry(1, 1)]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_could_not_be_written_goes() {
+    let mut place = place();
+    let mut spool = open(&mut place);
+    std::os::unix::fs::symlink("/dev/full", &place.path).unwrap();
+    assert!(spool.put(&entry(1, 1)).is_err());
+    assert!(place.path.exists() && spool.keys().is_empty());
+    spool.tidy().unwrap();
+    assert!(!place.path.is_symlink());
+}
+
+#[test]
 fn a_torn_line_costs_itself_and_the_file_is_kept_aside() {
     let mut place = place();
     let mut spool = open(&mut place);
