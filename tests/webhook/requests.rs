@@ -137,7 +137,7 @@ fn the_rate_holds_for_all_lanes_together() {
 #[test]
 fn a_receiver_that_asks_to_wait_is_left_alone_by_all_lanes() {
     for status in [429, 503] {
-        let sim = Simulator::start(campaign(100));
+        let sim = Simulator::start(campaign(800));
         let receiver = Receiver::start();
         let (program, since) = since(&sim, &receiver, 20);
         let mut count = 0;
@@ -152,13 +152,15 @@ fn a_receiver_that_asks_to_wait_is_left_alone_by_all_lanes() {
         let arrivals = receiver.arrivals();
         assert_delivered(&sim, &all(), since, &arrivals, Allowed::default());
         let refused = arrivals.iter().position(|a| !a.accepted).unwrap();
-        // What was under way arrives yet; then all lanes rest, and most is still to come.
+        // What was under way arrives yet, and what others send before the lane that was told gets its turn; then all lanes
+        // rest, and most is still to come.
         let rest = arrivals
             .windows(2)
             .position(|pair| pair[1].at - pair[0].at > Duration::from_millis(1500))
             .unwrap();
-        assert!((refused..refused + 20).contains(&rest), "{refused}, {rest}");
-        assert!(arrivals.len() > rest + 20);
+        let half = arrivals.len() / 2;
+        assert!((refused..half).contains(&rest), "{refused}, {rest}, {half}");
+        assert!(half > 50, "{half}");
         assert_eq!(spool(&program), [serde_json::Value::Null; 0]);
     }
 }
