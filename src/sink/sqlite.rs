@@ -29,15 +29,15 @@ const IDS_PER_QUERY: usize = 500;
 /// all over the file, and twice as much memory saves no time.
 const CACHE: i64 = 2048;
 
+/// The same while indexes are made: sorting takes as much again.
+const CACHE_WHILE_SORTING: i64 = 1024;
+
 /// So many pages of 4 KiB may wait in the log until they are copied to their places, while a first copy is written: most
 /// batches touch the same pages again, which are then copied once for many batches.
 const LOG_OF_FIRST_COPY: u32 = 16_384;
 
 /// The same afterwards, SQLite's usual one: the file itself is never far behind.
 const LOG: u32 = 1000;
-
-/// The same while indexes are made: sorting takes as much again.
-const CACHE_WHILE_SORTING: i64 = 1024;
 
 /// A SQLite file that is open.
 pub struct SqliteSink {

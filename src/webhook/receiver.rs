@@ -2,28 +2,25 @@
 
 mod address;
 mod exchange;
+mod head;
 mod pool;
 
-use std::io::Write;
 use std::time::Duration;
-
-use ureq::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 use super::signature::Signer;
 use crate::cli::settings::Secret;
 use crate::dialfire::http::{self, Failure, Limits, quote};
 use crate::dialfire::{clock, proxy, retry};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tls::Roots;
 
 pub use address::Address;
 use exchange::{Answer, exchange};
+use head::Head;
 use pool::{Deadline, Pool};
 
 /// So much of an answer is read, for the log and so that the connection can be used again.
 const LONGEST_ANSWER: u64 = 64 << 10;
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Time for the name look-up, and for the connection with its TLS handshake, if the limit per attempt allows as much.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -79,9 +76,7 @@ pub struct Receiver {
     pool: Pool,
     address: Address,
     signer: Signer,
-    /// What stands in the head of each request: address and headers.
-    post: Vec<u8>,
-    head: Vec<u8>,
+    head: Head,
     /// Values that must not appear in messages.
     secrets: Vec<Secret>,
     limits: Limits,
@@ -100,52 +95,13 @@ impl Receiver {
             connections: options.connections,
         };
         let proxy = proxy::from_environment(&options.address.url)?;
-        let mut headers = HeaderMap::new();
-        let authorization = options
-            .address
-            .authorization
-            .clone()
-            .map(|value| (header::AUTHORIZATION.as_str().to_owned(), value));
-        for (name, value) in options.headers.iter().chain(&authorization) {
-            let wrong = || Error::usage(format!("header {name:?} can't be sent (check --header)"));
-            let mut text = HeaderValue::from_str(value.reveal()).map_err(|_| wrong())?;
-            text.set_sensitive(true);
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
-            // Those that say where the request ends are not to be chosen.
-            if matches!(name, header::CONTENT_LENGTH | header::TRANSFER_ENCODING) {
-                return Err(wrong());
-            }
-            headers.append(name, text);
-        }
-        let host = HeaderValue::from_str(&options.address.host()).map_err(|_| {
-            Error::usage("the address of the web service names no host (check --url)")
-        })?;
-        // Of an answer nothing counts but its status.
-        for (name, value) in [
-            (header::HOST, host),
-            (
-                header::USER_AGENT,
-                HeaderValue::from_static(http::USER_AGENT),
-            ),
-            (header::ACCEPT, HeaderValue::from_static("*/*")),
-            (
-                header::ACCEPT_ENCODING,
-                HeaderValue::from_static("identity"),
-            ),
-        ] {
-            headers.entry(name).or_insert(value);
-        }
-        let uri = &options.address.uri;
-        let head = written("HEAD", uri, &headers);
-        headers.insert(header::CONTENT_TYPE, JSON);
         Ok(Receiver {
             pool: Pool::new(
-                uri.clone(),
+                options.address.uri.clone(),
                 http::config(&options.roots, proxy, limits),
                 limits,
             ),
-            post: written("POST", uri, &headers),
-            head,
+            head: Head::new(&options.address, &options.headers)?,
             secrets: options
                 .headers
                 .into_iter()
@@ -160,8 +116,10 @@ impl Receiver {
 
     /// Posts a body once. `timestamp` is the time in seconds since 1970, by the clock of this computer.
     pub fn post(&self, id: &str, timestamp: i64, body: &str) -> Outcome {
+        let signature = self.signer.sign(id, timestamp, body);
         let answer = self
-            .post_head(id, timestamp, body)
+            .head
+            .of_post(id, timestamp, signature.as_deref(), body.len())
             .map_err(ureq::Error::Io)
             .and_then(|head| self.request((&head, body.as_bytes()), false));
         let answer = match answer {
@@ -179,21 +137,6 @@ impl Receiver {
             _ => self.quote(&String::from_utf8_lossy(&answer.body)),
         };
         Outcome { verdict, said }
-    }
-
-    /// The head of a request, with the headers of Standard Webhooks.
-    fn post_head(&self, id: &str, timestamp: i64, body: &str) -> std::io::Result<Vec<u8>> {
-        let mut head = Vec::with_capacity(self.post.len() + 400);
-        head.extend_from_slice(&self.post);
-        write!(
-            head,
-            "webhook-id: {id}\r\nwebhook-timestamp: {timestamp}\r\n"
-        )?;
-        if let Some(signature) = self.signer.sign(id, timestamp, body) {
-            write!(head, "webhook-signature: {signature}\r\n")?;
-        }
-        write!(head, "content-length: {}\r\n\r\n", body.len())?;
-        Ok(head)
     }
 
     fn request(
@@ -226,8 +169,7 @@ impl Receiver {
     /// # Errors
     /// Why there is no answer.
     pub fn check(&self) -> std::result::Result<String, String> {
-        let head = [self.head.as_slice(), b"\r\n"].concat();
-        match self.request((&head, b""), true) {
+        match self.request((self.head.of_check(), b""), true) {
             Ok(answer) => Ok(format!(
                 "can be reached, answers HEAD with {}",
                 answer.status
@@ -303,18 +245,6 @@ impl Receiver {
         let secrets: Vec<&str> = self.secrets.iter().map(Secret::reveal).collect();
         quote(text, &secrets)
     }
-}
-
-/// The begin of a request's head.
-fn written(method: &str, uri: &Uri, headers: &HeaderMap) -> Vec<u8> {
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let mut head = format!("{method} {path} HTTP/1.1\r\n").into_bytes();
-    for (name, value) in headers {
-        for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            head.extend_from_slice(piece);
-        }
-    }
-    head
 }
 
 #[cfg(test)]
