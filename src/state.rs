@@ -1,13 +1,13 @@
 //! What outlives a run: the checkpoint file and the lock, one pair per campaign and target.
 
-use std::fmt;
+mod bounded;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use md5::{Digest, Md5};
-use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -15,6 +15,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// The most contacts that are remembered for another try; beyond it they are forgotten, and logged. The most transactions
 /// of webhook; beyond it none is forgotten, and the checkpoint waits.
 pub const MOST_RETRIES: usize = 10_000;
+
+/// The most contacts by which it is noticed that the database went back to an earlier state.
+pub const MOST_WITNESSES: usize = 16;
 
 /// Ending of the file with the checkpoint before the last one.
 const BEFORE: &str = "json.old";
@@ -41,41 +44,28 @@ pub struct Checkpoint {
     /// up to then were written under another shape.
     pub trusted_after: Option<String>,
     /// Contacts with rows that the database refused, to be fetched again at the next reconcile.
-    #[serde(deserialize_with = "not_too_many")]
+    #[serde(deserialize_with = "bounded::retries")]
     pub retry: Vec<String>,
     /// Inbound calls from here on are read again at the next reconcile, as the database refused one of then.
     #[serde(with = "time::serde::rfc3339::option")]
     pub refused_call: Option<OffsetDateTime>,
     /// Tables were lost and made again, or the checkpoint was damaged: everything since `since` is to be listed once more.
     pub refill: bool,
+    /// The contacts written last, by which it is noticed if the database goes back to an earlier state.
+    #[serde(
+        deserialize_with = "bounded::witnesses",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub witnesses: Vec<Witness>,
 }
 
-/// Reads [`MOST_RETRIES`] of the ids: a file that holds more was not written by this program.
-fn not_too_many<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> std::result::Result<Vec<String>, D::Error> {
-    struct Ids;
-    impl<'de> Visitor<'de> for Ids {
-        type Value = Vec<String>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list of contact ids")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(
-            self,
-            mut seq: A,
-        ) -> std::result::Result<Vec<String>, A::Error> {
-            let mut ids = Vec::new();
-            while let Some(id) = seq.next_element()? {
-                if ids.len() < MOST_RETRIES {
-                    ids.push(id);
-                }
-            }
-            Ok(ids)
-        }
-    }
-    deserializer.deserialize_seq(Ids)
+/// A contact whose row proves that the database still holds what was written into it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Witness {
+    /// `$id`
+    pub id: String,
+    /// `$changed`, as the database told after the row was written.
+    pub changed: String,
 }
 
 /// The state directory's files for one campaign and target.

@@ -8,7 +8,7 @@ use crate::support::compare::assert_equal;
 use crate::support::database::{Database, fresh_database};
 use crate::support::program::{Program, Running, tail};
 use crate::support::servers::{Kind, private_server};
-use crate::support::simulator::{Config, Simulator, TruthFilter};
+use crate::support::simulator::{Config, Md5Covers, Readings, Simulator, TruthFilter};
 use crate::support::sqlserver::PrivateSqlServer;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -237,6 +237,113 @@ fn a_sqlite_file_moved_away_is_made_and_filled_again() {
         fs::rename(format!("{path}{suffix}"), format!("{path}.away{suffix}")).unwrap();
     }
     sim.advance(2 * HOUR);
+    running.wait_rounds(3);
+    end(running);
+    assert_truth(&sim, &database);
+}
+
+const TABLES: [&str; 5] = [
+    "contacts",
+    "transactions",
+    "connections",
+    "recordings",
+    "inbound_calls",
+];
+
+fn back_up(database: &Database) {
+    for table in TABLES {
+        database.execute(&match database.kind {
+            Kind::SqlServer => format!("SELECT * INTO backup_{table} FROM dfire_{table}"),
+            _ => format!("CREATE TABLE backup_{table} AS SELECT * FROM dfire_{table}"),
+        });
+    }
+}
+
+/// Puts everything back as it was; columns that were added since stay, empty.
+fn restore(database: &Database) {
+    for table in TABLES {
+        let backup = database.dump(&format!("backup_{table}"));
+        let columns: Vec<String> = (backup.values().next().unwrap().keys())
+            .map(|column| database.kind.quote(column))
+            .collect();
+        let columns = columns.join(", ");
+        database.execute(&format!("DELETE FROM dfire_{table}"));
+        database.execute(&format!(
+            "INSERT INTO dfire_{table} ({columns}) SELECT {columns} FROM backup_{table}"
+        ));
+    }
+}
+
+/// The worst reading: a checksum says nothing about calls, so that the events alone tell of them.
+#[test]
+fn a_database_restored_from_a_backup_is_filled_again() {
+    for kind in Kind::ALL {
+        let sim = Simulator::start(Config {
+            contacts: 200,
+            daily_share: 2.0,
+            long_texts: false,
+            // What was deleted since the backup is nowhere any more.
+            deleted_share: 0.0,
+            readings: Readings {
+                md5_covers: Md5Covers::ContactOnly,
+                ..Readings::default()
+            },
+            ..Config::default()
+        });
+        let database = fresh_database(kind);
+        let program = Program::new(&sim, &database.url);
+        program.succeed("db_init");
+        back_up(&database);
+        let mut running = program.start("db_sync");
+        for _ in 0..10 {
+            sim.advance(3 * HOUR);
+            running.wait_rounds(1);
+        }
+        running.wait_rounds(3);
+        end(running);
+        assert_truth(&sim, &database);
+        restore(&database);
+        let mut running = program.start("db_sync");
+        running.wait_rounds(3);
+        end(running);
+        assert_truth(&sim, &database);
+        let log = program.log();
+        assert_eq!(log.matches("restored from a backup").count(), 1, "{log}");
+        // Once is enough.
+        program.succeed_once();
+        assert_eq!(program.log().matches("restored from a backup").count(), 1);
+    }
+}
+
+/// As when a standby takes over that had not received everything.
+#[test]
+fn rows_lost_while_the_connection_was_broken_are_filled_in_again() {
+    let sim = Simulator::start(Config {
+        contacts: 200,
+        daily_share: 2.0,
+        long_texts: false,
+        deleted_share: 0.0,
+        ..Config::default()
+    });
+    let database = fresh_database(Kind::Postgres);
+    let program = Program::new(&sim, &database.url);
+    program.succeed("db_init");
+    back_up(&database);
+    let mut running = program.start("db_sync");
+    for _ in 0..10 {
+        sim.advance(3 * HOUR);
+        running.wait_rounds(1);
+    }
+    // Then rounds have nothing to write, so that none is halted while it holds locks.
+    running.wait_rounds(3);
+    running.signal("STOP");
+    restore(&database);
+    database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    );
+    running.signal("CONT");
+    sim.advance(HOUR);
     running.wait_rounds(3);
     end(running);
     assert_truth(&sim, &database);

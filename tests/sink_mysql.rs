@@ -18,6 +18,7 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
 
 use crate::sink_rows::{HOSTILE_NAMES, add, empty, odd_texts, one, schema};
+use crate::support::proxy::Proxy;
 use crate::support::servers::certificates;
 
 fn server() -> MysqlUrl {
@@ -149,6 +150,47 @@ fn open(url: &MysqlUrl) -> Result<MysqlSink> {
 
 fn open_error(url: &MysqlUrl) -> Error {
     open(url).err().expect("refused")
+}
+
+/// As a server does whose disk or machine stands still, or a firewall that has forgotten the connection.
+#[test]
+fn a_connection_on_which_nothing_comes_any_more_is_given_up() {
+    let mut db = Database::new("standstill");
+    let schema = schema(&[]);
+    let proxy = Proxy::start(&host().name, host().port);
+    for tls in [TlsMode::Disable, TlsMode::Require] {
+        let url = MysqlUrl {
+            servers: Servers::Tcp(vec![Host {
+                name: "127.0.0.1".to_owned(),
+                port: proxy.port(),
+            }]),
+            tls,
+            ..db.url()
+        };
+        let roots = Roots::load(None).unwrap();
+        let seconds = Duration::from_secs;
+        let mut sink = MysqlSink::open_waiting(&url, &roots, seconds(1), seconds(2)).unwrap();
+        sink.prepare(&schema).unwrap();
+        let row = |id| one(&schema, Table::Contacts, &[("$id", Some(id))]);
+        sink.write(&row("A")).unwrap();
+        proxy.silence();
+        let error = sink.write(&row("B")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Transient, "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("no answer within the time limit"),
+            "{error}"
+        );
+        drop(sink);
+        let mut sink = open(&url).unwrap();
+        sink.prepare(&schema).unwrap();
+        sink.write(&row("B")).unwrap();
+        let table = &schema.table(Table::Contacts).name;
+        let ids = db.rows(&format!("SELECT `$id` FROM {table} ORDER BY 1"));
+        assert_eq!(ids, ["A", "B"]);
+        db.run(&format!("DELETE FROM {table}"));
+    }
 }
 
 #[test]
@@ -920,7 +962,13 @@ fn a_lock_of_another_session_is_passing_trouble() {
     let mut db = Database::new("locked");
     let schema = schema(&[]);
     let roots = Roots::load(None).unwrap();
-    let mut sink = MysqlSink::open_waiting(&db.url(), &roots, Duration::from_secs(1)).unwrap();
+    let mut sink = MysqlSink::open_waiting(
+        &db.url(),
+        &roots,
+        Duration::from_secs(1),
+        Duration::from_secs(300),
+    )
+    .unwrap();
     sink.prepare(&schema).unwrap();
     let batch = one(
         &schema,

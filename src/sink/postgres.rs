@@ -8,11 +8,14 @@ mod error;
 mod fit;
 mod index;
 mod load;
+mod negotiate;
+mod patience;
 mod transaction;
 mod upsert;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::postgres::Client;
 use ::postgres::types::Type;
@@ -27,8 +30,8 @@ use crate::tables::schema::{Schema, Table, TableSchema};
 use crate::tls::Roots;
 use connect::Session;
 use define::note;
-use error::Server;
 use fit::{Class, Wider};
+use patience::ANSWER;
 use transaction::{fill, key_is_one_of, prepared};
 use upsert::{Upsert, without_nul};
 
@@ -53,7 +56,15 @@ impl PostgresSink {
     /// [`Setup`](ErrorKind::Setup) where the admin has to mend something (password, database, certificate,
     /// read-only server), [`Transient`](ErrorKind::Transient) where the server can't be reached now.
     pub fn open(url: &PostgresUrl, roots: &Roots) -> Result<Self> {
-        let (client, session) = connect::connect(url, roots)?;
+        Self::open_within(url, roots, ANSWER)
+    }
+
+    /// As [`PostgresSink::open`], with the time that the server may be silent while a statement runs.
+    ///
+    /// # Errors
+    /// As [`PostgresSink::open`].
+    pub fn open_within(url: &PostgresUrl, roots: &Roots, answer: Duration) -> Result<Self> {
+        let (client, session) = connect::connect(url, roots, answer)?;
         Ok(PostgresSink {
             client,
             session,
@@ -123,7 +134,7 @@ impl PostgresSink {
             if !self.fixed.contains_key(&key)
                 && let Err(error) = widen(
                     &mut self.client,
-                    &self.session.server,
+                    &self.session,
                     &relation,
                     &key.1,
                     class,
@@ -188,7 +199,7 @@ impl Sink for PostgresSink {
             let relation = prepared(&self.tables, wanted.table)?.relation.clone();
             index::indexes(
                 &mut self.client,
-                &self.session.server,
+                &self.session,
                 wanted,
                 &relation,
                 &mut self.noted,
@@ -309,7 +320,7 @@ impl Sink for PostgresSink {
 
 fn widen(
     client: &mut Client,
-    server: &Server,
+    session: &Session,
     relation: &catalog::Relation,
     column: &str,
     class: Class,
@@ -325,10 +336,11 @@ fn widen(
         Class::Bool => format!(" USING CASE {name} WHEN true THEN '1' WHEN false THEN '0' END"),
         _ => String::new(),
     };
-    client
-        .batch_execute(&format!(
-            "ALTER TABLE {table} ALTER COLUMN {name} TYPE {to}{using}"
-        ))
+    let sql = format!("ALTER TABLE {table} ALTER COLUMN {name} TYPE {to}{using}");
+    let server = &session.server;
+    session
+        .patience
+        .while_rebuilding(|| client.batch_execute(&sql))
         .map_err(|e| {
             let grant = format!("ALTER TABLE {table} OWNER TO \"{}\"", server.user);
             server.error(

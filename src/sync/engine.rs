@@ -182,7 +182,8 @@ impl Engine {
     ///
     /// # Errors
     /// As [`StateFiles::save`].
-    pub fn save(&self) -> Result<()> {
+    pub fn save(&mut self) -> Result<()> {
+        self.checkpoint.witnesses = self.writer.witnesses().to_vec();
         self.files.save(&self.checkpoint)
     }
 

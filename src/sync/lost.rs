@@ -1,4 +1,4 @@
-//! Notices that tables which were there are gone, before they are made again empty.
+//! Notices that tables which were there are gone, before they are made again empty, and remembers that rows are gone.
 //!
 //! The note is a file: a process killed between making the tables and filling them must not forget it.
 
@@ -10,7 +10,7 @@ use crate::sink::Sink;
 use crate::state::private_file;
 use crate::tables::schema::Schema;
 
-/// The note that tables were lost.
+/// The note that tables or rows were lost.
 #[derive(Debug)]
 pub struct LostTables {
     path: PathBuf,
@@ -45,12 +45,20 @@ impl LostTables {
             "tables are gone and made again, empty: {}; everything is copied again",
             missing.join(", ")
         );
+        self.note()
+    }
+
+    /// Notes that what the database held is not there any more.
+    ///
+    /// # Errors
+    /// [`Transient`](crate::error::ErrorKind::Transient) where the note can't be written.
+    pub fn note(&self) -> Result<()> {
         private_file(OpenOptions::new().write(true).create(true))
             .open(&self.path)
             .and_then(|file| file.sync_all())
             .map_err(|error| {
                 Error::transient(format!(
-                    "cannot note in {} that tables are gone: {error} (check --state-dir)",
+                    "cannot note in {} that rows are gone: {error} (check --state-dir)",
                     self.path.display()
                 ))
             })
@@ -61,7 +69,7 @@ impl LostTables {
         self.made = true;
     }
 
-    /// Whether tables were lost since the note was last removed.
+    /// Whether tables or rows were lost since the note was last removed.
     pub fn noted(&self) -> bool {
         self.path.exists()
     }

@@ -18,6 +18,7 @@ mod retries;
 mod seen;
 mod webhook;
 mod windows;
+mod witness;
 mod writer;
 
 use std::cell::RefCell;
@@ -114,6 +115,10 @@ fn copy(settings: Settings, shutdown: Shutdown) -> Result<()> {
                 .as_ref()
                 .is_some_and(|checkpoint| checkpoint.trusted_after.is_some()),
         ),
+        witnesses: checkpoint
+            .as_ref()
+            .map(|checkpoint| checkpoint.witnesses.clone())
+            .unwrap_or_default(),
     });
     let mut engine = Engine::start(Parts {
         client: client(&settings, retries(&settings).attempts, pause(&shutdown))?,

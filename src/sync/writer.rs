@@ -9,9 +9,11 @@ use super::board::Board;
 use super::lost::LostTables;
 use super::profile::{Activity, Profile};
 use super::rejected::RejectFile;
+use super::witness;
 use crate::dialfire::retry::{Pause, RetryPolicy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{MissingColumn, Sink, StoredContact, Target};
+use crate::state::Witness;
 use crate::tables::batch::Batch;
 use crate::tables::schema::{Schema, Table, TableSchema};
 
@@ -35,6 +37,8 @@ pub struct Options {
     pub board: Rc<RefCell<Board>>,
     /// Where it is noted that tables were lost.
     pub lost: LostTables,
+    /// Contacts that were written in an earlier run.
+    pub witnesses: Vec<Witness>,
 }
 
 /// A database that is opened when needed and again after each loss.
@@ -108,6 +112,11 @@ impl Writer {
         &self.options.lost
     }
 
+    /// The contacts written last, see [`Checkpoint::witnesses`](crate::state::Checkpoint::witnesses).
+    pub fn witnesses(&self) -> &[Witness] {
+        &self.options.witnesses
+    }
+
     /// See [`Sink::columns`].
     ///
     /// # Errors
@@ -122,16 +131,13 @@ impl Writer {
     /// As [`Writer::columns`].
     pub fn prepare(&mut self, schema: &Schema) -> Result<()> {
         self.schema = Some(schema.clone());
-        if let Some(sink) = &mut self.sink {
-            match prepare(sink.as_mut(), schema, &mut self.options.lost, self.indexes) {
-                Ok(missing) => {
-                    self.report(missing);
+        if let Some(mut sink) = self.sink.take() {
+            match self.make_ready(sink.as_mut(), schema) {
+                Ok(()) => {
+                    self.sink = Some(sink);
                     return Ok(());
                 }
-                Err(error) => {
-                    log::debug!("the tables are prepared again after: {error}");
-                    self.sink = None;
-                }
+                Err(error) => log::debug!("the tables are prepared again after: {error}"),
             }
         }
         self.run(|_| Ok(()))
@@ -187,6 +193,12 @@ impl Writer {
                 }
                 Err(error) => return Err(error),
             }
+        }
+        // Where the database does not answer now, those of the batch before stay, which are as good.
+        if let Some(sink) = &mut self.sink
+            && let Ok(witnesses) = witness::after(batch, sink.as_mut(), &self.options.witnesses)
+        {
+            self.options.witnesses = witnesses;
         }
         Ok(written)
     }
@@ -300,9 +312,8 @@ impl Writer {
     fn open(&mut self) -> Result<&mut dyn Sink> {
         if self.sink.is_none() {
             let mut sink = self.options.target.open()?;
-            if let Some(schema) = &self.schema {
-                let missing = prepare(sink.as_mut(), schema, &mut self.options.lost, self.indexes)?;
-                self.report(missing);
+            if let Some(schema) = self.schema.clone() {
+                self.make_ready(sink.as_mut(), &schema)?;
             }
             self.sink = Some(sink);
         }
@@ -310,6 +321,32 @@ impl Writer {
             Some(sink) => Ok(sink.as_mut()),
             None => Err(Error::transient("the database was closed")),
         }
+    }
+
+    /// Makes the tables what they have to be, and notes if some were lost, or if rows were: a database that was restored, or
+    /// a server that took over, is met when a connection is opened.
+    fn make_ready(&mut self, sink: &mut dyn Sink, schema: &Schema) -> Result<()> {
+        let Options {
+            witnesses, lost, ..
+        } = &mut self.options;
+        lost.look(sink, schema)?;
+        let missing = sink.prepare(schema)?;
+        lost.made();
+        if let Some((witness, found)) = witness::contradicted(witnesses, sink)? {
+            log::error!(
+                "the database holds contact {} as of {found}, but had it as of {}: it was restored from a backup, or a \
+                 server took over that lacked the latest rows; everything is copied again",
+                witness.id,
+                witness.changed
+            );
+            lost.note()?;
+            witnesses.clear();
+        }
+        if self.indexes {
+            sink.index(schema)?;
+        }
+        self.report(missing);
+        Ok(())
     }
 
     fn report(&mut self, missing: Vec<MissingColumn>) {
@@ -324,22 +361,6 @@ impl Writer {
             }
         }
     }
-}
-
-/// Makes the tables what they have to be; notes before if some were lost.
-fn prepare(
-    sink: &mut dyn Sink,
-    schema: &Schema,
-    lost: &mut LostTables,
-    indexes: bool,
-) -> Result<Vec<MissingColumn>> {
-    lost.look(sink, schema)?;
-    let missing = sink.prepare(schema)?;
-    lost.made();
-    if indexes {
-        sink.index(schema)?;
-    }
-    Ok(missing)
 }
 
 fn add(sum: &mut [usize; 5], more: [usize; 5]) {

@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::support::proxy::Proxy;
 
 #[test]
 fn a_lost_connection_is_passing_trouble() {
@@ -246,6 +247,44 @@ fn a_server_that_never_answers_is_given_up() {
     );
     assert!(start.elapsed() < Duration::from_secs(10));
     drop(held);
+}
+
+/// As a server does whose disk or machine stands still, or a firewall that has forgotten the connection.
+#[test]
+fn a_connection_on_which_nothing_comes_any_more_is_given_up() {
+    let mut db = Database::new("standstill");
+    let schema = Schema::new("n_");
+    let at = host(&db.url);
+    let proxy = Proxy::start(&at.name, at.port);
+    for tls in [TlsMode::Disable, TlsMode::Require] {
+        let mut url = db.url.clone();
+        url.servers = Servers::Tcp(vec![Host {
+            name: "127.0.0.1".to_owned(),
+            port: proxy.port(),
+        }]);
+        url.tls = tls;
+        let mut sink =
+            PostgresSink::open_within(&url, &roots(), Duration::from_millis(1500)).unwrap();
+        sink.prepare(&schema).unwrap();
+        write_contact(&mut sink, &schema, &[("$id", "A")]).unwrap();
+        proxy.silence();
+        let error = write_contact(&mut sink, &schema, &[("$id", "B")]).unwrap_err();
+        assert_error(
+            &error,
+            ErrorKind::Transient,
+            &["in PostgreSQL at 127.0.0.1:", "no answer within 1.5 s"],
+        );
+        // Asked again, it does not wait once more; nor does its end.
+        let error = sink.stored(&["A"]).unwrap_err();
+        assert_error(&error, ErrorKind::Transient, &[]);
+        drop(sink);
+        let mut sink = PostgresSink::open(&url, &roots()).unwrap();
+        sink.prepare(&schema).unwrap();
+        write_contact(&mut sink, &schema, &[("$id", "B")]).unwrap();
+        let ids = db.rows("SELECT \"$id\" FROM n_contacts ORDER BY 1");
+        assert_eq!(ids.concat(), ["A", "B"].map(|id| Some(id.to_owned())));
+        db.run("DELETE FROM n_contacts");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! A way to a server that a test can cut, for servers that it can't stop.
+//! A way to a server that a test can cut or make silent, for servers that it can't stop.
 
-use std::io;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,6 +11,8 @@ pub struct Proxy {
     server: (String, u16),
     port: u16,
     connections: Arc<Mutex<Vec<TcpStream>>>,
+    /// That of the connections which are made from now on.
+    silent: Arc<Mutex<Arc<AtomicBool>>>,
     running: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
@@ -21,6 +23,7 @@ impl Proxy {
             server: (host.to_owned(), port),
             port: listener.local_addr().unwrap().port(),
             connections: Arc::default(),
+            silent: Arc::default(),
             running: None,
         };
         proxy.listen(listener);
@@ -46,6 +49,13 @@ impl Proxy {
         }
     }
 
+    /// The connections that exist stay open, but nothing passes any more; later ones are as before.
+    pub fn silence(&self) {
+        let mut silent = self.silent.lock().unwrap();
+        silent.store(true, Ordering::SeqCst);
+        *silent = Arc::default();
+    }
+
     pub fn start_again(&mut self) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).unwrap();
         self.listen(listener);
@@ -55,6 +65,7 @@ impl Proxy {
         let stopping = Arc::new(AtomicBool::new(false));
         let (flag, server) = (Arc::clone(&stopping), self.server.clone());
         let connections = Arc::clone(&self.connections);
+        let silent = Arc::clone(&self.silent);
         let thread = thread::spawn(move || {
             for client in listener.incoming() {
                 if flag.load(Ordering::SeqCst) {
@@ -65,10 +76,12 @@ impl Proxy {
                 else {
                     continue;
                 };
+                let silent = Arc::clone(&silent.lock().unwrap());
                 for (from, to) in [(&client, &server), (&server, &client)] {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                     connections.lock().unwrap().push(to.try_clone().unwrap());
-                    thread::spawn(move || pass(from, to));
+                    let silent = Arc::clone(&silent);
+                    thread::spawn(move || pass(from, to, &silent));
                 }
             }
         });
@@ -82,9 +95,14 @@ impl Drop for Proxy {
     }
 }
 
-/// Copies until either side ends; that ends both.
-fn pass(mut from: TcpStream, mut to: TcpStream) {
-    let _ = io::copy(&mut from, &mut to);
+/// Copies until either side ends; that ends both. What comes while it is silent gets lost.
+fn pass(mut from: TcpStream, mut to: TcpStream, silent: &AtomicBool) {
+    let mut buffer = vec![0; 65_536];
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        if !silent.load(Ordering::SeqCst) && to.write_all(&buffer[..length]).is_err() {
+            break;
+        }
+    }
     for end in [from, to] {
         let _ = end.shutdown(Shutdown::Both);
     }

@@ -86,19 +86,21 @@ impl MysqlSink {
     /// [`Setup`](ErrorKind::Setup) if the log-in, the database or the server's certificate is refused,
     /// [`Transient`](ErrorKind::Transient) if no host answers or all are read-only.
     pub fn open(url: &MysqlUrl, roots: &Roots) -> Result<Self> {
-        Self::open_waiting(url, roots, LOCK)
+        Self::open_waiting(url, roots, LOCK, ANSWER)
     }
 
-    /// As [`MysqlSink::open`], with a time to wait for locks of other sessions, in whole seconds from 1.
-    pub fn open_waiting(url: &MysqlUrl, roots: &Roots, lock: Duration) -> Result<Self> {
-        let session = connect::connect(
-            url,
-            roots,
-            Limits {
-                answer: ANSWER,
-                lock,
-            },
-        )?;
+    /// As [`MysqlSink::open`], with a time to wait for locks of other sessions, in whole seconds from 1, and for one
+    /// answer of the server.
+    ///
+    /// # Errors
+    /// As [`MysqlSink::open`].
+    pub fn open_waiting(
+        url: &MysqlUrl,
+        roots: &Roots,
+        lock: Duration,
+        answer: Duration,
+    ) -> Result<Self> {
+        let session = connect::connect(url, roots, Limits { answer, lock })?;
         log::info!(
             "connected to MySQL {} at {}, {}",
             session.version,

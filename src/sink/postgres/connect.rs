@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use postgres::config::{SslMode, TargetSessionAttrs};
+use postgres::config::{SslMode, SslNegotiation, TargetSessionAttrs};
 use postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::{Server, is_tls};
+use super::negotiate::Negotiate;
+use super::patience::Patience;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::tls::client_config;
 use crate::sink::url::{PostgresUrl, Servers, TlsMode};
@@ -28,11 +30,17 @@ pub(super) struct Session {
     pub(super) server: Server,
     pub(super) version: String,
     pub(super) encrypted: bool,
+    pub(super) patience: Patience,
 }
 
-/// Connects to the first host that accepts us and allows writing.
-pub(super) fn connect(url: &PostgresUrl, roots: &Roots) -> Result<(Client, Session)> {
-    let tls = MakeRustlsConnect::new(client_config(url.tls, roots, rustls::DEFAULT_VERSIONS)?);
+/// Connects to the first host that accepts us and allows writing. `answer` is how long it may be silent then; on a
+/// Unix socket, whose other end is on this computer, there is no limit.
+pub(super) fn connect(
+    url: &PostgresUrl,
+    roots: &Roots,
+    answer: Duration,
+) -> Result<(Client, Session)> {
+    let rustls = MakeRustlsConnect::new(client_config(url.tls, roots, rustls::DEFAULT_VERSIONS)?);
     let mut failed: Option<Error> = None;
     for (config, address) in configs(url) {
         let server = Server {
@@ -40,8 +48,13 @@ pub(super) fn connect(url: &PostgresUrl, roots: &Roots) -> Result<(Client, Sessi
             user: url.user.clone(),
             database: url.database.clone(),
         };
-        let opened = log_in(url, config, &tls, &server)
-            .and_then(|client| set_up(client, server))
+        let negotiate = Negotiate {
+            rustls: rustls.clone(),
+            tls: url.tls,
+            patience: Patience::new(answer),
+        };
+        let opened = log_in(url, config, &negotiate, &server)
+            .and_then(|client| set_up(client, server, negotiate.patience))
             .map(|(client, session)| {
                 log::info!(
                     "connected to PostgreSQL {} at {}, {}",
@@ -110,16 +123,12 @@ fn configs(url: &PostgresUrl) -> Vec<(Config, String)> {
             .iter()
             .map(|host| {
                 let mut config = common();
+                // `Negotiate` decides, whom the driver asks only if it is told so.
                 config
                     .host(&host.name)
                     .port(host.port)
-                    .ssl_mode(match url.tls {
-                        TlsMode::Disable => SslMode::Disable,
-                        TlsMode::Prefer => SslMode::Prefer,
-                        TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => {
-                            SslMode::Require
-                        }
-                    });
+                    .ssl_mode(SslMode::Require)
+                    .ssl_negotiation(SslNegotiation::Direct);
                 (config, host.to_string())
             })
             .collect(),
@@ -128,13 +137,13 @@ fn configs(url: &PostgresUrl) -> Vec<(Config, String)> {
 
 fn log_in(
     url: &PostgresUrl,
-    mut config: Config,
-    tls: &MakeRustlsConnect,
+    config: Config,
+    negotiate: &Negotiate,
     server: &Server,
 ) -> Result<Client> {
     // The limit of `Config` is for the socket of each address of the host only.
     let limit = url.connect_timeout.saturating_mul(2);
-    match bounded(&config, tls, limit, server)? {
+    match bounded(&config, negotiate, limit, server)? {
         Ok(client) => Ok(client),
         // As libpq does: an old server's TLS that rustls refuses is as good as none.
         Err(error) if url.tls == TlsMode::Prefer && is_tls(&error) => {
@@ -142,8 +151,9 @@ fn log_in(
                 "{}: going on without encryption (sslmode=prefer)",
                 server.login_error(&error)
             );
-            config.ssl_mode(SslMode::Disable);
-            bounded(&config, tls, limit, server)?.map_err(|e| server.login_error(&e))
+            let mut plain = negotiate.clone();
+            plain.tls = TlsMode::Disable;
+            bounded(&config, &plain, limit, server)?.map_err(|e| server.login_error(&e))
         }
         Err(error) => Err(server.login_error(&error)),
     }
@@ -152,7 +162,7 @@ fn log_in(
 /// Connects in a thread of its own, so that a server that accepts but never answers doesn't hold us for ever.
 fn bounded(
     config: &Config,
-    tls: &MakeRustlsConnect,
+    negotiate: &Negotiate,
     limit: Duration,
     server: &Server,
 ) -> Result<std::result::Result<Client, postgres::Error>> {
@@ -168,12 +178,12 @@ fn bounded(
             "{MOST_WAITING} earlier attempts still wait for an answer"
         )));
     }
-    let (config, tls) = (config.clone(), tls.clone());
+    let (config, negotiate) = (config.clone(), negotiate.clone());
     let (sender, receiver) = mpsc::sync_channel(1);
     let attempt = move || {
         let _guard = Waiting;
         // Nobody listens any more if it took too long; the connection is then dropped, and so closed.
-        let _ = sender.send(config.connect(tls));
+        let _ = sender.send(config.connect(negotiate));
     };
     if let Err(e) = std::thread::Builder::new()
         .name("postgres-connect".to_owned())
@@ -195,7 +205,7 @@ impl Drop for Waiting {
     }
 }
 
-fn set_up(mut client: Client, server: Server) -> Result<(Client, Session)> {
+fn set_up(mut client: Client, server: Server, patience: Patience) -> Result<(Client, Session)> {
     let failed = |e| server.error(&e, "cannot set up the connection", "");
     let version =
         "SELECT current_setting('server_version_num')::int, current_setting('server_version')";
@@ -230,6 +240,7 @@ fn set_up(mut client: Client, server: Server) -> Result<(Client, Session)> {
             server,
             version,
             encrypted,
+            patience,
         },
     ))
 }

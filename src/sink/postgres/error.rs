@@ -4,6 +4,7 @@ use std::error::Error as _;
 
 use postgres::error::DbError;
 
+use super::negotiate::{NO_TLS, NoAnswer};
 use crate::error::{Error, ErrorKind};
 
 /// Names the server in messages.
@@ -53,7 +54,7 @@ impl Server {
             "invalid configuration" if causes.contains("password missing") => {
                 setup("the server asks for a password (put it into --url)")
             }
-            "error performing TLS handshake" => {
+            _ if is_tls(error) => {
                 let reason = tls_reason(error, &causes);
                 let kind = if reason.is_some() {
                     ErrorKind::Setup
@@ -161,9 +162,10 @@ fn refusal(db: &DbError) -> String {
     reason
 }
 
-/// Whether an error came from the TLS handshake.
+/// Whether an error came from the TLS handshake; the driver takes all for it that happens before the log-in.
 pub(super) fn is_tls(error: &postgres::Error) -> bool {
     error.to_string() == "error performing TLS handshake"
+        && !error.source().is_some_and(|cause| cause.is::<NoAnswer>())
 }
 
 fn causes(error: &postgres::Error) -> String {
@@ -188,7 +190,7 @@ fn causes(error: &postgres::Error) -> String {
 
 /// Why TLS failed for good, and what to do; `None` for what may pass.
 fn tls_reason(error: &postgres::Error, causes: &str) -> Option<String> {
-    if causes.contains("server does not support TLS") {
+    if causes.contains(NO_TLS) {
         return Some(
             "the server has TLS switched off (switch it on there, or use sslmode=prefer in --url)"
                 .to_owned(),

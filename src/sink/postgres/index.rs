@@ -7,8 +7,8 @@ use postgres::Client;
 use postgres::types::Type;
 
 use super::catalog::{self, Relation};
+use super::connect::Session;
 use super::define::{LONGEST_NAME, note};
-use super::error::Server;
 use crate::error::{ErrorKind, Result};
 use crate::sink::dialect::POSTGRES;
 use crate::tables::schema::TableSchema;
@@ -19,11 +19,12 @@ use crate::tables::schema::TableSchema;
 /// [`Transient`](ErrorKind::Transient) only.
 pub(super) fn indexes(
     client: &mut Client,
-    server: &Server,
+    session: &Session,
     wanted: &TableSchema,
     relation: &Relation,
     noted: &mut HashSet<String>,
 ) -> Result<()> {
+    let server = &session.server;
     let tried = format!("cannot read the indexes of table {}", relation.quoted());
     let columns = catalog::columns(client, relation).map_err(|e| server.error(&e, &tried, ""))?;
     let present = catalog::indexes(client, relation).map_err(|e| server.error(&e, &tried, ""))?;
@@ -64,7 +65,8 @@ pub(super) fn indexes(
         let leftover = present
             .iter()
             .any(|index| index.name == name && !index.valid);
-        make_index(client, relation, &name, names, leftover).or_else(|e| {
+        let make = || make_index(client, relation, &name, names, leftover);
+        session.patience.while_rebuilding(make).or_else(|e| {
             let tried = format!(
                 "cannot create index {} on table {}",
                 POSTGRES.quote(&name),

@@ -24,7 +24,7 @@ impl Engine {
         self.distrust("filter, fields or target are new", shape)
     }
 
-    /// Where tables were lost and made again: from now on no contact counts as up to date, and
+    /// Where tables were lost and made again, or the database went back to an earlier state: from now on no contact counts as up to date, and
     /// [`Checkpoint::refill`] is set. Returns whether that was so.
     ///
     /// # Errors
@@ -34,7 +34,7 @@ impl Engine {
             return Ok(false);
         }
         self.checkpoint.refill = true;
-        self.distrust("tables were lost", self.shape())?;
+        self.distrust("tables or rows were lost", self.shape())?;
         self.writer.lost().remove()?;
         Ok(true)
     }

@@ -1,0 +1,56 @@
+//! Lists of the checkpoint file, of which no more is read than is ever written.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::{MOST_RETRIES, MOST_WITNESSES, Witness};
+
+/// Reads [`MOST_RETRIES`] ids.
+pub(super) fn retries<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<String>, D::Error> {
+    deserializer.deserialize_seq(First::new(MOST_RETRIES))
+}
+
+/// Reads [`MOST_WITNESSES`].
+pub(super) fn witnesses<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<Witness>, D::Error> {
+    deserializer.deserialize_seq(First::new(MOST_WITNESSES))
+}
+
+/// Reads the first so many of a list: a file that holds more was not written by this program.
+struct First<T> {
+    most: usize,
+    of: PhantomData<T>,
+}
+
+impl<T> First<T> {
+    fn new(most: usize) -> Self {
+        First {
+            most,
+            of: PhantomData,
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for First<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of contacts")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Vec<T>, A::Error> {
+        let mut read = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            if read.len() < self.most {
+                read.push(item);
+            }
+        }
+        Ok(read)
+    }
+}
