@@ -25,6 +25,8 @@ usage: servers.sh install
        servers.sh certificates DIR
        servers.sh start  postgres|mariadb DIR PORT
        servers.sh stop   postgres|mariadb DIR [fast|kill]
+       servers.sh halt   postgres|mariadb DIR
+       servers.sh resume postgres|mariadb DIR
        servers.sh status postgres|mariadb DIR
        servers.sh url    postgres|mariadb DIR PORT
        servers.sh free-port
@@ -36,6 +38,8 @@ certificates  makes ca.pem, server.pem (localhost, 127.0.0.1, ::1), wrong-host.p
               host), their .key files and other-ca.pem (an authority that signed nothing) in DIR
 start         starts a server that keeps its data in DIR/postgres or DIR/mariadb; returns when it answers
 stop          fast: orderly (default); kill: at once, by SIGKILL
+halt          lets it stand still, with its connections open and silent, until resume or stop kill
+resume        lets it go on
 status        prints whether it runs; exit code 0 if so, otherwise 3
 url           prints the address of its test database
 free-port     prints a port of 127.0.0.1 that nobody uses
@@ -329,6 +333,24 @@ stop() { # postgres|mariadb DIR [fast|kill]
     rm "$pid_file"
 }
 
+halt() { # postgres|mariadb DIR
+    signal_all "${1-}" "${2-}" STOP
+}
+
+resume() { # postgres|mariadb DIR
+    signal_all "${1-}" "${2-}" CONT
+}
+
+signal_all() { # postgres|mariadb DIR SIGNAL
+    local -a processes
+    choose "$1" "$2"
+    running || fail "$what in $home does not run"
+    # The first one first: it starts no more children then. Some of them may end meanwhile.
+    kill "-$3" "$pid"
+    mapfile -t processes < <(children "$pid")
+    kill "-$3" "${processes[@]}" 2>/dev/null || true
+}
+
 status() { # postgres|mariadb DIR
     choose "${1-}" "${2-}"
     if running; then
@@ -362,7 +384,7 @@ free_port() {
 }
 
 case ${1-} in
-install | certificates | start | stop | status | url) "$@" ;;
+install | certificates | start | stop | halt | resume | status | url) "$@" ;;
 free-port) free_port ;;
 faketime) faketime ;;
 -h | --help) usage ;;

@@ -13,6 +13,9 @@ use dbsync2::tls::Roots;
 use postgres::{Client, NoTls, SimpleQueryMessage};
 
 mod connection;
+mod foreign;
+mod privileges;
+mod refused;
 mod tables;
 mod values;
 

@@ -24,21 +24,26 @@ const OF_A_BATCH: usize = 4;
 /// As [`Sink::stored`].
 pub fn after(batch: &Batch, sink: &mut dyn Sink, before: &[Witness]) -> Result<Vec<Witness>> {
     let rows = batch.rows(Table::Contacts);
-    let first = rows.len().saturating_sub(OF_A_BATCH);
-    let ids: Vec<&str> = (first..rows.len()).map(|row| rows.row(row).key()).collect();
-    if ids.is_empty() {
+    let written: Vec<&str> = (0..rows.len()).map(|row| rows.row(row).key()).collect();
+    let (_, last) = written.split_at(written.len().saturating_sub(OF_A_BATCH));
+    if last.is_empty() {
         return Ok(before.to_vec());
     }
-    let stored = sink.stored(&ids)?.into_iter().filter_map(|contact| {
+    Ok(joined(sink.stored(last)?, before, &written))
+}
+
+/// Of the earlier ones, those stay that were not just written: Dialfire's clock may have gone back since.
+fn joined(stored: Vec<StoredContact>, before: &[Witness], written: &[&str]) -> Vec<Witness> {
+    let new = stored.into_iter().filter_map(|contact| {
         Some(Witness {
             id: contact.id,
             changed: contact.changed?,
         })
     });
     let earlier = (before.iter())
-        .filter(|witness| !ids.contains(&witness.id.as_str()))
+        .filter(|witness| !written.contains(&witness.id.as_str()))
         .cloned();
-    Ok(stored.chain(earlier).take(MOST_WITNESSES).collect())
+    new.chain(earlier).take(MOST_WITNESSES).collect()
 }
 
 /// The first contact that the database holds as it was written earlier than it once told, and when that is. A contact that
@@ -107,5 +112,32 @@ mod tests {
             assert_eq!(found_older(Some(other)), None, "{other}");
         }
         assert_eq!(found_older(None), None);
+    }
+
+    #[test]
+    fn what_was_just_written_takes_the_place_of_what_was_written_before() {
+        let witness = |id: &str, changed: &str| Witness {
+            id: id.to_owned(),
+            changed: changed.to_owned(),
+        };
+        let stored = ["C", "D"].map(|id| StoredContact {
+            id: id.to_owned(),
+            md5: None,
+            changed: (id != "D").then(|| "11:00".to_owned()),
+        });
+        let before = [
+            witness("A", "12:00"),
+            witness("B", "12:00"),
+            witness("C", "12:00"),
+        ];
+        // B was in the batch, but is none of its last.
+        let after = joined(stored.to_vec(), &before, &["B", "C", "D"]);
+        assert_eq!(after, [witness("C", "11:00"), witness("A", "12:00")]);
+        let many: Vec<Witness> = (0..MOST_WITNESSES)
+            .map(|number| witness(&number.to_string(), "12:00"))
+            .collect();
+        let after = joined(stored.to_vec(), &many, &["C", "D"]);
+        assert_eq!(after.len(), MOST_WITNESSES);
+        assert_eq!(after.first(), Some(&witness("C", "11:00")));
     }
 }

@@ -128,6 +128,16 @@ impl PrivateServer {
         script(&["stop", self.name, text(self.dir.path()), "kill"]);
     }
 
+    /// Lets it stand still: its connections stay open, and nothing comes on them.
+    pub fn halt(&self) {
+        script(&["halt", self.name, text(self.dir.path())]);
+    }
+
+    /// Lets it go on after `halt`.
+    pub fn resume(&self) {
+        script(&["resume", self.name, text(self.dir.path())]);
+    }
+
     pub fn runs(&self) -> bool {
         output(&mut command(&["status", self.name, text(self.dir.path())])).is_ok()
     }

@@ -104,6 +104,7 @@ impl Destination {
         match (fault, self) {
             (Fault::DatabaseKilled, Destination::Server { server, .. }) => server.kill(),
             (Fault::DatabaseStopped, Destination::Server { server, .. }) => server.stop(),
+            (Fault::DatabaseHalted, Destination::Server { server, .. }) => server.halt(),
             (Fault::DatabaseKilled | Fault::DatabaseStopped, Destination::SqlServer(server)) => {
                 server.stop()
             }
@@ -137,6 +138,7 @@ impl Destination {
             (Fault::DatabaseKilled | Fault::DatabaseStopped, Destination::SqlServer(server)) => {
                 server.start()
             }
+            (Fault::DatabaseHalted, Destination::Server { server, .. }) => server.resume(),
             (Fault::DatabaseFull, Destination::Sqlite { disk, .. }) => disk.free(),
             (Fault::DatabaseFull, Destination::Server { disk, server, .. }) => {
                 disk.free();

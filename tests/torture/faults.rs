@@ -25,6 +25,8 @@ pub enum Fault {
     DatabaseKilled,
     /// The database server is ended in order, and started again at the end.
     DatabaseStopped,
+    /// The database server stands still, its connections open and silent, and goes on at the end.
+    DatabaseHalted,
     /// All connections to the database are broken.
     ConnectionsDropped,
     /// Somebody else holds a table.
@@ -92,6 +94,7 @@ impl Fault {
             Fault::Truncated(StateFile::Spool, _) => "spool truncated",
             Fault::DatabaseKilled => "database killed",
             Fault::DatabaseStopped => "database stopped",
+            Fault::DatabaseHalted => "database halted",
             Fault::ConnectionsDropped => "connections dropped",
             Fault::TableLocked => "table locked",
             Fault::DatabaseFull => "database disk full",

@@ -87,6 +87,14 @@ fn step(target: Target, dice: &mut Dice) -> Step {
     } else {
         dwell
     };
+    // Some servers stand still instead of being stopped.
+    if matches!(target, Target::Database(Kind::Postgres | Kind::Mysql)) && dwell.is_multiple_of(2) {
+        for fault in &mut faults {
+            if *fault == Fault::DatabaseStopped {
+                *fault = Fault::DatabaseHalted;
+            }
+        }
+    }
     Step {
         faults,
         advance: Duration::from_secs(minutes * 60 + dice.below(60)),

@@ -1,0 +1,179 @@
+//! Databases that lost what they held: tables, files, everything since a backup.
+
+use super::*;
+
+#[test]
+fn a_lost_table_is_made_and_filled_again() {
+    for kind in Kind::ALL {
+        let sim = campaign(300);
+        let database = fresh_database(kind);
+        let program = Program::new(&sim, &database.url).arg("--batch", "50");
+        program.succeed("db_init");
+        let mut running = program.start("db_sync");
+        running.wait_rounds(1);
+        for table in ["recordings", "contacts", "inbound_calls"] {
+            database.execute(&format!("DROP TABLE dfire_{table}"));
+            sim.advance(2 * HOUR);
+            running.wait_rounds(3);
+            assert_truth(&sim, &database);
+        }
+        end(running);
+        // While it was not running, too.
+        database.execute("DROP TABLE dfire_connections");
+        program.succeed_once();
+        assert_truth(&sim, &database);
+    }
+}
+
+#[test]
+fn a_database_dropped_and_made_again_is_filled_again() {
+    for kind in Kind::SERVERS {
+        let sim = campaign(300);
+        let database = fresh_database(kind);
+        let (_, name) = database.url.rsplit_once('/').unwrap();
+        let program = Program::new(&sim, &database.url);
+        program.succeed("db_init");
+        let mut running = program.start("db_sync");
+        running.wait_rounds(1);
+        let server = Database::of_server(kind);
+        match kind {
+            Kind::Postgres => server.execute(&format!("DROP DATABASE {name} WITH (FORCE)")),
+            _ => server.execute(&format!("DROP DATABASE {name}")),
+        }
+        sim.advance(2 * HOUR);
+        wait_for("trouble", || {
+            running
+                .status()
+                .is_some_and(|status| !status["last_error"].is_null())
+        });
+        server.execute(&format!("CREATE DATABASE {name}"));
+        running.wait_rounds(3);
+        end(running);
+        assert_truth(&sim, &database);
+    }
+}
+
+#[test]
+fn a_sqlite_file_moved_away_is_made_and_filled_again() {
+    let sim = campaign(300);
+    let database = fresh_database(Kind::Sqlite);
+    let path = database.url.strip_prefix("sqlite:").unwrap();
+    let program = Program::new(&sim, &database.url);
+    program.succeed("db_init");
+    let mut running = program.start("db_sync");
+    running.wait_rounds(1);
+    for suffix in ["", "-wal", "-shm"] {
+        fs::rename(format!("{path}{suffix}"), format!("{path}.away{suffix}")).unwrap();
+    }
+    sim.advance(2 * HOUR);
+    running.wait_rounds(3);
+    end(running);
+    assert_truth(&sim, &database);
+}
+
+const TABLES: [&str; 5] = [
+    "contacts",
+    "transactions",
+    "connections",
+    "recordings",
+    "inbound_calls",
+];
+
+fn back_up(database: &Database) {
+    for table in TABLES {
+        database.execute(&match database.kind {
+            Kind::SqlServer => format!("SELECT * INTO backup_{table} FROM dfire_{table}"),
+            _ => format!("CREATE TABLE backup_{table} AS SELECT * FROM dfire_{table}"),
+        });
+    }
+}
+
+/// Puts everything back as it was; columns that were added since stay, empty.
+fn restore(database: &Database) {
+    for table in TABLES {
+        let backup = database.dump(&format!("backup_{table}"));
+        let columns: Vec<String> = (backup.values().next().unwrap().keys())
+            .map(|column| database.kind.quote(column))
+            .collect();
+        let columns = columns.join(", ");
+        database.execute(&format!("DELETE FROM dfire_{table}"));
+        database.execute(&format!(
+            "INSERT INTO dfire_{table} ({columns}) SELECT {columns} FROM backup_{table}"
+        ));
+    }
+}
+
+/// The worst reading: a checksum says nothing about calls, so that the events alone tell of them.
+#[test]
+fn a_database_restored_from_a_backup_is_filled_again() {
+    for kind in Kind::ALL {
+        let sim = Simulator::start(Config {
+            contacts: 200,
+            daily_share: 2.0,
+            long_texts: false,
+            // What was deleted since the backup is nowhere any more.
+            deleted_share: 0.0,
+            readings: Readings {
+                md5_covers: Md5Covers::ContactOnly,
+                ..Readings::default()
+            },
+            ..Config::default()
+        });
+        let database = fresh_database(kind);
+        let program = Program::new(&sim, &database.url);
+        program.succeed("db_init");
+        back_up(&database);
+        let mut running = program.start("db_sync");
+        for _ in 0..10 {
+            sim.advance(3 * HOUR);
+            running.wait_rounds(1);
+        }
+        running.wait_rounds(3);
+        end(running);
+        assert_truth(&sim, &database);
+        restore(&database);
+        let mut running = program.start("db_sync");
+        running.wait_rounds(3);
+        end(running);
+        assert_truth(&sim, &database);
+        let log = program.log();
+        assert_eq!(log.matches("restored from a backup").count(), 1, "{log}");
+        // Once is enough.
+        program.succeed_once();
+        assert_eq!(program.log().matches("restored from a backup").count(), 1);
+    }
+}
+
+/// As when a standby takes over that had not received everything.
+#[test]
+fn rows_lost_while_the_connection_was_broken_are_filled_in_again() {
+    let sim = Simulator::start(Config {
+        contacts: 200,
+        daily_share: 2.0,
+        long_texts: false,
+        deleted_share: 0.0,
+        ..Config::default()
+    });
+    let database = fresh_database(Kind::Postgres);
+    let program = Program::new(&sim, &database.url);
+    program.succeed("db_init");
+    back_up(&database);
+    let mut running = program.start("db_sync");
+    for _ in 0..10 {
+        sim.advance(3 * HOUR);
+        running.wait_rounds(1);
+    }
+    // Then rounds have nothing to write, so that none is halted while it holds locks.
+    running.wait_rounds(3);
+    running.signal("STOP");
+    restore(&database);
+    database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    );
+    running.signal("CONT");
+    sim.advance(HOUR);
+    running.wait_rounds(3);
+    end(running);
+    assert_truth(&sim, &database);
+}
