@@ -86,7 +86,7 @@ pub fn differences(truth: &Truth, database: &Database, prefix: &str) -> Vec<Stri
 }
 
 /// The key that differs from this one in case only: the same to SQL Server, unless its collation says otherwise.
-fn twin<'a>(kind: Kind, wanted: &'a Rows, key: &str) -> Option<&'a str> {
+pub fn twin<'a>(kind: Kind, wanted: &'a Rows, key: &str) -> Option<&'a str> {
     let folded = key.to_ascii_uppercase();
     let other = [folded.clone(), folded.to_ascii_lowercase()]
         .into_iter()

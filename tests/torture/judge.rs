@@ -15,11 +15,11 @@ use std::collections::HashMap;
 
 use super::schedule::ALTERED;
 use super::site::{Site, Verdict};
-use crate::support::compare::{as_stored, differences, truth_of};
+use crate::support::compare::{as_stored, differences, truth_of, twin};
 use crate::support::deliveries::{Allowed, missing, superfluous, wrong_states};
 use crate::support::servers::Kind;
 use crate::support::simulator::numbers::normalise;
-use crate::support::simulator::{FieldEnd, Row, Simulator, Truth, TruthFilter};
+use crate::support::simulator::{FieldEnd, Row, Simulator, TruthFilter};
 
 use time::OffsetDateTime;
 
@@ -89,7 +89,17 @@ pub fn judge(site: &Site<'_>, since: OffsetDateTime) -> Judgement {
     let mut truth = truth_of(&site.sim, &filter, database);
     let stored = database.dump("dfire_contacts");
     for (id, row) in &stored {
-        allow_altered_fields(&site.sim, database.kind, &mut truth, id, row);
+        let twin = twin(database.kind, &truth.contacts, id).map(str::to_owned);
+        let writers: Vec<&str> = twin
+            .iter()
+            .map(String::as_str)
+            .chain([id.as_str()])
+            .collect();
+        for writer in &writers {
+            if let Some(wanted) = truth.contacts.get_mut(*writer) {
+                allow_altered_fields(&site.sim, database.kind, wanted, &writers, row);
+            }
+        }
     }
     Judgement {
         compared: truth.counts().iter().map(|count| *count as u64).sum(),
@@ -97,11 +107,15 @@ pub fn judge(site: &Site<'_>, since: OffsetDateTime) -> Judgement {
     }
 }
 
-/// Takes over into the truth what a contact's row may hold of fields that have ended or changed.
-fn allow_altered_fields(sim: &Simulator, kind: Kind, truth: &mut Truth, id: &str, stored: &Row) {
-    let Some(row) = truth.contacts.get_mut(id) else {
-        return;
-    };
+/// Takes over into the truth what a contact's row may hold of fields that have ended or changed. The contacts that share
+/// the row may have written them both: one that has ended stays as the first of them left it.
+fn allow_altered_fields(
+    sim: &Simulator,
+    kind: Kind,
+    row: &mut Row,
+    writers: &[&str],
+    stored: &Row,
+) {
     let start = sim.config().start;
     let now = sim.now();
     for field in &sim.config().added_fields {
@@ -114,18 +128,19 @@ fn allow_altered_fields(sim: &Simulator, kind: Kind, truth: &mut Truth, id: &str
         };
         let allowed = match how {
             FieldEnd::Deleted | FieldEnd::Gone => {
-                let values = sim.field_values(id, &field.name, ended);
-                found.is_none() || values.iter().any(|value| as_stored(kind, value) == *found)
+                let mut values =
+                    (writers.iter()).flat_map(|id| sim.field_values(id, &field.name, ended));
+                found.is_none() || values.any(|value| as_stored(kind, &value) == *found)
             }
             FieldEnd::Replaced => {
-                let unchanged = sim
-                    .last_change_of(id)
-                    .is_some_and(|changed| changed <= ended);
-                let same = as_number;
-                let last = as_stored(kind, &sim.field_before(id, &field.name, ended));
                 let wanted = as_stored(kind, &row.get(&field.name).cloned().flatten());
-                same(found) == same(&wanted)
-                    || unchanged && (found.is_none() || same(found) == same(&last))
+                as_number(found) == as_number(&wanted)
+                    || writers.iter().any(|id| {
+                        let last = as_stored(kind, &sim.field_before(id, &field.name, ended));
+                        sim.last_change_of(id)
+                            .is_some_and(|changed| changed <= ended)
+                            && (found.is_none() || as_number(found) == as_number(&last))
+                    })
             }
         };
         if allowed {
