@@ -12,6 +12,7 @@ use crate::support::simulator::{Config, Md5Covers, Readings, Simulator, TruthFil
 use crate::support::sqlserver::PrivateSqlServer;
 
 mod lost_rows;
+mod wrong_answers;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);

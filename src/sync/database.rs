@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 use super::engine::Engine;
 use super::list::Scope;
 use super::pass::Tally;
-use super::windows::{Due, Nets, after_listing, after_round, due};
+use super::windows::{Due, Nets, after_listing, after_round, back_from_the_future, due};
 use crate::cli::settings::{FilterMode, Mode};
 use crate::dialfire::client::EventQuery;
 use crate::dialfire::retry::{RetryPolicy, random};
@@ -42,6 +42,9 @@ pub fn run(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()
     }
 }
 
+/// So many contacts that are missing make one suspicious.
+const MANY: usize = 20;
+
 /// db_init and db_update: everything, or everything changed since a day, then the end.
 fn copy(engine: &mut Engine) -> Result<()> {
     let since = match engine.settings().mode {
@@ -65,6 +68,7 @@ fn copy(engine: &mut Engine) -> Result<()> {
         // Tables that were lost meanwhile lack what was written before.
         let copied = engine
             .pass(scope)
+            .and_then(|tally| some_came(engine, tally))
             .and_then(|tally| engine.index().map(|()| tally))
             .and_then(|tally| engine.notice_lost_tables().map(|lost| (tally, lost)));
         match copied {
@@ -80,6 +84,18 @@ fn copy(engine: &mut Engine) -> Result<()> {
             }
         }
     }
+}
+
+/// A list of contacts of whom not one comes is trouble, and no campaign of which all were deleted.
+fn some_came(engine: &mut Engine, tally: Tally) -> Result<Tally> {
+    if tally.fetched > 0 || tally.unanswered < MANY {
+        return Ok(tally);
+    }
+    engine.seen().clear();
+    Err(Error::transient(format!(
+        "none of the {} contacts that Dialfire lists came when they were asked for",
+        tally.unanswered
+    )))
 }
 
 /// db_sync: round after round.
@@ -116,6 +132,7 @@ fn follow(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()>
     loop {
         let begin = Instant::now();
         let now = engine.client().clock().now();
+        back_from_the_future(&mut engine.checkpoint, &nets, now);
         let poll = engine.checkpoint.poll.unwrap_or(now);
         let noticed = engine.notice_lost_tables();
         if engine.checkpoint.refill {

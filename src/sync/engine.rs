@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 use super::board::Board;
 use super::fetch::{Fetchers, Job, Reader};
 use super::list::Scope;
+use super::missing::Missing;
 use super::pass::{Pass, Tally};
 use super::profile::Profile;
 use super::retries::retry_later;
@@ -45,6 +46,7 @@ pub struct Engine {
     /// How far the copy has come. Saved by [`Engine::save`].
     pub checkpoint: Checkpoint,
     seen: Seen,
+    missing: Missing,
     /// How things stand.
     pub board: Rc<RefCell<Board>>,
     profile: Profile,
@@ -122,6 +124,7 @@ impl Engine {
             files,
             checkpoint,
             seen: Seen::default(),
+            missing: Missing::default(),
             board,
             profile,
             progress: Progress::on_terminal(Instant::now()),
@@ -358,6 +361,11 @@ impl Engine {
     /// What is stored already.
     pub fn seen(&mut self) -> &mut Seen {
         &mut self.seen
+    }
+
+    /// Who did not come.
+    pub fn missing(&mut self) -> &mut Missing {
+        &mut self.missing
     }
 
     /// What was asked for.

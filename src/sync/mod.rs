@@ -10,6 +10,7 @@ mod engine;
 mod fetch;
 mod list;
 mod lost;
+mod missing;
 mod pass;
 mod profile;
 mod rejected;

@@ -91,7 +91,7 @@ pub struct Pass<'e> {
     arrived: Vec<String>,
     /// Ids and versions of the inbound calls in `batch`.
     calls: Vec<(String, Version)>,
-    /// Contacts to try again at the next reconcile.
+    /// Contacts to try again at the next reconcile: refused, failing, or missing.
     retry: Vec<String>,
     tally: Tally,
 }
@@ -337,10 +337,18 @@ impl<'e> Pass<'e> {
         self.engine.report(&answer.remarks);
         self.tally.fetched += answer.ids.len() - answer.unanswered.len() - answer.failing.len();
         self.tally.unanswered += answer.unanswered.len();
+        let now = self.engine.client().clock().now();
+        for id in answer
+            .ids
+            .iter()
+            .filter(|id| !answer.unanswered.contains(id))
+        {
+            self.engine.missing().came(id);
+        }
         for id in &answer.unanswered {
-            log::warn!(
-                "contact {id} was asked for and did not come: deleted, or of another campaign"
-            );
+            if self.engine.missing().ask_again(id, now) {
+                self.retry.push(id.clone());
+            }
             if let Some(version) = self.in_flight.get(id).and_then(|wanted| wanted.listed) {
                 self.engine.seen().remember(version);
             }

@@ -18,9 +18,10 @@ use super::backlog::{Wanted, gather};
 use super::board::Board;
 use super::by_contact::by_contact;
 use super::documents::{Found, fetch_all};
+use super::missing::Missing;
 use super::retries::retry_later;
 use super::seen::{Seen, Version};
-use super::windows::{Due, Nets, after_round, due};
+use super::windows::{Due, Nets, after_round, back_from_the_future, due};
 use crate::cli::settings::{FilterMode, Settings};
 use crate::dialfire::client::{Client, EventQuery};
 use crate::dialfire::event::Event;
@@ -68,7 +69,7 @@ struct Tally {
     absent: usize,
     unanswered: usize,
     answered: Option<OffsetDateTime>,
-    /// Events of contacts that the API fails on.
+    /// Events of contacts that the API fails on, or that did not come: to be looked at again with the next reconcile.
     failing: Vec<Event>,
 }
 
@@ -85,6 +86,7 @@ pub struct Courier {
     open: Vec<(u64, Checkpoint)>,
     /// Versions of transactions that the filter leaves out, or that there is no document for.
     seen: Seen,
+    missing: Missing,
     board: Rc<RefCell<Board>>,
     shutdown: Shutdown,
     round: u64,
@@ -114,6 +116,7 @@ impl Courier {
         loop {
             let begin = Instant::now();
             let now = self.client.clock().now();
+            back_from_the_future(&mut self.checkpoint, &nets, now);
             let poll = self.checkpoint.poll.unwrap_or(now);
             let due = due(&self.checkpoint, poll, &nets, now, begin_with);
             let mut tally = Tally::default();
@@ -251,14 +254,28 @@ impl Courier {
                 );
             }
         }
-        let ids: BTreeSet<&str> = found.unanswered.iter().map(Event::contact_id).collect();
-        for id in ids {
-            log::warn!(
-                "contact {id} was asked for and did not come (deleted, or of another campaign): its transactions can't be \
-                 posted"
-            );
+        let now = self.client.clock().now();
+        let came = (found.left_out.iter().chain(&found.absent)).map(Event::contact_id);
+        for id in came.chain(
+            found
+                .deliveries
+                .iter()
+                .map(|delivery| &*delivery.contact_id),
+        ) {
+            self.missing.came(id);
         }
-        for event in found.left_out.iter().chain(&found.unanswered) {
+        let absent: BTreeSet<&str> = found.unanswered.iter().map(Event::contact_id).collect();
+        let again: BTreeSet<&str> = (absent.into_iter())
+            .filter(|id| self.missing.ask_again(id, now))
+            .collect();
+        for event in &found.unanswered {
+            if again.contains(event.contact_id()) {
+                tally.failing.push(event.clone());
+            } else {
+                self.seen.remember(seen_version(event));
+            }
+        }
+        for event in &found.left_out {
             self.seen.remember(seen_version(event));
         }
         tally.unanswered += found.unanswered.len();

@@ -10,6 +10,9 @@ use time::{Date, OffsetDateTime};
 
 use crate::state::Checkpoint;
 
+/// Dialfire's clock is read to the second, and answers take their time.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+
 /// How often each net is thrown, and how far back it reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Nets {
@@ -85,6 +88,32 @@ pub fn due(
         from,
         look_back,
         listing,
+    }
+}
+
+/// Dialfire's clock was wrong for a while, so that the checkpoint lies after `now`: it goes back, as far as the widest net
+/// reaches. What is stored since then is known and not read again.
+pub fn back_from_the_future(checkpoint: &mut Checkpoint, nets: &Nets, now: OffsetDateTime) {
+    let latest = now + CLOCK_TOLERANCE;
+    let is_later = |time: &Option<OffsetDateTime>| time.is_some_and(|time| time > latest);
+    if let Some(poll) = checkpoint.poll.filter(|poll| *poll > latest) {
+        log::error!(
+            "the checkpoint, {poll}, lies after Dialfire's present time, {now}, so that clock must have been wrong: what \
+             happened since {} is looked at once more",
+            now - nets.reconcile_span
+        );
+    }
+    for time in [
+        &mut checkpoint.poll,
+        &mut checkpoint.look_back,
+        &mut checkpoint.reconcile,
+    ] {
+        if is_later(time) {
+            *time = Some(now - nets.reconcile_span);
+        }
+    }
+    if is_later(&checkpoint.since) {
+        checkpoint.since = Some(now);
     }
 }
 
@@ -301,5 +330,41 @@ mod tests {
         let mut gap = checkpoint();
         after_listing(&mut gap, Some(datetime!(2024-03-05 11:59:30 UTC)), NOW);
         assert_eq!(gap, checkpoint());
+    }
+
+    #[test]
+    fn a_checkpoint_in_the_future_goes_back_as_far_as_the_widest_net() {
+        let nets = Nets::new(Duration::from_secs(120), Duration::from_secs(3600));
+        let now = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(400 * 86_400);
+        let day = Duration::from_secs(86_400);
+        let wrong = Checkpoint {
+            poll: Some(now + 10 * day),
+            look_back: Some(now + 10 * day),
+            reconcile: Some(now),
+            since: Some(now + 10 * day),
+            ..Checkpoint::default()
+        };
+        let mut checkpoint = wrong.clone();
+        back_from_the_future(&mut checkpoint, &nets, now);
+        assert_eq!(
+            checkpoint,
+            Checkpoint {
+                poll: Some(now - day),
+                look_back: Some(now - day),
+                reconcile: Some(now),
+                since: Some(now),
+                ..Checkpoint::default()
+            }
+        );
+        let due = due(&checkpoint, now - day, &nets, now, None);
+        assert_eq!(due.from, now);
+        // A clock that is read to the second is no wrong one.
+        let mut checkpoint = wrong.clone();
+        back_from_the_future(
+            &mut checkpoint,
+            &nets,
+            now + 10 * day - Duration::from_secs(300),
+        );
+        assert_eq!(checkpoint, wrong);
     }
 }

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use super::{Courier, Parts};
 use crate::error::Result;
 use crate::state::{Checkpoint, StateFiles};
+use crate::sync::missing::Missing;
 use crate::sync::seen::Seen;
 use crate::tables::filter::Filter;
 use crate::webhook::ledger::Ledger;
@@ -112,6 +113,7 @@ impl Courier {
             checkpoint,
             open: Vec::new(),
             seen: Seen::default(),
+            missing: Missing::default(),
             board,
             shutdown,
             round: 0,

@@ -10,6 +10,10 @@ use super::random::{Dice, pair};
 pub enum Fault {
     /// 500 with a plain text.
     Error500,
+    /// 404 with a plain text, for what is there.
+    Error404,
+    /// 200 with an empty list, for what is there.
+    NoneThere,
     /// 502 with an HTML page.
     Error502,
     /// 429, with this `Retry-After` in seconds or without.
@@ -102,6 +106,8 @@ pub struct FaultPlan {
     pub outage: bool,
     /// 403 for everything.
     pub deny: bool,
+    /// Seconds by which the `Date` of answers is ahead.
+    pub date_ahead: i64,
     /// How many requests went wrong.
     pub happened: u64,
 }
@@ -116,6 +122,7 @@ impl FaultPlan {
             seen: [0; Endpoint::ALL.len()],
             outage: false,
             deny: false,
+            date_ahead: 0,
             happened: 0,
         }
     }

@@ -310,6 +310,11 @@ impl Simulator {
         self.world.faults.lock().unwrap().deny = on;
     }
 
+    /// By how many seconds the `Date` of answers is ahead.
+    pub fn date_ahead(&self, seconds: i64) {
+        self.world.faults.lock().unwrap().date_ahead = seconds;
+    }
+
     /// What was seen since the start or the last reset.
     pub fn counters(&self) -> Counters {
         self.world.counters.lock().unwrap().clone()

@@ -14,7 +14,7 @@ use super::control;
 use super::counters::{Endpoint, SeenRequest};
 use super::faults::Fault;
 use super::http::{self, Answer, Request};
-use super::instant::{Instant, http_date};
+use super::instant::{Instant, SECOND, http_date};
 use super::wire::{Wire, tls};
 use super::world::World;
 
@@ -132,20 +132,20 @@ fn respond(world: &World, request: &Request, wire: &mut Wire) -> io::Result<Next
     let now = world.clock.now();
     let endpoint = api::endpoint(world, request);
     note(world, request, endpoint, now);
-    let (outage, deny, fault) = {
+    let (outage, deny, ahead, fault) = {
         let mut plan = world.faults.lock().unwrap();
-        let (outage, deny) = (plan.outage, plan.deny);
+        let (outage, deny, ahead) = (plan.outage, plan.deny, plan.date_ahead);
         let fault = if outage || deny {
             None
         } else {
             plan.next(endpoint)
         };
-        (outage, deny, fault)
+        (outage, deny, ahead, fault)
     };
     if outage {
         return Ok(Next::Reset);
     }
-    let date = http_date(now);
+    let date = http_date(now + ahead * SECOND);
     let gzip = world.campaign.config.gzip
         && request
             .header("accept-encoding")
@@ -202,6 +202,8 @@ fn respond(world: &World, request: &Request, wire: &mut Wire) -> io::Result<Next
 /// The answer that a fault puts in the place of the right one.
 fn wrong(world: &World, fault: Fault, right: impl Fn() -> Answer) -> Answer {
     match fault {
+        Fault::Error404 => Answer::plain(404, "not found"),
+        Fault::NoneThere => Answer::json(b"[]".to_vec()),
         Fault::Error502 => Answer::html(502, "502 Bad Gateway"),
         Fault::TooMany(wait) => {
             let mut answer = Answer::plain(429, "Too Many Requests");

@@ -1,0 +1,106 @@
+//! Contacts that were asked for and did not come. They were deleted, as a rule; but it may be trouble that passes: nobody
+//! knows all the ways in which the API says so. They are asked for again for a day.
+
+use std::collections::HashMap;
+
+use time::{Duration, OffsetDateTime};
+
+/// How long they are asked for again. The widest of the nets reaches back as far.
+const PATIENCE: Duration = Duration::hours(24);
+
+/// So many are asked for again, and no more: a list may name any number of deleted contacts.
+const MOST: usize = 5_000;
+
+/// Since when which contacts don't come, in this run.
+#[derive(Debug)]
+pub struct Missing {
+    since: HashMap<String, OffsetDateTime>,
+    most: usize,
+}
+
+/// What is to be done about a contact that did not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Absence {
+    /// For the first time: ask again later.
+    New,
+    /// Ask again later.
+    Known,
+    /// For so long, that it is not asked for again.
+    Final,
+    /// Too many are missing to ask for this one as well.
+    Surplus,
+}
+
+impl Default for Missing {
+    fn default() -> Self {
+        Missing {
+            since: HashMap::new(),
+            most: MOST,
+        }
+    }
+}
+
+impl Missing {
+    /// A contact did not come. Returns whether it is to be asked for again with the next reconcile; `now` is Dialfire's time.
+    pub fn ask_again(&mut self, id: &str, now: OffsetDateTime) -> bool {
+        let absence = self.did_not_come(id, now);
+        match absence {
+            Absence::New => log::warn!(
+                "contact {id} was asked for and did not come: deleted, or of another campaign; it is asked for again for a day"
+            ),
+            Absence::Known => {}
+            Absence::Final => {
+                log::info!("contact {id} did not come for a day: it is not asked for any more")
+            }
+            Absence::Surplus => log::warn!(
+                "contact {id} was asked for and did not come, as thousands before it: it is not asked for again until it \
+                 changes (if they are not deleted, run db_init)"
+            ),
+        }
+        matches!(absence, Absence::New | Absence::Known)
+    }
+
+    fn did_not_come(&mut self, id: &str, now: OffsetDateTime) -> Absence {
+        if let Some(since) = self.since.get(id) {
+            if now - *since < PATIENCE {
+                return Absence::Known;
+            }
+            self.since.remove(id);
+            return Absence::Final;
+        }
+        if self.since.len() >= self.most {
+            return Absence::Surplus;
+        }
+        self.since.insert(id.to_owned(), now);
+        Absence::New
+    }
+
+    /// A contact came.
+    pub fn came(&mut self, id: &str) {
+        self.since.remove(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_come_is_asked_for_again_for_a_day() {
+        let start = OffsetDateTime::UNIX_EPOCH;
+        let mut missing = Missing {
+            most: 2,
+            ..Missing::default()
+        };
+        let mut after = |id, hours| missing.did_not_come(id, start + Duration::hours(hours));
+        assert_eq!(after("A", 0), Absence::New);
+        assert_eq!(after("A", 23), Absence::Known);
+        assert_eq!(after("B", 23), Absence::New);
+        assert_eq!(after("C", 23), Absence::Surplus);
+        assert_eq!(after("A", 24), Absence::Final);
+        assert_eq!(after("C", 24), Absence::New);
+        missing.came("C");
+        let again = missing.did_not_come("C", start + Duration::hours(99));
+        assert_eq!(again, Absence::New);
+    }
+}
