@@ -45,6 +45,9 @@ pub fn run(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()
 /// So many contacts that are missing make one suspicious.
 const MANY: usize = 20;
 
+/// A list of which nobody comes is believed after so many attempts: about half a minute.
+const BELIEVED_AFTER: u32 = 5;
+
 /// db_init and db_update: everything, or everything changed since a day, then the end.
 fn copy(engine: &mut Engine) -> Result<()> {
     let since = match engine.settings().mode {
@@ -68,7 +71,7 @@ fn copy(engine: &mut Engine) -> Result<()> {
         // Tables that were lost meanwhile lack what was written before.
         let copied = engine
             .pass(scope)
-            .and_then(|tally| some_came(engine, tally))
+            .and_then(|tally| some_came(engine, tally, failures))
             .and_then(|tally| engine.index().map(|()| tally))
             .and_then(|tally| engine.notice_lost_tables().map(|lost| (tally, lost)));
         match copied {
@@ -86,16 +89,25 @@ fn copy(engine: &mut Engine) -> Result<()> {
     }
 }
 
-/// A list of contacts of whom not one comes is trouble, and no campaign of which all were deleted.
-fn some_came(engine: &mut Engine, tally: Tally) -> Result<Tally> {
+/// A list of contacts of whom not one comes is trouble, or names nobody but deleted ones: which of them shows when they are
+/// asked for several times.
+fn some_came(engine: &mut Engine, tally: Tally, failures: u32) -> Result<Tally> {
     if tally.fetched > 0 || tally.unanswered < MANY {
         return Ok(tally);
     }
-    engine.seen().clear();
-    Err(Error::transient(format!(
+    let none = format!(
         "none of the {} contacts that Dialfire lists came when they were asked for",
         tally.unanswered
-    )))
+    );
+    if failures >= BELIEVED_AFTER {
+        log::error!(
+            "{none}: they are taken for deleted; if they are not, db_sync asks for up to 5,000 of them again, and db_init \
+             for all"
+        );
+        return Ok(tally);
+    }
+    engine.seen().clear();
+    Err(Error::transient(none))
 }
 
 /// db_sync: round after round.

@@ -51,21 +51,30 @@ fn contacts_that_are_said_not_to_be_there_are_asked_for_again() {
 }
 
 #[test]
-fn db_init_does_not_believe_that_no_contact_is_there() {
-    for fault in ABSENCES {
+fn db_init_does_not_believe_at_once_that_no_contact_is_there() {
+    // In requests of 20; one that is refused is halved until each contact was asked for alone.
+    for (fault, requests) in [(Fault::NoneThere, 10), (Fault::Error404, 10 * 39)] {
         let sim = campaign(200);
         let database = fresh_database(Kind::Sqlite);
         let program = Program::new(&sim, &database.url);
-        absent(&sim, 1.0, fault);
-        let running = program.start("db_init");
-        wait_for_log(
-            &program,
-            "none of the 200 contacts that Dialfire lists came",
-        );
-        sim.set_faults(Faults::none());
-        assert_eq!(running.wait(MINUTE).code, Some(0));
+        sim.fail_next(Some(Endpoint::Contacts), fault, requests);
+        program.succeed("db_init");
+        let log = program.log();
+        let sentence = "none of the 200 contacts that Dialfire lists came";
+        assert_eq!(log.matches(sentence).count(), 1, "{log}");
         assert_truth(&sim, &database);
     }
+}
+
+#[test]
+fn db_init_ends_where_all_contacts_were_deleted() {
+    let sim = campaign(50);
+    let database = fresh_database(Kind::Sqlite);
+    let program = Program::new(&sim, &database.url);
+    absent(&sim, 1.0, Fault::NoneThere);
+    program.succeed("db_init");
+    assert!(program.log().contains("they are taken for deleted"));
+    assert_eq!(database.dump("dfire_contacts").len(), 0);
 }
 
 #[test]
