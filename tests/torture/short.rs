@@ -78,7 +78,7 @@ fn every_kind_of_fault_has_its_turn() {
     };
     // Process 4, machine 4, API 7; then those of the database, or of state and receiver.
     assert_eq!(names(Target::Database(Kind::Sqlite)).len(), 17);
-    assert_eq!(names(Target::Database(Kind::Postgres)).len(), 20);
+    assert_eq!(names(Target::Database(Kind::Postgres)).len(), 21);
     assert_eq!(names(Target::Database(Kind::SqlServer)).len(), 19);
     assert_eq!(names(Target::Webhook).len(), 22);
 }
