@@ -194,8 +194,10 @@ impl Writer {
                 Err(error) => return Err(error),
             }
         }
-        // Where the database does not answer now, those of the batch before stay, which are as good.
-        if let Some(sink) = &mut self.sink
+        // Those of a first copy would only be missing later, which proves nothing. Where the database does not answer now,
+        // those of the batch before stay, which are as good.
+        if !batch.is_new
+            && let Some(sink) = &mut self.sink
             && let Ok(witnesses) = witness::after(batch, sink.as_mut(), &self.options.witnesses)
         {
             self.options.witnesses = witnesses;
