@@ -43,7 +43,8 @@ pub struct Checkpoint {
     /// A stored `$md5` counts only if the row's `$changed` is later than this (RFC 3339 with seconds): rows written
     /// up to then were written under another shape.
     pub trusted_after: Option<String>,
-    /// Contacts with rows that the database refused, to be fetched again at the next reconcile.
+    /// Contacts to be fetched again at the next reconcile: the database refused a row of them, the API failed on them, or
+    /// they did not come. Of webhook, events of such contacts.
     #[serde(deserialize_with = "bounded::retries")]
     pub retry: Vec<String>,
     /// Inbound calls from here on are read again at the next reconcile, as the database refused one of then.

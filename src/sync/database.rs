@@ -60,7 +60,7 @@ fn copy(engine: &mut Engine) -> Result<()> {
         _ => engine.settings().start,
     };
     let mut failures = 0;
-    engine.notice_lost_tables()?;
+    engine.notice_losses()?;
     loop {
         let (begin, began) = (Instant::now(), last_answer(engine));
         let scope = Scope {
@@ -73,7 +73,7 @@ fn copy(engine: &mut Engine) -> Result<()> {
             .pass(scope)
             .and_then(|tally| some_came(engine, tally, failures))
             .and_then(|tally| engine.index().map(|()| tally))
-            .and_then(|tally| engine.notice_lost_tables().map(|lost| (tally, lost)));
+            .and_then(|tally| engine.notice_losses().map(|lost| (tally, lost)));
         match copied {
             Ok((_, true)) => {}
             Ok((tally, false)) => {
@@ -95,10 +95,7 @@ fn some_came(engine: &mut Engine, tally: Tally, failures: u32) -> Result<Tally> 
     if tally.fetched > 0 || tally.unanswered < MANY {
         return Ok(tally);
     }
-    let none = format!(
-        "none of the {} contacts that Dialfire lists came when they were asked for",
-        tally.unanswered
-    );
+    let none = "none of the contacts that Dialfire lists came when they were asked for";
     if failures >= BELIEVED_AFTER {
         log::error!(
             "{none}: they are taken for deleted; if they are not, db_sync asks for up to 5,000 of them again, and db_init \
@@ -146,7 +143,7 @@ fn follow(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()>
         let now = engine.client().clock().now();
         back_from_the_future(&mut engine.checkpoint, &nets, now);
         let poll = engine.checkpoint.poll.unwrap_or(now);
-        let noticed = engine.notice_lost_tables();
+        let noticed = engine.notice_losses();
         if engine.checkpoint.refill {
             begin_with = Some(OffsetDateTime::UNIX_EPOCH);
         }

@@ -12,16 +12,16 @@ use crate::tables::schema::Schema;
 
 /// The note that tables or rows were lost.
 #[derive(Debug)]
-pub struct LostTables {
+pub struct Losses {
     path: PathBuf,
     /// Whether the tables were made in an earlier run, or in this one.
     made: bool,
 }
 
-impl LostTables {
+impl Losses {
     /// The note at `path`. Before the first run has `made` tables, missing ones are not lost.
     pub fn new(path: PathBuf, made: bool) -> Self {
-        LostTables { path, made }
+        Losses { path, made }
     }
 
     /// Looks for the tables, just before those that are missing are made.

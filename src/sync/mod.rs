@@ -51,7 +51,7 @@ use crate::webhook::spool::Spool;
 use board::Board;
 use check::Place;
 use engine::{Engine, Parts};
-use lost::LostTables;
+use lost::Losses;
 use profile::Profile;
 use rejected::RejectFile;
 use writer::{ATTEMPTS_AT_START, Writer};
@@ -110,7 +110,7 @@ fn copy(settings: Settings, shutdown: Shutdown) -> Result<()> {
         rejects: RejectFile::new(files.path("rejected.jsonl")),
         profile: profile.clone(),
         board: Rc::clone(&board),
-        lost: LostTables::new(
+        lost: Losses::new(
             files.path("lost"),
             checkpoint
                 .as_ref()

@@ -94,26 +94,24 @@ pub fn due(
 /// Dialfire's clock was wrong for a while, so that the checkpoint lies after `now`: it goes back, as far as the widest net
 /// reaches. What is stored since then is known and not read again.
 pub fn back_from_the_future(checkpoint: &mut Checkpoint, nets: &Nets, now: OffsetDateTime) {
-    let latest = now + CLOCK_TOLERANCE;
-    let is_later = |time: &Option<OffsetDateTime>| time.is_some_and(|time| time > latest);
-    if let Some(poll) = checkpoint.poll.filter(|poll| *poll > latest) {
-        log::error!(
-            "the checkpoint, {poll}, lies after Dialfire's present time, {now}, so that clock must have been wrong: what \
-             happened since {} is looked at once more",
-            now - nets.reconcile_span
-        );
-    }
-    for time in [
-        &mut checkpoint.poll,
-        &mut checkpoint.look_back,
-        &mut checkpoint.reconcile,
+    let (latest, earlier) = (now + CLOCK_TOLERANCE, now - nets.reconcile_span);
+    let mut moved = false;
+    for (time, to) in [
+        (&mut checkpoint.poll, earlier),
+        (&mut checkpoint.look_back, earlier),
+        (&mut checkpoint.reconcile, earlier),
+        (&mut checkpoint.since, now),
     ] {
-        if is_later(time) {
-            *time = Some(now - nets.reconcile_span);
+        if time.is_some_and(|time| time > latest) {
+            *time = Some(to);
+            moved = true;
         }
     }
-    if is_later(&checkpoint.since) {
-        checkpoint.since = Some(now);
+    if moved {
+        log::error!(
+            "the checkpoint lies after Dialfire's present time, {now}, so that clock must have been wrong: what happened \
+             since {earlier} is looked at once more"
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::board::Board;
-use super::lost::LostTables;
+use super::lost::Losses;
 use super::profile::{Activity, Profile};
 use super::rejected::RejectFile;
 use super::witness;
@@ -36,7 +36,7 @@ pub struct Options {
     /// Where trouble is reported.
     pub board: Rc<RefCell<Board>>,
     /// Where it is noted that tables were lost.
-    pub lost: LostTables,
+    pub lost: Losses,
     /// Contacts that were written in an earlier run.
     pub witnesses: Vec<Witness>,
 }
@@ -108,7 +108,7 @@ impl Writer {
     }
 
     /// The note that tables were lost.
-    pub fn lost(&self) -> &LostTables {
+    pub fn lost(&self) -> &Losses {
         &self.options.lost
     }
 

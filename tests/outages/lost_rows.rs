@@ -103,32 +103,42 @@ fn restore(database: &Database) {
     }
 }
 
+/// A campaign of which nothing is deleted: what was deleted since the backup is nowhere any more.
+fn undeleted(md5_covers: Md5Covers) -> Simulator {
+    Simulator::start(Config {
+        contacts: 200,
+        daily_share: 2.0,
+        long_texts: false,
+        deleted_share: 0.0,
+        readings: Readings {
+            md5_covers,
+            ..Readings::default()
+        },
+        ..Config::default()
+    })
+}
+
+/// A db_sync that has followed for more than a day, and whose rounds now have nothing to write: halted, it holds no locks.
+fn follow_for_a_day(sim: &Simulator, program: &Program) -> Running {
+    let mut running = program.start("db_sync");
+    for _ in 0..10 {
+        sim.advance(3 * HOUR);
+        running.wait_rounds(1);
+    }
+    running.wait_rounds(3);
+    running
+}
+
 /// The worst reading: a checksum says nothing about calls, so that the events alone tell of them.
 #[test]
 fn a_database_restored_from_a_backup_is_filled_again() {
     for kind in Kind::ALL {
-        let sim = Simulator::start(Config {
-            contacts: 200,
-            daily_share: 2.0,
-            long_texts: false,
-            // What was deleted since the backup is nowhere any more.
-            deleted_share: 0.0,
-            readings: Readings {
-                md5_covers: Md5Covers::ContactOnly,
-                ..Readings::default()
-            },
-            ..Config::default()
-        });
+        let sim = undeleted(Md5Covers::ContactOnly);
         let database = fresh_database(kind);
         let program = Program::new(&sim, &database.url);
         program.succeed("db_init");
         back_up(&database);
-        let mut running = program.start("db_sync");
-        for _ in 0..10 {
-            sim.advance(3 * HOUR);
-            running.wait_rounds(1);
-        }
-        running.wait_rounds(3);
+        let running = follow_for_a_day(&sim, &program);
         end(running);
         assert_truth(&sim, &database);
         restore(&database);
@@ -147,24 +157,12 @@ fn a_database_restored_from_a_backup_is_filled_again() {
 /// As when a standby takes over that had not received everything.
 #[test]
 fn rows_lost_while_the_connection_was_broken_are_filled_in_again() {
-    let sim = Simulator::start(Config {
-        contacts: 200,
-        daily_share: 2.0,
-        long_texts: false,
-        deleted_share: 0.0,
-        ..Config::default()
-    });
+    let sim = undeleted(Md5Covers::Everything);
     let database = fresh_database(Kind::Postgres);
     let program = Program::new(&sim, &database.url);
     program.succeed("db_init");
     back_up(&database);
-    let mut running = program.start("db_sync");
-    for _ in 0..10 {
-        sim.advance(3 * HOUR);
-        running.wait_rounds(1);
-    }
-    // Then rounds have nothing to write, so that none is halted while it holds locks.
-    running.wait_rounds(3);
+    let mut running = follow_for_a_day(&sim, &program);
     running.signal("STOP");
     restore(&database);
     database.execute(

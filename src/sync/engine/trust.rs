@@ -24,12 +24,12 @@ impl Engine {
         self.distrust("filter, fields or target are new", shape)
     }
 
-    /// Where tables were lost and made again, or the database went back to an earlier state: from now on no contact counts as up to date, and
-    /// [`Checkpoint::refill`] is set. Returns whether that was so.
+    /// Where tables were lost and made again, or the database went back to an earlier state: from now on no contact counts
+    /// as up to date, and [`Checkpoint::refill`] is set. Returns whether that was so.
     ///
     /// # Errors
     /// As [`Writer::distrust_after`] and [`Engine::save`]; it is then still to be done.
-    pub fn notice_lost_tables(&mut self) -> Result<bool> {
+    pub fn notice_losses(&mut self) -> Result<bool> {
         if !self.writer.lost().noted() {
             return Ok(false);
         }
