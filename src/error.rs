@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use crate::text;
+
+/// Characters of [`Error::detail`]: the reject file is bounded, and so are its lines.
+const MAX_DETAIL_CHARS: usize = 10_000;
+
 /// What an error leads to. Everything that can go wrong is one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -27,37 +32,47 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    detail: Option<String>,
 }
 
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An error of `kind`; `message` is a plain English sentence for the admin, without secrets.
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+    /// An error of `kind`; `message` is a plain English sentence for the admin, without secrets and without values of
+    /// rows. Texts from outside that it quotes have passed through [`text::foreign`].
+    pub fn new(kind: ErrorKind, message: impl AsRef<str>) -> Self {
         Error {
             kind,
-            message: message.into(),
+            message: text::line(message.as_ref()).into_owned(),
+            detail: None,
         }
     }
 
+    /// The same error with the whole text of the server, which may hold values of the row: see [`Error::detail`].
+    #[must_use]
+    pub fn with_detail(mut self, detail: &str) -> Self {
+        self.detail = Some(text::beginning(detail, MAX_DETAIL_CHARS).into_owned());
+        self
+    }
+
     /// A wrong command line or environment.
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub fn usage(message: impl AsRef<str>) -> Self {
         Self::new(ErrorKind::Usage, message)
     }
 
     /// Passing trouble.
-    pub fn transient(message: impl Into<String>) -> Self {
+    pub fn transient(message: impl AsRef<str>) -> Self {
         Self::new(ErrorKind::Transient, message)
     }
 
     /// Something that the admin has to mend.
-    pub fn setup(message: impl Into<String>) -> Self {
+    pub fn setup(message: impl AsRef<str>) -> Self {
         Self::new(ErrorKind::Setup, message)
     }
 
     /// Data that the database refused.
-    pub fn data(message: impl Into<String>) -> Self {
+    pub fn data(message: impl AsRef<str>) -> Self {
         Self::new(ErrorKind::Data, message)
     }
 
@@ -71,10 +86,21 @@ impl Error {
         self.kind
     }
 
+    /// The sentence for log, terminal and status file.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What the server said in full where it can hold values of the row that it refused: for the reject file, and for
+    /// nothing else.
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
     /// The same error with `context: ` before its message.
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {
-        self.message = format!("{context}: {}", self.message);
+        self.message = text::line(&format!("{context}: {}", self.message)).into_owned();
         self
     }
 
@@ -97,3 +123,31 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_bounded_line_and_a_detail_is_only_bounded() {
+        let error = Error::data("refused\u{1b}[2J\nforged\n")
+            .context("writing \u{202e}")
+            .with_detail(&"x\n".repeat(MAX_DETAIL_CHARS));
+        assert_eq!(
+            error.to_string(),
+            "writing \\u{202e}: refused\\u{1b}[2J forged"
+        );
+        let detail = error.detail().unwrap_or_default();
+        assert_eq!(detail.chars().count(), MAX_DETAIL_CHARS);
+        assert!(detail.starts_with("x\nx\n"));
+        let long = Error::setup("ä".repeat(20_000_000));
+        assert_eq!(long.message().chars().count(), text::MAX_LINE_CHARS);
+    }
+
+    #[test]
+    fn an_error_never_shows_its_detail() {
+        let error = Error::data("refused (45000)").with_detail("number +4989123");
+        assert!(!error.to_string().contains("4989"));
+        assert!(!error.context("writing").message().contains("4989"));
+    }
+}

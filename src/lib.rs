@@ -39,6 +39,7 @@
 //! | [`status`], [`logging`], [`progress`] | what the admin sees | – |
 //! | [`shutdown`] | signals | – |
 //! | [`percent`] | percent-decoding | all else |
+//! | [`text`] | text from outside, made fit for a log line or a terminal | all else |
 //! | [`tls`] | one set-up of rustls for all | – |
 //! | [`error`] | the one error type; its kind decides what follows: try again, set aside, or end with an exit code | – |
 //!
@@ -63,5 +64,6 @@ pub mod state;
 pub mod status;
 pub mod sync;
 pub mod tables;
+pub mod text;
 pub mod tls;
 pub mod webhook;

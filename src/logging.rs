@@ -13,6 +13,7 @@ use time::macros::format_description;
 
 use crate::cli::Settings;
 use crate::error::{Error, Result};
+use crate::text;
 use rotation::{Clock, Limits, RotatingLog};
 
 /// A new file is begun after 10 MiB, and the newest ten of each campaign and mode are kept: 100 MiB in all.
@@ -183,7 +184,8 @@ impl<W: Write + Send + 'static> Log for Logger<W> {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let text = one_line(&record.args().to_string());
+        let message = record.args().to_string();
+        let text = text::line(&message);
         let metadata = record.metadata().clone();
         if let Some(file) = &self.file {
             file.log(
@@ -207,15 +209,6 @@ impl<W: Write + Send + 'static> Log for Logger<W> {
         }
         self.stdout.flush();
     }
-}
-
-/// A message without line breaks and control characters: what a server says must not look like a line of its own,
-/// nor steer a terminal.
-fn one_line(text: &str) -> String {
-    text.trim_end()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }
 
 fn line_format() -> Config {

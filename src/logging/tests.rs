@@ -130,12 +130,16 @@ fn without_a_file_the_screen_gets_what_the_file_would() {
 fn a_message_stays_one_line() {
     let screen = Screen::default();
     let logger = Logger::new(Levels::new(&settings(&[]), true), None, screen.clone());
-    let message = "refused\n2024-03-05T00:00:00.000Z [ERROR] forged\r\u{1b}[2J\n";
+    let message = "refused\n2024-03-05T00:00:00.000Z [ERROR] forged\r\u{1b}[2J\u{202e}\u{2028}x\n";
     write(&logger, "dbsync2", Level::Error, message);
+    write(&logger, "dbsync2", Level::Error, &"x".repeat(20_000_000));
     let text = String::from_utf8(screen.0.lock().unwrap().clone()).unwrap();
     assert_eq!(
         texts(&text),
-        ["[ERROR] refused 2024-03-05T00:00:00.000Z [ERROR] forged  [2J"]
+        [
+            r"[ERROR] refused 2024-03-05T00:00:00.000Z [ERROR] forged \u{1b}[2J\u{202e} x",
+            &format!("[ERROR] {}…", "x".repeat(text::MAX_LINE_CHARS - 1))
+        ]
     );
 }
 

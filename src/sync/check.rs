@@ -10,6 +10,7 @@ use crate::logging::LogFile;
 use crate::sink::{CheckLine, Target};
 use crate::state::none_of;
 use crate::tables::fields::{CustomField, Layout};
+use crate::text;
 use crate::webhook::receiver::Receiver;
 
 /// Where things are to go.
@@ -137,10 +138,11 @@ fn state_directory(places: &[PathBuf]) -> std::result::Result<String, String> {
     Err(format!("{} (check --state-dir)", none_of(&reasons)))
 }
 
+/// One line each, whatever a server said.
 fn table(lines: &[CheckLine]) -> String {
     let width = lines
         .iter()
-        .map(|line| line.subject.chars().count())
+        .map(|line| text::line(&line.subject).chars().count())
         .max()
         .unwrap_or(0);
     lines
@@ -150,8 +152,9 @@ fn table(lines: &[CheckLine]) -> String {
                 Ok(text) => ("ok   ", text),
                 Err(text) => ("WRONG", text),
             };
-            let gap = " ".repeat(width - line.subject.chars().count().min(width));
-            format!("{mark}  {}{gap}  {text}\n", line.subject)
+            let (subject, text) = (text::line(&line.subject), text::line(text));
+            let gap = " ".repeat(width - subject.chars().count().min(width));
+            format!("{mark}  {subject}{gap}  {text}\n")
         })
         .collect()
 }
@@ -179,5 +182,7 @@ mod tests {
         };
         let text = table(&[line("Zähler", Ok("fine")), line("a", Err("no"))]);
         assert_eq!(text, "ok     Zähler  fine\nWRONG  a       no\n");
+        let forged = table(&[line("a\nb", Err("no\nok     c  \u{1b}[32mfine"))]);
+        assert_eq!(forged, "WRONG  a b  no ok     c  \\u{1b}[32mfine\n");
     }
 }
