@@ -30,6 +30,7 @@ mod servers_themselves;
 mod simulator_itself;
 mod sink_mysql;
 mod sink_postgres;
+mod sink_questions;
 mod sink_rows;
 mod sink_sqlite;
 mod sink_sqlserver;

@@ -21,12 +21,17 @@ pub mod tls;
 pub mod url;
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::tables::batch::Batch;
 use crate::tables::fields::Naming;
 use crate::tables::schema::{Schema, Table, TableSchema};
 use crate::tls::Roots;
+
+/// How long a statement that changes a table or adds an index may wait for its lock: others who read or write wait
+/// behind it.
+pub const MAX_DDL_LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// A contact as the database holds it, for the comparison with the API's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,13 +44,24 @@ pub struct StoredContact {
     pub changed: Option<String>,
 }
 
-/// A column that could not be added, and why. The program goes on without it.
+/// A column that could not be added now, and why. The program goes on without it and tries again later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingColumn {
     /// The table it was meant for.
     pub table: Table,
     /// Its name.
     pub column: String,
+    /// The database's reason.
+    pub reason: String,
+}
+
+/// An index that could not be made now, and why. The program goes on without it and tries again later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingIndex {
+    /// The table it was meant for.
+    pub table: Table,
+    /// Its columns.
+    pub columns: &'static [&'static str],
     /// The database's reason.
     pub reason: String,
 }
@@ -61,23 +77,34 @@ pub struct CheckLine {
 
 /// A database that rows are written to. One connection; not shared between threads.
 pub trait Sink {
-    /// The columns that this table has in the database, spelt as there; none if there is no such table.
+    /// Asks the database for an answer, in one cheap round trip.
+    fn alive(&mut self) -> Result<()>;
+
+    /// The columns that this table has in the database, spelt as there and in its order; none if there is no such table.
     fn columns(&mut self, table: &TableSchema) -> Result<Vec<String>>;
 
     /// Creates missing tables and columns, and reads the real types of the columns.
     ///
-    /// Called after opening, and again with more columns while running. Columns that can't be added are
-    /// returned, and left out of later writes by the sink. Idempotent.
+    /// Called after opening, with each reconcile, and again with more columns while running. Columns that can't be added
+    /// now (refused, or the lock was not granted within [`MAX_DDL_LOCK_WAIT`]) are returned, and left out of later writes
+    /// by the sink. Idempotent.
     fn prepare(&mut self, schema: &Schema) -> Result<Vec<MissingColumn>>;
 
     /// Creates the missing indexes of tables that were prepared. Idempotent.
     ///
-    /// Apart from [`Sink::prepare`], as an index costs less when it is made once than when it grows with each row. One
-    /// that the database refuses is logged and left out: everything works without it, but slower.
-    fn index(&mut self, schema: &Schema) -> Result<()>;
+    /// Apart from [`Sink::prepare`], as an index costs less when it is made once than when it grows with each row. Those
+    /// that can't be made now (refused, or the lock was not granted within [`MAX_DDL_LOCK_WAIT`]) are returned:
+    /// everything works without them, but slower.
+    fn index(&mut self, schema: &Schema) -> Result<Vec<MissingIndex>>;
 
     /// What is stored of these contacts; unknown ids are absent from the answer.
     fn stored(&mut self, ids: &[&str]) -> Result<Vec<StoredContact>>;
+
+    /// Those of these keys that this table holds. Up to a few dozen keys.
+    fn present(&mut self, table: Table, keys: &[&str]) -> Result<Vec<String>>;
+
+    /// The number of rows of this table, but at most `limit`.
+    fn count(&mut self, table: Table, limit: u32) -> Result<u32>;
 
     /// Sets `$md5` to NULL where `$changed` is later than `stamp` or NULL; returns the number of rows.
     fn distrust_after(&mut self, stamp: &str) -> Result<u64>;

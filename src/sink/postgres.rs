@@ -23,7 +23,7 @@ use ::postgres::types::Type;
 use super::dialect::POSTGRES;
 use super::load::Loading;
 use super::url::PostgresUrl;
-use super::{CheckLine, MissingColumn, Sink, StoredContact};
+use super::{CheckLine, MissingColumn, MissingIndex, Sink, StoredContact};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tables::batch::Batch;
 use crate::tables::schema::{Schema, Table, TableSchema};
@@ -157,7 +157,24 @@ impl PostgresSink {
     }
 }
 
+impl PostgresSink {
+    /// Why a table can't be read, and what to grant.
+    fn cannot_read(&self, e: &postgres::Error, table: &str) -> Error {
+        let server = &self.session.server;
+        let grant = format!("GRANT SELECT ON {table} TO \"{}\"", server.user);
+        server.error(e, &format!("cannot read table {table}"), &grant)
+    }
+}
+
 impl Sink for PostgresSink {
+    fn alive(&mut self) -> Result<()> {
+        let server = &self.session.server;
+        self.client
+            .simple_query("SELECT 1")
+            .map(drop)
+            .map_err(|e| server.error(&e, "cannot ask for an answer", ""))
+    }
+
     fn columns(&mut self, table: &TableSchema) -> Result<Vec<String>> {
         let server = &self.session.server;
         let Some(relation) = define::locate(&mut self.client, server, &table.name)? else {
@@ -194,7 +211,8 @@ impl Sink for PostgresSink {
         Ok(missing)
     }
 
-    fn index(&mut self, schema: &Schema) -> Result<()> {
+    fn index(&mut self, schema: &Schema) -> Result<Vec<MissingIndex>> {
+        let mut missing = Vec::new();
         for wanted in schema.tables() {
             let relation = prepared(&self.tables, wanted.table)?.relation.clone();
             index::indexes(
@@ -202,10 +220,10 @@ impl Sink for PostgresSink {
                 &self.session,
                 wanted,
                 &relation,
-                &mut self.noted,
+                &mut missing,
             )?;
         }
-        Ok(())
+        Ok(missing)
     }
 
     fn stored(&mut self, ids: &[&str]) -> Result<Vec<StoredContact>> {
@@ -224,19 +242,10 @@ impl Sink for PostgresSink {
             key_is_one_of(upsert)
         );
         let ids: Vec<_> = ids.iter().map(|id| without_nul(id)).collect();
-        let failed = |e| {
-            let grant = format!(
-                "GRANT SELECT ON {table} TO \"{}\"",
-                self.session.server.user
-            );
-            self.session
-                .server
-                .error(&e, &format!("cannot read table {table}"), &grant)
-        };
         let rows = self
             .client
             .query_typed(&sql, &[(&ids, Type::TEXT_ARRAY)])
-            .map_err(failed)?;
+            .map_err(|e| self.cannot_read(&e, &table))?;
         rows.iter()
             .map(|row| {
                 Ok(StoredContact {
@@ -246,7 +255,32 @@ impl Sink for PostgresSink {
                 })
             })
             .collect::<std::result::Result<_, _>>()
-            .map_err(failed)
+            .map_err(|e| self.cannot_read(&e, &table))
+    }
+
+    fn present(&mut self, table: Table, keys: &[&str]) -> Result<Vec<String>> {
+        let upsert = prepared(&self.tables, table)?;
+        let relation = upsert.relation.quoted();
+        let sql = format!(
+            "SELECT {}::text FROM {relation} WHERE {}",
+            POSTGRES.quote(table.key()),
+            key_is_one_of(upsert)
+        );
+        let keys: Vec<_> = keys.iter().map(|key| without_nul(key)).collect();
+        self.client
+            .query_typed(&sql, &[(&keys, Type::TEXT_ARRAY)])
+            .and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect())
+            .map_err(|e| self.cannot_read(&e, &relation))
+    }
+
+    fn count(&mut self, table: Table, limit: u32) -> Result<u32> {
+        let relation = prepared(&self.tables, table)?.relation.quoted();
+        let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {relation} LIMIT {limit}) AS few");
+        self.client
+            .query_typed_one(&sql, &[])
+            .and_then(|row| row.try_get::<_, i64>(0))
+            .map(|count| u32::try_from(count).unwrap_or(0))
+            .map_err(|e| self.cannot_read(&e, &relation))
     }
 
     fn distrust_after(&mut self, stamp: &str) -> Result<u64> {

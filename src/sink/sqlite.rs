@@ -14,7 +14,8 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params_f
 
 use self::failure::{failure, opening};
 use super::decimal::Decimal;
-use super::{CheckLine, MissingColumn, Sink, StoredContact};
+use super::dialect::SQLITE;
+use super::{CheckLine, MissingColumn, MissingIndex, Sink, StoredContact};
 use crate::error::{Error, Result};
 use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::{Schema, Table, TableSchema};
@@ -122,6 +123,14 @@ impl SqliteSink {
 }
 
 impl Sink for SqliteSink {
+    fn alive(&mut self) -> Result<()> {
+        self.check_file()?;
+        // Reads the file's first page.
+        self.conn
+            .query_row("PRAGMA schema_version", [], |_| Ok(()))
+            .map_err(|e| failure(&self.path, "asking for an answer", &e))
+    }
+
     fn columns(&mut self, table: &TableSchema) -> Result<Vec<String>> {
         let columns = catalog::columns(&self.conn, &table.name);
         columns
@@ -164,17 +173,19 @@ impl Sink for SqliteSink {
         Ok(missing)
     }
 
-    fn index(&mut self, schema: &Schema) -> Result<()> {
+    fn index(&mut self, schema: &Schema) -> Result<Vec<MissingIndex>> {
         self.check_file()?;
         let SqliteSink { conn, path, .. } = self;
         let failed = |e: rusqlite::Error| failure(path, "making indexes", &e);
         set_cache(conn, CACHE_WHILE_SORTING).map_err(failed)?;
+        let mut missing = Vec::new();
         let mut tables = schema.tables();
-        let made = tables.try_for_each(|table| catalog::create_indexes(conn, table));
+        let made = tables.try_for_each(|table| catalog::create_indexes(conn, table, &mut missing));
         set_cache(conn, CACHE)
             .and_then(|()| set_log(conn, LOG))
             .and(made)
-            .map_err(failed)
+            .map_err(failed)?;
+        Ok(missing)
     }
 
     fn stored(&mut self, ids: &[&str]) -> Result<Vec<StoredContact>> {
@@ -209,6 +220,34 @@ impl Sink for SqliteSink {
             read().map_err(|e| failure(&self.path, "reading stored contacts", &e))?;
         }
         Ok(found)
+    }
+
+    fn present(&mut self, table: Table, keys: &[&str]) -> Result<Vec<String>> {
+        self.check_file()?;
+        let key = SQLITE.quote(table.key());
+        let sql = format!(
+            "SELECT {key} FROM {} WHERE {key} IN ({})",
+            self.table(table)?.name,
+            placeholders(keys.len())
+        );
+        let read = || -> rusqlite::Result<Vec<String>> {
+            self.conn
+                .prepare(&sql)?
+                .query_map(params_from_iter(keys), |row| row.get(0))?
+                .collect()
+        };
+        read().map_err(|e| failure(&self.path, "looking for rows", &e))
+    }
+
+    fn count(&mut self, table: Table, limit: u32) -> Result<u32> {
+        self.check_file()?;
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM {} LIMIT {limit})",
+            self.table(table)?.name
+        );
+        self.conn
+            .query_row(&sql, [], |row| row.get(0))
+            .map_err(|e| failure(&self.path, "counting rows", &e))
     }
 
     fn distrust_after(&mut self, stamp: &str) -> Result<u64> {

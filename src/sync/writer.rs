@@ -12,7 +12,7 @@ use super::rejected::RejectFile;
 use super::witness;
 use crate::dialfire::retry::{Pause, RetryPolicy};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{MissingColumn, Sink, StoredContact, Target};
+use crate::sink::{MissingColumn, MissingIndex, Sink, StoredContact, Target};
 use crate::state::Witness;
 use crate::tables::batch::Batch;
 use crate::tables::schema::{Schema, Table, TableSchema};
@@ -48,6 +48,7 @@ pub struct Writer {
     schema: Option<Schema>,
     gives_up: bool,
     missing: HashSet<(Table, String)>,
+    missing_indexes: HashSet<(Table, &'static [&'static str])>,
     /// Whether the database is told which batches are new, so that it may load them in its fastest way.
     hints: bool,
     /// Whether missing indexes are made with the tables.
@@ -76,6 +77,7 @@ impl Writer {
             schema: None,
             gives_up: true,
             missing: HashSet::new(),
+            missing_indexes: HashSet::new(),
             hints: true,
             indexes: true,
         }
@@ -99,7 +101,8 @@ impl Writer {
         self.options
             .profile
             .add(Activity::Indexing, begin.elapsed());
-        made
+        self.report_indexes(made?);
+        Ok(())
     }
 
     /// From now on the database is waited for, however long it is away.
@@ -345,10 +348,24 @@ impl Writer {
             witnesses.clear();
         }
         if self.indexes {
-            sink.index(schema)?;
+            let missing = sink.index(schema)?;
+            self.report_indexes(missing);
         }
         self.report(missing);
         Ok(())
+    }
+
+    fn report_indexes(&mut self, missing: Vec<MissingIndex>) {
+        for index in missing {
+            if self.missing_indexes.insert((index.table, index.columns)) {
+                log::warn!(
+                    "no index on {}({}), some queries are slow: {}",
+                    index.table.suffix(),
+                    index.columns.join(", "),
+                    index.reason
+                );
+            }
+        }
     }
 
     fn report(&mut self, missing: Vec<MissingColumn>) {

@@ -25,7 +25,7 @@ use self::catalog::RealTable;
 use self::connect::{ANSWER, Limits, REBUILD, Session, guarded, rows};
 use super::load::Loading;
 use super::url::MysqlUrl;
-use super::{CheckLine, MissingColumn, Sink, StoredContact};
+use super::{CheckLine, MissingColumn, MissingIndex, Sink, StoredContact};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tables::batch::Batch;
 use crate::tables::schema::{ColumnKind, Schema, Table, TableSchema};
@@ -133,7 +133,7 @@ impl MysqlSink {
         failure::statement(&self.session.place, doing, e, ErrorKind::Setup)
     }
 
-    fn alive(&self) -> Result<()> {
+    fn check_connection(&self) -> Result<()> {
         if self.lost {
             return Err(Error::transient(format!(
                 "MySQL at {}: the connection was lost",
@@ -169,9 +169,13 @@ impl MysqlSink {
     }
 
     fn contacts(&self) -> Result<String> {
-        self.alive()?;
-        let contacts = self.tables.iter().find(|t| t.table == Table::Contacts);
-        contacts
+        self.table(Table::Contacts)
+    }
+
+    /// The quoted name of a table that was prepared.
+    fn table(&self, table: Table) -> Result<String> {
+        self.check_connection()?;
+        (self.tables.iter().find(|t| t.table == table))
             .map(|t| super::dialect::MYSQL.quote(&t.name))
             .ok_or_else(|| Error::setup("the tables of the MySQL database are not prepared yet"))
     }
@@ -231,6 +235,13 @@ impl Prepared {
 }
 
 impl Sink for MysqlSink {
+    fn alive(&mut self) -> Result<()> {
+        self.check_connection()?;
+        self.session
+            .query("DO 1")
+            .map_err(|e| self.failed("asking for an answer", &e, ErrorKind::Transient))
+    }
+
     fn columns(&mut self, table: &TableSchema) -> Result<Vec<String>> {
         let real = catalog::read(&mut self.session, &table.name)
             .map_err(|e| self.failed("reading the catalogue", &e, ErrorKind::Transient))?;
@@ -240,7 +251,7 @@ impl Sink for MysqlSink {
     }
 
     fn prepare(&mut self, schema: &Schema) -> Result<Vec<MissingColumn>> {
-        self.alive()?;
+        self.check_connection()?;
         let mut missing = Vec::new();
         let mut tables = Vec::new();
         for table in schema.tables() {
@@ -252,16 +263,19 @@ impl Sink for MysqlSink {
         Ok(missing)
     }
 
-    fn index(&mut self, schema: &Schema) -> Result<()> {
+    fn index(&mut self, schema: &Schema) -> Result<Vec<MissingIndex>> {
         self.contacts()?;
+        let mut missing = Vec::new();
         let mut tables = std::mem::take(&mut self.tables);
         let made = schema.tables().try_for_each(|table| {
             let prepared = tables.iter_mut().find(|t| t.table == table.table);
-            prepared.map_or(Ok(()), |t| prepare::index(self, table, &mut t.real))
+            prepared.map_or(Ok(()), |t| {
+                prepare::index(self, table, &mut t.real, &mut missing)
+            })
         });
         self.tables = tables;
         self.rebuilding = None;
-        made
+        made.map(|()| missing)
     }
 
     fn stored(&mut self, ids: &[&str]) -> Result<Vec<StoredContact>> {
@@ -284,6 +298,32 @@ impl Sink for MysqlSink {
             }));
         }
         Ok(found)
+    }
+
+    fn present(&mut self, table: Table, keys: &[&str]) -> Result<Vec<String>> {
+        let key = super::dialect::MYSQL.quote(table.key());
+        let sql = format!(
+            "SELECT {key} FROM {} WHERE {key} IN {}",
+            self.table(table)?,
+            literal::list(keys.iter().copied())
+        );
+        let rows = rows(&mut self.session.conn, &sql)
+            .map_err(|e| self.failed("looking for rows", &e, ErrorKind::Transient))?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| row.into_iter().next().flatten())
+            .collect())
+    }
+
+    fn count(&mut self, table: Table, limit: u32) -> Result<u32> {
+        let sql = format!(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT {limit}) AS few",
+            self.table(table)?
+        );
+        let rows = rows(&mut self.session.conn, &sql)
+            .map_err(|e| self.failed("counting rows", &e, ErrorKind::Transient))?;
+        let count = rows.into_iter().flatten().next().flatten();
+        Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 
     fn distrust_after(&mut self, stamp: &str) -> Result<u64> {
@@ -317,7 +357,7 @@ impl Sink for MysqlSink {
     }
 
     fn check(&mut self, schema: &Schema) -> Result<Vec<CheckLine>> {
-        self.alive()?;
+        self.check_connection()?;
         let line = |subject: &str, outcome: String| CheckLine {
             subject: subject.to_owned(),
             outcome: Ok(outcome),

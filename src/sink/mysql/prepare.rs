@@ -1,8 +1,8 @@
 //! Making the database's tables what the schema wants: tables, columns, indexes.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::MissingColumn;
 use crate::sink::dialect::MYSQL;
+use crate::sink::{MissingColumn, MissingIndex};
 use crate::tables::schema::{Column, TableSchema};
 
 use super::MysqlSink;
@@ -90,8 +90,13 @@ pub(super) fn table(
 }
 
 /// Creates the indexes of one table that was prepared, and notes that it has them.
-pub(super) fn index(sink: &mut MysqlSink, table: &TableSchema, real: &mut RealTable) -> Result<()> {
-    if create_indexes(sink, table, real)?
+pub(super) fn index(
+    sink: &mut MysqlSink,
+    table: &TableSchema,
+    real: &mut RealTable,
+    missing: &mut Vec<MissingIndex>,
+) -> Result<()> {
+    if create_indexes(sink, table, real, missing)?
         && let Some(now) = read(sink, table)?
     {
         *real = now;
@@ -249,10 +254,15 @@ fn add(
 }
 
 /// Creates the indexes that no other can stand in for; returns whether there were any to create. Only lost
-/// connections are errors: without an index everything works, but slower.
-fn create_indexes(sink: &mut MysqlSink, table: &TableSchema, real: &RealTable) -> Result<bool> {
+/// connections are errors: what can't be made is added to `missing`.
+fn create_indexes(
+    sink: &mut MysqlSink,
+    table: &TableSchema,
+    real: &RealTable,
+    missing: &mut Vec<MissingIndex>,
+) -> Result<bool> {
     let mut any = false;
-    for wanted in table.table.indexes() {
+    for wanted in table.table.indexes().iter().copied() {
         let columns: Option<Vec<String>> = wanted
             .iter()
             .map(|name| {
@@ -298,12 +308,11 @@ fn create_indexes(sink: &mut MysqlSink, table: &TableSchema, real: &RealTable) -
             Err(e) if failure::is_lost(&e) => {
                 return Err(sink.altering_failed("adding an index", &e));
             }
-            Err(e) => log::warn!(
-                "no index on {}.{}, some queries will be slow: {}",
-                table.name,
-                wanted.join(", "),
-                sink.altering_failed("adding an index", &e)
-            ),
+            Err(e) => missing.push(MissingIndex {
+                table: table.table,
+                columns: wanted,
+                reason: sink.altering_failed("adding an index", &e).to_string(),
+            }),
         }
     }
     Ok(any)

@@ -1,19 +1,18 @@
 //! Creating missing indexes, without blocking those who write.
 
-use std::collections::HashSet;
-
 use md5::{Digest, Md5};
 use postgres::Client;
 use postgres::types::Type;
 
 use super::catalog::{self, Relation};
 use super::connect::Session;
-use super::define::{LONGEST_NAME, note};
+use super::define::LONGEST_NAME;
 use crate::error::{ErrorKind, Result};
+use crate::sink::MissingIndex;
 use crate::sink::dialect::POSTGRES;
 use crate::tables::schema::TableSchema;
 
-/// Creates the indexes that the table lacks. Failures are logged, once: the program works without them.
+/// Creates the indexes that the table lacks. Those that can't be made are added to `missing`.
 ///
 /// # Errors
 /// [`Transient`](ErrorKind::Transient) only.
@@ -22,7 +21,7 @@ pub(super) fn indexes(
     session: &Session,
     wanted: &TableSchema,
     relation: &Relation,
-    noted: &mut HashSet<String>,
+    missing: &mut Vec<MissingIndex>,
 ) -> Result<()> {
     let server = &session.server;
     let tried = format!("cannot read the indexes of table {}", relation.quoted());
@@ -34,7 +33,7 @@ pub(super) fn indexes(
             .find(|column| column.name == *name)
             .map(|column| column.number)
     };
-    let lacking: Vec<&[&str]> = (wanted.table.indexes().iter().copied())
+    let lacking: Vec<&'static [&'static str]> = (wanted.table.indexes().iter().copied())
         .filter(|names| {
             let numbers: Option<Vec<i16>> = names.iter().map(number).collect();
             numbers.is_some_and(|numbers| {
@@ -86,7 +85,11 @@ pub(super) fn indexes(
             {
                 return Err(error);
             }
-            note(noted, format!("{error}: going on without it"));
+            missing.push(MissingIndex {
+                table: wanted.table,
+                columns: names,
+                reason: error.to_string(),
+            });
             Ok(())
         })
     });

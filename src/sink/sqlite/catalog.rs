@@ -7,8 +7,8 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use super::failure::failure;
 use super::{Prepared, Storage};
 use crate::error::{Error, Result};
-use crate::sink::MissingColumn;
 use crate::sink::dialect::SQLITE;
+use crate::sink::{MissingColumn, MissingIndex};
 use crate::tables::schema::{Column, ColumnKind, TableSchema};
 
 /// A column as the file has it.
@@ -127,9 +127,13 @@ fn create(tx: &Transaction<'_>, name: &str, table: &TableSchema) -> rusqlite::Re
     .map(drop)
 }
 
-/// Creates the indexes that no other index can stand in for. An index that SQLite refuses is logged, as is one for which
-/// there is no room: it sorts in temporary files.
-pub(super) fn create_indexes(conn: &mut Connection, table: &TableSchema) -> rusqlite::Result<()> {
+/// Creates the indexes that no other index can stand in for. An index that SQLite refuses is added to `missing`, as is one
+/// for which there is no room: it sorts in temporary files.
+pub(super) fn create_indexes(
+    conn: &mut Connection,
+    table: &TableSchema,
+    missing: &mut Vec<MissingIndex>,
+) -> rusqlite::Result<()> {
     let real = columns(conn, &table.name)?;
     // Each alone, so that others who write need not wait for all of them.
     for wanted in lacking(conn, table, &real)? {
@@ -144,11 +148,11 @@ pub(super) fn create_indexes(conn: &mut Connection, table: &TableSchema) -> rusq
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .and_then(|tx| tx.execute(&sql, []).and_then(|_| tx.commit()));
         match made {
-            Err(e) if refused(&e) || is_without_room(&e) => log::warn!(
-                "no index on {}.{}, some queries will be slow: {e} (SQLITE_TMPDIR may name a directory with room)",
-                table.name,
-                wanted.join(", ")
-            ),
+            Err(e) if refused(&e) || is_without_room(&e) => missing.push(MissingIndex {
+                table: table.table,
+                columns: wanted,
+                reason: format!("{e} (SQLITE_TMPDIR may name a directory with room)"),
+            }),
             other => other?,
         }
     }

@@ -33,7 +33,7 @@ use tiberius::error::Error as DriverError;
 use self::catalog::{RealColumn, RealTable};
 use self::driver::Connection;
 use super::url::SqlServerUrl;
-use super::{CheckLine, MissingColumn, Sink, StoredContact};
+use super::{CheckLine, MissingColumn, MissingIndex, Sink, StoredContact};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tables::batch::Batch;
 use crate::tables::schema::{ColumnKind, Schema, Table, TableSchema};
@@ -146,11 +146,13 @@ impl SqlServerSink {
     }
 
     fn contacts(&self) -> Result<String> {
-        let contacts = self
-            .tables
-            .iter()
-            .find(|t| t.schema.table == Table::Contacts);
-        contacts.map(|t| t.schema.name.clone()).ok_or_else(|| {
+        self.table(Table::Contacts)
+    }
+
+    /// The name of a table that was prepared.
+    fn table(&self, table: Table) -> Result<String> {
+        let prepared = self.tables.iter().find(|t| t.schema.table == table);
+        prepared.map(|t| t.schema.name.clone()).ok_or_else(|| {
             Error::setup("the tables of the SQL Server database are not prepared yet")
         })
     }
@@ -193,6 +195,13 @@ impl Prepared {
 }
 
 impl Sink for SqlServerSink {
+    fn alive(&mut self) -> Result<()> {
+        self.connection
+            .query("SELECT 1", ANSWER)
+            .map(drop)
+            .map_err(|e| self.failed("asking for an answer", &e, ErrorKind::Transient))
+    }
+
     fn columns(&mut self, table: &TableSchema) -> Result<Vec<String>> {
         let real = catalog::read(&mut self.connection, &table.name)
             .map_err(|e| self.failed("reading the catalogue", &e, ErrorKind::Transient))?;
@@ -212,15 +221,18 @@ impl Sink for SqlServerSink {
         Ok(missing)
     }
 
-    fn index(&mut self, schema: &Schema) -> Result<()> {
+    fn index(&mut self, schema: &Schema) -> Result<Vec<MissingIndex>> {
         self.contacts()?;
+        let mut missing = Vec::new();
         let mut tables = std::mem::take(&mut self.tables);
         let made = schema.tables().try_for_each(|table| {
             let prepared = tables.iter_mut().find(|t| t.schema.table == table.table);
-            prepared.map_or(Ok(()), |t| prepare::index(self, table, &mut t.real))
+            prepared.map_or(Ok(()), |t| {
+                prepare::index(self, table, &mut t.real, &mut missing)
+            })
         });
         self.tables = tables;
-        made
+        made.map(|()| missing)
     }
 
     fn stored(&mut self, ids: &[&str]) -> Result<Vec<StoredContact>> {
@@ -240,6 +252,24 @@ impl Sink for SqlServerSink {
             }));
         }
         Ok(found)
+    }
+
+    fn present(&mut self, table: Table, keys: &[&str]) -> Result<Vec<String>> {
+        let sql = statement::present(&self.table(table)?, table.key(), keys.iter().copied());
+        let rows = (self.connection.query(&sql, ANSWER))
+            .map_err(|e| self.failed("looking for rows", &e, ErrorKind::Transient))?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| row.into_iter().next().flatten())
+            .collect())
+    }
+
+    fn count(&mut self, table: Table, limit: u32) -> Result<u32> {
+        let sql = statement::count(&self.table(table)?, limit);
+        let rows = (self.connection.query(&sql, ANSWER))
+            .map_err(|e| self.failed("counting rows", &e, ErrorKind::Transient))?;
+        let count = rows.into_iter().flatten().next().flatten();
+        Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 
     fn distrust_after(&mut self, stamp: &str) -> Result<u64> {

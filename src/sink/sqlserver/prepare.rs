@@ -6,7 +6,7 @@ use super::catalog::{self, RealTable};
 use super::column::Holds;
 use super::{ANSWER, REBUILD, SqlServerSink, failure, statement};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::MissingColumn;
+use crate::sink::{MissingColumn, MissingIndex};
 use crate::tables::schema::{Column, TableSchema};
 
 /// A table has as many columns as SQL Server allows.
@@ -75,8 +75,9 @@ pub(super) fn index(
     sink: &mut SqlServerSink,
     table: &TableSchema,
     real: &mut RealTable,
+    missing: &mut Vec<MissingIndex>,
 ) -> Result<()> {
-    if create_indexes(sink, table, real)? {
+    if create_indexes(sink, table, real, missing)? {
         *real = read_existing(sink, table)?;
     }
     Ok(())
@@ -188,10 +189,15 @@ fn add(
 }
 
 /// Creates the indexes that no other can stand in for; returns whether there were any to create. Only lost
-/// connections are errors: without an index everything works, but slower.
-fn create_indexes(sink: &mut SqlServerSink, table: &TableSchema, real: &RealTable) -> Result<bool> {
+/// connections are errors: what can't be made is added to `missing`.
+fn create_indexes(
+    sink: &mut SqlServerSink,
+    table: &TableSchema,
+    real: &RealTable,
+    missing: &mut Vec<MissingIndex>,
+) -> Result<bool> {
     let mut any = false;
-    for wanted in table.table.indexes() {
+    for wanted in table.table.indexes().iter().copied() {
         let columns: Option<Vec<_>> = wanted
             .iter()
             .map(|name| real.columns.get(real.position(name)?))
@@ -223,12 +229,13 @@ fn create_indexes(sink: &mut SqlServerSink, table: &TableSchema, real: &RealTabl
             ),
             // Another instance was faster.
             Err(e) if INDEX_EXISTS.contains(&failure::code(&e)) => {}
-            Err(e) if failure::is_refusal(&e) => log::warn!(
-                "no index on {}.{}, some queries will be slow: {}",
-                table.name,
-                wanted.join(", "),
-                sink.failed("adding an index", &e, ErrorKind::Setup)
-            ),
+            Err(e) if failure::is_refusal(&e) => missing.push(MissingIndex {
+                table: table.table,
+                columns: wanted,
+                reason: sink
+                    .failed("adding an index", &e, ErrorKind::Setup)
+                    .to_string(),
+            }),
             Err(e) => return Err(sink.failed("adding an index", &e, ErrorKind::Transient)),
         }
     }

@@ -302,6 +302,24 @@ pub(super) fn stored<'a>(contacts: &str, ids: impl Iterator<Item = &'a str>) -> 
     )
 }
 
+/// Those of these keys that a table holds.
+pub(super) fn present<'a>(table: &str, key: &str, keys: impl Iterator<Item = &'a str>) -> String {
+    format!(
+        "SELECT {key} FROM {} WHERE {key} IN ({})",
+        quote(table),
+        list(keys),
+        key = quote(key)
+    )
+}
+
+/// The number of rows of a table, but at most `limit`.
+pub(super) fn count(table: &str, limit: u32) -> String {
+    format!(
+        "SELECT COUNT(*) FROM (SELECT TOP ({limit}) 1 AS c0 FROM {}) AS few",
+        quote(table)
+    )
+}
+
 /// Forgets the checksums of contacts that claim to be written later than `stamp`.
 pub(super) fn distrust_after(contacts: &str, stamp: &str) -> String {
     format!(
