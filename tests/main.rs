@@ -10,6 +10,7 @@
 
 mod altered_fields;
 mod by_name;
+mod certificates_of_servers;
 mod damaged;
 mod databases_themselves;
 mod hostile;
