@@ -14,6 +14,7 @@ pub mod dialect;
 mod load;
 pub mod mysql;
 pub mod postgres;
+mod resolve;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod sqlserver;

@@ -1,6 +1,7 @@
 //! Opening connections: silence, encryption, instances, and what is only compatible.
 
 use super::*;
+use crate::certificates_of_servers::version_1;
 
 #[test]
 fn nobody_there_and_somebody_else_there() {
@@ -77,6 +78,157 @@ fn a_way_that_swallows_everything_ends_with_the_time_limit() {
     );
     assert_transient(error);
     assert!(begin.elapsed() < Duration::from_secs(5));
+}
+
+/// A server that accepts, and sends these bytes one by one, for ever.
+fn dripping(bytes: &'static [u8]) -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        use std::io::Write;
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            std::thread::spawn(move || {
+                for byte in bytes.iter().cycle() {
+                    if client.write_all(&[*byte]).is_err() {
+                        return;
+                    }
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn all_of_connecting_ends_with_the_time_limit() {
+    let (_server, url) = tds(Options::default());
+    let roots = Roots::load(None).unwrap();
+    // Half a PRELOGIN answer again and again, half a TLS handshake again and again, and nothing at all.
+    let prelogin: &[u8] = &[4, 0, 0, 9, 0, 0, 1, 0, 0];
+    let tls: &[u8] = &[0x16, 3, 3, 0x40, 0];
+    for (bytes, encryption, said) in [
+        (
+            prelogin,
+            Encryption::Full,
+            "no answer within the time limit",
+        ),
+        (
+            prelogin,
+            Encryption::Nothing,
+            "no answer within the time limit",
+        ),
+        (
+            tls,
+            Encryption::Strict,
+            "encrypt=strict needs SQL Server 2022",
+        ),
+        (
+            b"",
+            Encryption::Strict,
+            "encrypt=strict needs SQL Server 2022",
+        ),
+    ] {
+        let port = match bytes {
+            b"" => silent(),
+            bytes => dripping(bytes),
+        };
+        let mut url = SqlServerUrl {
+            encryption,
+            connect_timeout: Duration::from_secs(1),
+            ..parsed(&url)
+        };
+        url.hosts[0].port = port;
+        let begin = Instant::now();
+        let error = SqlServerSink::open(&url, &roots).err().unwrap();
+        assert!(error.to_string().contains(said), "{encryption:?}: {error}");
+        assert_transient(error);
+        assert!(begin.elapsed() < Duration::from_secs(20), "{encryption:?}");
+    }
+}
+
+/// A port whose connections are accepted by the system, and by nobody else, for as long as the tests run.
+fn silent() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::mem::forget(listener);
+    port
+}
+
+#[test]
+fn a_silent_browser_ends_with_the_time_limit() {
+    let (_server, url) = tds(Options::default());
+    let browser = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut url = parsed(&url);
+    url.instance = Some("SQLEXPRESS".to_owned());
+    url.ask_browser = true;
+    url.hosts[0].port = browser.local_addr().unwrap().port();
+    url.connect_timeout = Duration::from_millis(300);
+    let error = SqlServerSink::open(&url, &Roots::load(None).unwrap())
+        .err()
+        .unwrap();
+    assert!(
+        error
+            .to_string()
+            .contains("no answer within the time limit"),
+        "{error}"
+    );
+    assert_transient(error);
+}
+
+#[test]
+fn what_a_server_says_before_it_lets_anybody_in_is_bounded() {
+    let open = |greetings: usize| {
+        let (server, url) = tds(Options {
+            greetings,
+            ..Options::default()
+        });
+        (open(&url).map(drop), server)
+    };
+    // About 2,000 bytes each; 64 KiB are allowed.
+    open(30).0.unwrap();
+    let error = open(40).0.unwrap_err();
+    assert!(error.to_string().contains("longer than any"), "{error}");
+    assert_transient(error);
+}
+
+#[test]
+fn answers_without_end_end_the_connection() {
+    // More rows than any catalogue has.
+    let database = fresh();
+    let columns: Vec<String> = (0..16).map(|n| format!("[c{n}]")).collect();
+    database.execute(&format!(
+        "CREATE TABLE dfire_contacts ([$id] nvarchar(50) NOT NULL PRIMARY KEY, {} int)",
+        columns.join(" int, ")
+    ));
+    for number in 0..630 {
+        database.execute(&format!(
+            "CREATE INDEX [i{number}] ON dfire_contacts ({})",
+            columns.join(", ")
+        ));
+    }
+    let contacts = schema(&[]);
+    let error = open(&database.url)
+        .unwrap()
+        .columns(contacts.table(Table::Contacts))
+        .unwrap_err();
+    assert!(error.to_string().contains("more rows than any"), "{error}");
+    assert_transient(error);
+    // More bytes than any answer has.
+    let database = fresh();
+    database.execute(
+        "CREATE TABLE dfire_contacts ([$id] nvarchar(50) NOT NULL PRIMARY KEY, [$md5] nvarchar(max))",
+    );
+    database.execute(
+        "INSERT INTO dfire_contacts ([$id], [$md5]) VALUES ('C1', REPLICATE(CONVERT(nvarchar(max), N'x'), 9000000)), ('C2', 'm')",
+    );
+    let mut sink = open(&database.url).unwrap();
+    sink.prepare(&contacts).unwrap();
+    assert_eq!(sink.stored(&["C2"]).unwrap().len(), 1);
+    let error = sink.stored(&["C1"]).unwrap_err();
+    assert!(error.to_string().contains("longer than any"), "{error}");
+    assert_transient(error);
 }
 
 fn roots_of(file: &str) -> Roots {
@@ -184,6 +336,31 @@ fn certificates_are_verified_unless_told_otherwise() {
     };
     let message = setup_error(&url, &roots_of("ca.pem"));
     assert!(message.contains("certificate"), "{message}");
+}
+
+/// SQL Server's own certificates are often so.
+#[test]
+fn whoever_answers_is_trusted_with_a_certificate_of_version_1() {
+    let (_server, url) = tds(Options {
+        certificate: Box::leak(version_1().into_boxed_str()),
+        ..Options::default()
+    });
+    for encryption in [Encryption::Full, Encryption::Login, Encryption::Strict] {
+        let url = SqlServerUrl {
+            encryption,
+            ..parsed(&url)
+        };
+        let message = setup_error(&url, &Roots::load(None).unwrap());
+        assert!(
+            message.contains("X.509 certificate of version 1"),
+            "{message}"
+        );
+        let trusting = SqlServerUrl {
+            trust_certificate: true,
+            ..url
+        };
+        written_with(&trusting, &Roots::load(None).unwrap());
+    }
 }
 
 #[test]

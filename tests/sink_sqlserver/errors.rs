@@ -9,7 +9,7 @@ fn what_the_servers_errors_lead_to() {
     for (number, kind) in [
         (1205, ErrorKind::Transient),
         (1222, ErrorKind::Transient),
-        (3906, ErrorKind::Setup),
+        (3906, ErrorKind::Transient),
         (229, ErrorKind::Setup),
         (515, ErrorKind::Data),
         (9002, ErrorKind::Transient),
@@ -139,7 +139,7 @@ fn missing_privileges_and_read_only_databases_are_said_plainly() {
         users: vec![reader],
         ..Options::default()
     });
-    let (schema, batch) = small();
+    let (schema, _) = small();
     let mut sink = open(&url).unwrap();
     let error = sink.prepare(&schema).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Setup, "{error}");
@@ -158,11 +158,23 @@ fn missing_privileges_and_read_only_databases_are_said_plainly() {
         read_only: true,
         ..Options::default()
     });
-    let mut sink = open(&url).unwrap();
-    let error = sink
-        .prepare(&schema)
-        .and_then(|_| sink.write(&batch))
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Setup, "{error}");
-    assert!(error.to_string().contains("read-only"), "{error}");
+    let error = open(&url).err().unwrap();
+    assert!(error.to_string().contains("secondary replica"), "{error}");
+    assert_transient(error);
+}
+
+#[test]
+fn a_secondary_replica_is_left_for_the_next_host() {
+    let (_secondary, read_only) = tds(Options {
+        read_only: true,
+        ..Options::default()
+    });
+    let (primary, url) = tds(Options::default());
+    let mut url = parsed(&url);
+    url.hosts.splice(0..0, parsed(&read_only).hosts);
+    let (schema, batch) = small();
+    let mut sink = SqlServerSink::open(&url, &Roots::load(None).unwrap()).unwrap();
+    sink.prepare(&schema).unwrap();
+    sink.write(&batch).unwrap();
+    assert_eq!(primary.dump("dfire_contacts").len(), 1);
 }

@@ -4,12 +4,14 @@ use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use tiberius::error::{Error as DriverError, IoErrorKind};
-use tiberius::{ColumnData, TokenRow};
+use tiberius::{ColumnData, QueryItem, TokenRow};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use super::connect::{self, LoggedIn};
+use super::connect::{self, Driver, LoggedIn};
+use super::transport::Budget;
 use crate::error::{Error, Result};
 use crate::sink::url::SqlServerUrl;
 use crate::tls::Roots;
@@ -17,15 +19,22 @@ use crate::tls::Roots;
 /// A row of a result, each value as text.
 pub(super) type Values = Vec<Option<String>>;
 
+/// Bytes of one answer: each of our questions has an answer that is much shorter.
+const MAX_ANSWER: usize = 16 * 1024 * 1024;
+
+/// Rows of one answer, likewise.
+const MAX_ROWS: usize = 10_000;
+
 /// A connection. Each call ends within its time limit; after an error of the connection itself, all further calls
 /// fail at once.
 pub(super) struct Connection {
     runtime: Runtime,
-    client: LoggedIn,
+    client: Driver,
     /// Such as `db.example:1433`.
     pub(super) place: String,
     /// What is encrypted, in words.
     pub(super) encryption: &'static str,
+    budget: Budget,
     lost: bool,
 }
 
@@ -37,7 +46,12 @@ impl Connection {
             .enable_time()
             .build()
             .map_err(|e| Error::transient(format!("cannot open sockets: {e}")))?;
-        let (place, encryption, client) = catch_unwind(AssertUnwindSafe(|| {
+        let LoggedIn {
+            client,
+            place,
+            encryption,
+            budget,
+        } = catch_unwind(AssertUnwindSafe(|| {
             runtime.block_on(connect::connect(url, roots))
         }))
         .unwrap_or_else(|_| {
@@ -50,6 +64,7 @@ impl Connection {
             client,
             place,
             encryption,
+            budget,
             lost: false,
         })
     }
@@ -67,11 +82,23 @@ impl Connection {
     /// Runs a batch of statements; returns the rows of its first result.
     pub(super) fn query(&mut self, sql: &str, limit: Duration) -> tiberius::Result<Vec<Values>> {
         self.within(limit, async |client| {
-            let rows = client.simple_query(sql).await?.into_first_result().await?;
-            Ok(rows
-                .into_iter()
-                .map(|row| row.into_iter().map(text).collect())
-                .collect())
+            let mut answer = client.simple_query(sql).await?;
+            let mut rows = Vec::new();
+            while let Some(item) = answer.try_next().await? {
+                match item {
+                    QueryItem::Row(row) if row.result_index() == 0 => {
+                        if rows.len() == MAX_ROWS {
+                            return Err(io_error(
+                                IoErrorKind::InvalidData,
+                                "the server's answer has more rows than any that SQL Server gives",
+                            ));
+                        }
+                        rows.push(row.into_iter().map(text).collect());
+                    }
+                    _ => {}
+                }
+            }
+            Ok(rows)
         })
     }
 
@@ -110,7 +137,7 @@ impl Connection {
     fn within<T>(
         &mut self,
         limit: Duration,
-        work: impl AsyncFnOnce(&mut LoggedIn) -> tiberius::Result<T>,
+        work: impl AsyncFnOnce(&mut Driver) -> tiberius::Result<T>,
     ) -> tiberius::Result<T> {
         if self.lost {
             return Err(io_error(
@@ -119,8 +146,12 @@ impl Connection {
             ));
         }
         let Connection {
-            runtime, client, ..
+            runtime,
+            client,
+            budget,
+            ..
         } = self;
+        budget.allow(MAX_ANSWER);
         // The driver asserts some things about the server's answers.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             runtime.block_on(async { timeout(limit, work(client)).await })

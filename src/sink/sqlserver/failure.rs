@@ -8,6 +8,8 @@ use tiberius::error::{Error as DriverError, IoErrorKind, TokenError};
 use super::prelogin::Disagreement;
 use super::transport::Failure;
 use crate::error::{Error, ErrorKind};
+use crate::sink::tls::certificate_problem;
+use crate::sink::url::{Encryption, SqlServerUrl};
 
 /// What the program needs on its tables and their schema.
 pub(super) const PRIVILEGES: &str = "SELECT, INSERT, UPDATE, DELETE on the tables, CREATE TABLE in the database, ALTER on the schema";
@@ -62,9 +64,17 @@ pub(super) fn connecting(to: &Connecting<'_>, e: &DriverError) -> Error {
     to.error(kind, &why)
 }
 
+/// What servers from before SQL Server 2022 make of `encrypt=strict`: they hang up, or stay silent.
+const STRICT: &str = " (encrypt=strict needs SQL Server 2022 or later: use encrypt=true)";
+
+/// Why a handshake may fail whatever the certificate.
+const OLD_TLS: &str = " (servers from before 2016 may lack TLS 1.2, and Windows Server 2012 R2 what modern TLS asks for: \
+    update the server, or use encrypt=false where the network is to be trusted)";
+
 /// An error while agreeing on encryption.
-pub(super) fn negotiating(to: &Connecting<'_>, e: &Failure) -> Error {
+pub(super) fn negotiating(to: &Connecting<'_>, url: &SqlServerUrl, e: &Failure) -> Error {
     use ErrorKind::{Setup, Transient};
+    let strict = url.encryption == Encryption::Strict;
     let tls = |io: &std::io::Error| {
         io.get_ref()
             .and_then(|inner| inner.downcast_ref::<rustls::Error>())
@@ -84,28 +94,33 @@ pub(super) fn negotiating(to: &Connecting<'_>, e: &Failure) -> Error {
             "the server insists on encryption (use encrypt=true in --url)",
         ),
         Failure::Tls(io) => match tls(io) {
-            Some(rustls::Error::InvalidCertificate(why)) => to.error(
-                Setup,
-                &format!(
-                    "the server's certificate can't be verified: {why} (name its authority's certificate, or the \
-                     certificate itself, with --ca-file or with caFile=… in --url; or trust whatever the server shows \
-                     with trustServerCertificate=true)"
-                ),
-            ),
-            Some(why) => to.error(
-                Setup,
-                &format!("TLS: {why} (servers from before 2016 may lack TLS 1.2: update the server, or use encrypt=false)"),
-            ),
-            None if io.kind() == IoErrorKind::TimedOut => to.error(Transient, &io_reason(io.kind(), &io.to_string())),
+            Some(rustls::Error::InvalidCertificate(why)) => {
+                let why = certificate_problem(&why);
+                let advice = match url.trust_certificate {
+                    true => "give the server another certificate",
+                    false => {
+                        "name its authority's certificate, or the certificate itself, with --ca-file or with caFile=… \
+                         in --url; or trust whatever the server shows with trustServerCertificate=true"
+                    }
+                };
+                to.error(
+                    Setup,
+                    &format!("the server's certificate can't be verified: {why} ({advice})"),
+                )
+            }
+            Some(why) => {
+                let advice = if strict { STRICT } else { OLD_TLS };
+                to.error(Setup, &format!("TLS: {why}{advice}"))
+            }
+            None if io.kind() == IoErrorKind::TimedOut => {
+                to.error(Transient, &io_reason(io.kind(), &io.to_string()))
+            }
             // A server that can't go on just hangs up.
-            None => to.error(
-                Transient,
-                &format!(
-                    "TLS: {} (servers from before 2016 may lack TLS 1.2: update the server, or use encrypt=false; \
-                     encrypt=strict needs SQL Server 2022)",
-                    io_reason(io.kind(), &io.to_string())
-                ),
-            ),
+            None => {
+                let advice = if strict { STRICT } else { OLD_TLS };
+                let why = io_reason(io.kind(), &io.to_string());
+                to.error(Transient, &format!("TLS: {why}{advice}"))
+            }
         },
         Failure::Io(io) => to.error(Transient, &io_reason(io.kind(), &io.to_string())),
     }
@@ -177,9 +192,14 @@ fn explain(e: &Report<'_>, otherwise: ErrorKind) -> (ErrorKind, String) {
         229 | 230 | 262 | 297 | 300 | 1088 | 2760 | 3704 | 4902 | 15151 | 15247 => {
             return (Setup, format!("{} (grant {PRIVILEGES})", safe_text(e)));
         }
+        // A replica that is not the primary any more: opening again finds the one that is.
         3906 | 3908 => (
-            Setup,
+            Transient,
             " (the database is read-only: name the server that is written to in --url, or ALTER DATABASE … SET READ_WRITE)",
+        ),
+        976 | 978 | 979 | 983 => (
+            Transient,
+            " (this is a secondary replica: name the primary, or the listener of the availability group, in --url)",
         ),
         271..=273 | 544 | 8101 | 8102 => (
             Setup,
@@ -196,10 +216,6 @@ fn explain(e: &Report<'_>, otherwise: ErrorKind) -> (ErrorKind, String) {
         | 945
         | 952
         | 954
-        | 976
-        | 978
-        | 979
-        | 983
         | 3981
         | 6001
         | 6005

@@ -44,6 +44,10 @@ pub(super) fn settings(lock_milliseconds: u128) -> [String; 3] {
     ]
 }
 
+/// `READ_WRITE`, or `READ_ONLY` for a secondary replica, and for a database that was set so.
+pub(super) const UPDATEABILITY: &str =
+    "SELECT CONVERT(nvarchar(128), DATABASEPROPERTYEX(DB_NAME(), N'Updateability'))";
+
 /// The server's version, in words.
 pub(super) const VERSION: &str = "SELECT @@VERSION";
 

@@ -3,11 +3,13 @@
 //! The driver's own TLS would bring a second crypto library along. Built without it, the driver offers the server no
 //! encryption and expects none. So the PRELOGIN message is exchanged here, before the driver begins: then TLS is set
 //! up as [MS-TDS] says, with the handshake inside of PRELOGIN packets. What the driver sends as its own PRELOGIN is
-//! swallowed, and answered with "no encryption"; everything after that goes through.
+//! swallowed, and answered with "no encryption"; everything after that goes through, one packet at a time: SQL Server
+//! drops connections whose packets span TLS records.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use rustls::ClientConfig;
@@ -42,12 +44,45 @@ pub(super) struct Tls {
     pub(super) server: ServerName<'static>,
 }
 
+/// Bytes that a server may send until the log-in is complete: an ordinary one sends less than 1,000.
+const MAX_LOGIN_ANSWER: usize = 64 * 1024;
+
+/// How many bytes the server may still send. Whoever waits for an answer says how long it may be.
+#[derive(Clone)]
+pub(super) struct Budget(Arc<AtomicUsize>);
+
+impl Budget {
+    /// What the server may send until it has let us in.
+    pub(super) fn for_login() -> Self {
+        Budget(Arc::new(AtomicUsize::new(MAX_LOGIN_ANSWER)))
+    }
+
+    /// Allows an answer of so many bytes from now on.
+    pub(super) fn allow(&self, bytes: usize) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
+    fn spend(&self, bytes: usize) -> io::Result<()> {
+        let spent = |left: usize| left.checked_sub(bytes);
+        match (self.0).fetch_update(Ordering::Relaxed, Ordering::Relaxed, spent) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the server's answer is longer than any that SQL Server gives",
+            )),
+        }
+    }
+}
+
 /// A connection that the driver can log in through.
 pub(super) struct Transport {
     stream: Stream,
     /// What the driver is still to read of the answer to its PRELOGIN.
     answer: Vec<u8>,
+    budget: Budget,
     sending: Sending,
+    /// The packet that the driver is writing, or that is on its way.
+    packet: Packet,
 }
 
 enum Stream {
@@ -58,11 +93,14 @@ enum Stream {
 }
 
 /// What the driver sends now.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Sending {
     /// Its PRELOGIN message, which goes nowhere.
-    Prelogin(Packets),
+    Prelogin {
+        then: Scope,
+    },
     /// Its log-in, after which TLS ends.
-    Login(Packets),
+    Login,
     /// The log-in was sent; TLS ends as soon as it is flushed.
     LoginSent,
     Anything,
@@ -74,8 +112,9 @@ impl Transport {
         mut tcp: TcpStream,
         wanted: Encryption,
         tls: Option<Tls>,
+        budget: Budget,
     ) -> Result<Self, Failure> {
-        let mut sending = Packets::default();
+        let mut then = Scope::Everything;
         let stream = match (wanted, tls) {
             (Encryption::Strict, Some(tls)) => {
                 let mut stream = connect(Wrapped::new(tcp, false), tls).await?;
@@ -87,7 +126,7 @@ impl Transport {
                 (scope, Some(tls)) => {
                     let mut stream = connect(Wrapped::new(tcp, true), tls).await?;
                     stream.get_mut().0.wrapping = false;
-                    sending.ends_tls = scope == Scope::Login;
+                    then = scope;
                     Stream::Tls(Box::new(stream))
                 }
                 (_, None) => {
@@ -98,19 +137,62 @@ impl Transport {
         Ok(Transport {
             stream,
             answer: Vec::new(),
-            sending: Sending::Prelogin(sending),
+            budget,
+            sending: Sending::Prelogin { then },
+            packet: Packet::default(),
         })
     }
 
     /// What is encrypted, in words.
     pub(super) fn encryption(&self) -> &'static str {
         match (&self.stream, &self.sending) {
-            (Stream::Tls(_), Sending::Prelogin(Packets { ends_tls: true, .. })) => {
+            (Stream::Tls(_), Sending::Prelogin { then: Scope::Login }) => {
                 "only the log-in is encrypted"
             }
             (Stream::Tls(_), _) => "encrypted",
             _ => "not encrypted",
         }
+    }
+
+    /// Sends the packet once the driver has written all of it.
+    fn poll_packet(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.packet.is_whole() {
+            return Poll::Ready(Ok(()));
+        }
+        let message = self.packet.ends_message();
+        if let Sending::Prelogin { then } = self.sending {
+            if message == Some(PRELOGIN) {
+                self.answer = prelogin::packet(ANSWER, &prelogin::answer_to_driver());
+                self.sending = match then {
+                    Scope::Login => Sending::Login,
+                    _ => Sending::Anything,
+                };
+            }
+            self.packet.clear();
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.poll_end_of_tls(cx))?;
+        while !self.packet.rest().is_empty() {
+            let rest = self.packet.rest();
+            let sent = ready!(match &mut self.stream {
+                Stream::Plain(tcp) => Pin::new(tcp).poll_write(cx, rest),
+                Stream::Tls(tls) => {
+                    // TLS takes all of a packet, and puts it into one record, only where nothing waits before it.
+                    ready!(Pin::new(&mut *tls).poll_flush(cx))?;
+                    Pin::new(tls).poll_write(cx, rest)
+                }
+                Stream::None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            })?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.packet.sent += sent;
+        }
+        if self.sending == Sending::Login && message == Some(LOGIN7) {
+            self.sending = Sending::LoginSent;
+        }
+        self.packet.clear();
+        Poll::Ready(Ok(()))
     }
 
     /// Takes TLS off once the log-in has gone out.
@@ -176,11 +258,13 @@ impl AsyncRead for Transport {
             this.answer = rest;
             return Poll::Ready(Ok(()));
         }
-        match &mut this.stream {
+        let before = buffer.filled().len();
+        ready!(match &mut this.stream {
             Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
             Stream::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
             Stream::None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-        }
+        })?;
+        Poll::Ready(this.budget.spend(buffer.filled().len() - before))
     }
 }
 
@@ -191,40 +275,18 @@ impl AsyncWrite for Transport {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        ready!(this.poll_end_of_tls(cx))?;
-        if let Sending::Prelogin(packets) = &mut this.sending {
-            let length = packets.within_packet(bytes);
-            let sent = bytes.get(..length).unwrap_or_default();
-            if packets.sent(sent) == Some(PRELOGIN) {
-                this.answer = prelogin::packet(ANSWER, &prelogin::answer_to_driver());
-                this.sending = match packets.ends_tls {
-                    true => Sending::Login(Packets::default()),
-                    false => Sending::Anything,
-                };
-            }
-            return Poll::Ready(Ok(length));
+        ready!(this.poll_packet(cx))?;
+        let taken = this.packet.take(bytes);
+        // Where the packet can't go out now, the next call or the flush sends it.
+        match this.poll_packet(cx) {
+            Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
+            _ => Poll::Ready(Ok(taken)),
         }
-        let bytes = match &this.sending {
-            Sending::Login(packets) => bytes
-                .get(..packets.within_packet(bytes))
-                .unwrap_or_default(),
-            _ => bytes,
-        };
-        let written = ready!(match &mut this.stream {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
-            Stream::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
-            Stream::None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-        })?;
-        if let Sending::Login(packets) = &mut this.sending
-            && packets.sent(bytes.get(..written).unwrap_or_default()) == Some(LOGIN7)
-        {
-            this.sending = Sending::LoginSent;
-        }
-        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        ready!(this.poll_packet(cx))?;
         ready!(this.poll_end_of_tls(cx))?;
         match &mut this.stream {
             Stream::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
@@ -242,53 +304,91 @@ impl AsyncWrite for Transport {
     }
 }
 
-/// Where in a message of the driver its bytes are.
+/// A packet of the driver as far as it is written.
 #[derive(Default)]
-struct Packets {
-    /// The header of the current packet as far as it came.
-    header: Vec<u8>,
-    /// Bytes of the packet behind the header that came.
-    behind: usize,
-    /// Whether TLS ends with the log-in that follows.
-    ends_tls: bool,
+struct Packet {
+    bytes: Vec<u8>,
+    /// How many of them have gone out.
+    sent: usize,
 }
 
-impl Packets {
-    fn length(&self) -> Option<usize> {
-        match self.header.as_slice() {
-            [_, _, high, low, ..] => Some(usize::from(u16::from_be_bytes([*high, *low]))),
+impl Packet {
+    /// The bytes that the packet has as a whole, or at least.
+    fn length(&self) -> usize {
+        match self.bytes.as_slice() {
+            [_, _, high, low, ..] if self.bytes.len() >= HEADER => {
+                usize::from(u16::from_be_bytes([*high, *low])).max(HEADER)
+            }
+            _ => HEADER,
+        }
+    }
+
+    /// Takes what belongs to this packet; returns how much that is.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while !self.is_whole() && taken < bytes.len() {
+            let rest = bytes.get(taken..).unwrap_or_default();
+            let missing = (self.length() - self.bytes.len()).min(rest.len());
+            (self.bytes).extend_from_slice(rest.get(..missing).unwrap_or_default());
+            taken += missing;
+        }
+        taken
+    }
+
+    fn is_whole(&self) -> bool {
+        self.bytes.len() >= HEADER && self.bytes.len() == self.length()
+    }
+
+    /// What has yet to go out.
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.sent..).unwrap_or_default()
+    }
+
+    /// The kind of the message that this packet is the last of.
+    fn ends_message(&self) -> Option<u8> {
+        match self.bytes.as_slice() {
+            [kind, status, ..] if status & LAST != 0 => Some(*kind),
             _ => None,
         }
     }
 
-    /// How many of the bytes to come belong to the same packet, and to the same part of it.
-    fn within_packet(&self, bytes: &[u8]) -> usize {
-        let missing = if self.header.len() < HEADER {
-            HEADER - self.header.len()
-        } else {
-            self.length()
-                .unwrap_or_default()
-                .saturating_sub(HEADER + self.behind)
-        };
-        missing.min(bytes.len())
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.sent = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_packet_is_taken_as_a_whole_however_it_is_written() {
+        let message = prelogin::packet(LOGIN7, &[7; 1000]);
+        for step in [1, 7, HEADER, 999, 5000] {
+            let mut packet = Packet::default();
+            let bytes = [message.as_slice(), &message].concat();
+            let mut taken = 0;
+            while !packet.is_whole() {
+                let end = (taken + step).min(bytes.len());
+                taken += packet.take(bytes.get(taken..end).unwrap());
+            }
+            assert_eq!(packet.rest(), message, "in steps of {step}");
+            assert_eq!(packet.ends_message(), Some(LOGIN7));
+            assert_eq!(packet.take(&message), 0);
+        }
     }
 
-    /// Takes note of bytes that were sent; returns the type of the message that ended with them.
-    fn sent(&mut self, bytes: &[u8]) -> Option<u8> {
-        if self.header.len() < HEADER {
-            self.header.extend_from_slice(bytes);
-        } else {
-            self.behind += bytes.len();
-        }
-        let (kind, status) = match self.header.as_slice() {
-            [kind, status, ..] if self.header.len() >= HEADER => (*kind, *status),
-            _ => return None,
-        };
-        if HEADER + self.behind < self.length()? {
-            return None;
-        }
-        self.header.clear();
-        self.behind = 0;
-        (status & LAST != 0).then_some(kind)
+    #[test]
+    fn not_one_byte_more_than_allowed() {
+        let budget = Budget::for_login();
+        budget.spend(MAX_LOGIN_ANSWER - 1).unwrap();
+        budget.spend(1).unwrap();
+        assert!(budget.spend(1).is_err());
+        budget.allow(2);
+        budget.spend(2).unwrap();
+        assert!(budget.spend(1).is_err());
     }
 }

@@ -197,6 +197,9 @@ fn log_in(
             message: language,
         },
     );
+    for _ in 0..options.greetings {
+        put(out, &SqlError::new(0, 0, "x".repeat(1000)));
+    }
     tokens::login_acknowledgement(
         out,
         options.version.tds().min(login.tds_version),

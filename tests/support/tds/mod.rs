@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use self::controls::Controls;
 use self::engine::session::Session;
@@ -320,13 +321,15 @@ fn tls(
         .collect::<Result<Vec<_>, _>>()
         .expect("a certificate");
     let key = PrivateKeyDer::from_pem_file(file("key")).expect("its key");
-    let mut config =
-        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_protocol_versions(versions)
-            .expect("ring knows both versions")
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .expect("the key fits the certificate");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = (provider.key_provider.load_private_key(key)).expect("ring calculates with it");
+    // Whatever certificate a test wants to be shown, also one that rustls can't read.
+    let shown = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .expect("ring knows both versions")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(shown));
     // TDS 8.0 names itself; clients of TDS 7 name nothing.
     config.alpn_protocols = vec![b"tds/8.0".to_vec()];
     Arc::new(config)

@@ -105,7 +105,7 @@ pub struct User {
 pub struct Options {
     pub version: Version,
     pub encryption: Encryption,
-    /// The certificate in DBSYNC_TEST_CERTIFICATES: `server` or `wrong-host`.
+    /// The certificate: `server` or `wrong-host` of DBSYNC_TEST_CERTIFICATES, or a path without `.pem` and `.key`.
     pub certificate: &'static str,
     pub users: Vec<User>,
     pub databases: Vec<String>,
@@ -121,6 +121,8 @@ pub struct Options {
     pub largest_packet: usize,
     /// How long a log-in takes.
     pub login_delay: Duration,
+    /// How many messages of 1,000 characters greet whoever has logged in: as a hostile server may.
+    pub greetings: usize,
 }
 
 /// The user that is used if a test names none, and its password: every character that means something in a URL.
@@ -146,6 +148,7 @@ impl Default for Options {
             compatible: false,
             largest_packet: 32_767,
             login_delay: Duration::ZERO,
+            greetings: 0,
         }
     }
 }

@@ -59,6 +59,7 @@ impl<'a> Message<'a> {
 
     fn next_packet(&mut self) -> io::Result<()> {
         let mut head = [0; HEADER];
+        let records = self.transport.records;
         self.transport.read_exact(&mut head)?;
         let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
         if length < HEADER || length > self.packet_size {
@@ -84,7 +85,14 @@ impl<'a> Message<'a> {
         self.ignored |= head[1] & IGNORE != 0;
         self.body.resize(length - HEADER, 0);
         self.position = 0;
-        self.transport.read_exact(&mut self.body)
+        self.transport.read_exact(&mut self.body)?;
+        if self.transport.records > records + 1 {
+            return Err(io::Error::new(
+                ErrorKind::InvalidData,
+                "a packet in more than one TLS record, on which a real server hangs up",
+            ));
+        }
+        Ok(())
     }
 
     /// Whether there is anything left to read.

@@ -12,11 +12,17 @@ use super::message::{HEADER, PRELOGIN, header};
 pub struct Transport {
     tcp: TcpStream,
     tls: Option<Box<ServerConnection>>,
+    /// How many TLS records with data the client has sent.
+    pub records: u64,
 }
 
 impl Transport {
     pub fn new(tcp: TcpStream) -> Self {
-        Transport { tcp, tls: None }
+        Transport {
+            tcp,
+            tls: None,
+            records: 0,
+        }
     }
 
     /// Whether the client opens with TLS instead of a packet, as TDS 8.0 ("strict") does.
@@ -28,8 +34,14 @@ impl Transport {
     /// TDS 8.0: TLS at once, without packets around the handshake.
     pub fn accept_strict(&mut self, config: &Arc<ServerConfig>) -> io::Result<()> {
         let mut tls = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
-        while tls.is_handshaking() {
-            tls.complete_io(&mut self.tcp)?;
+        loop {
+            while tls.wants_write() {
+                tls.write_tls(&mut self.tcp)?;
+            }
+            if !tls.is_handshaking() {
+                break;
+            }
+            self.read_record(&mut tls)?;
         }
         self.tls = Some(Box::new(tls));
         Ok(())
@@ -88,6 +100,33 @@ impl Transport {
         Ok(body)
     }
 
+    /// Reads one TLS record, so that it shows which packets are in it. Whether the client has not gone.
+    fn read_record(&mut self, tls: &mut ServerConnection) -> io::Result<bool> {
+        let mut record = vec![0; 5];
+        match self.tcp.read_exact(&mut record) {
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+            read => read?,
+        }
+        let length = usize::from(u16::from_be_bytes([record[3], record[4]]));
+        record.resize(5 + length, 0);
+        self.tcp.read_exact(&mut record[5..])?;
+        let mut rest = record.as_slice();
+        while !rest.is_empty() {
+            tls.read_tls(&mut rest)?;
+        }
+        match tls.process_new_packets() {
+            Ok(state) => self.records += u64::from(state.plaintext_bytes_to_read() > 0),
+            Err(error) => {
+                // The client is told why, in an alert.
+                while tls.wants_write() {
+                    tls.write_tls(&mut self.tcp)?;
+                }
+                return Err(io::Error::new(ErrorKind::InvalidData, error));
+            }
+        }
+        Ok(true)
+    }
+
     /// Goes on without TLS: the end of "encrypt the log-in only".
     pub fn drop_tls(&mut self) {
         self.tls = None;
@@ -116,10 +155,21 @@ impl Transport {
 
 impl Read for Transport {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.tls {
-            Some(tls) => rustls::Stream::new(tls.as_mut(), &mut self.tcp).read(buffer),
-            None => self.tcp.read(buffer),
-        }
+        let Some(mut tls) = self.tls.take() else {
+            return self.tcp.read(buffer);
+        };
+        let read = loop {
+            match tls.reader().read(buffer) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => match self.read_record(&mut tls) {
+                    Ok(true) => {}
+                    Ok(false) => break Ok(0),
+                    Err(e) => break Err(e),
+                },
+                read => break read,
+            }
+        };
+        self.tls = Some(tls);
+        read
     }
 }
 
