@@ -33,6 +33,7 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     detail: Option<String>,
+    is_clash: bool,
 }
 
 /// Shorthand for results of this crate.
@@ -46,6 +47,7 @@ impl Error {
             kind,
             message: text::line(message.as_ref()).into_owned(),
             detail: None,
+            is_clash: false,
         }
     }
 
@@ -79,6 +81,19 @@ impl Error {
     /// The order to end.
     pub fn stopped() -> Self {
         Self::new(ErrorKind::Stopped, "told to stop")
+    }
+
+    /// Data that the database refused as another row has the same value in a unique column.
+    pub fn clash(message: impl AsRef<str>) -> Self {
+        Error {
+            is_clash: true,
+            ..Self::data(message)
+        }
+    }
+
+    /// Whether it was made by [`Error::clash`].
+    pub fn is_clash(&self) -> bool {
+        self.is_clash
     }
 
     /// What this error leads to.

@@ -1,6 +1,7 @@
 //! What the engine asks of each database between writes: whether it answers, and whether rows are still there.
 
 use dbsync2::sink::Target;
+use dbsync2::tables::batch::Rows;
 use dbsync2::tables::schema::Table;
 
 use crate::sink_rows::{add, empty, schema};
@@ -31,5 +32,88 @@ fn each_database_says_that_it_answers_and_which_rows_it_holds() {
             assert_eq!(sink.count(table, 2).unwrap(), 2, "{kind:?}");
         }
         sink.alive().unwrap();
+    }
+}
+
+#[test]
+fn a_rehearsal_leaves_nothing_and_a_sample_is_what_is_stored() {
+    for kind in Kind::ALL {
+        let database = fresh_database(kind);
+        let schema = schema(&[]);
+        let mut sink = Target::new(&database.url, None).unwrap().open().unwrap();
+        sink.prepare(&schema).unwrap();
+        let row = |key, phone| [("$id", Some(key)), ("$phone", phone)];
+        let mut batch = empty(&schema);
+        for key in ["a", "b"] {
+            add(
+                &mut batch,
+                &schema,
+                Table::Contacts,
+                &row(key, Some("+49'1")),
+            );
+        }
+        sink.write(&batch).unwrap();
+        let stored = database.dump("dfire_contacts");
+
+        let columns = schema.table(Table::Contacts);
+        let mut rows = Rows::new(columns.columns.len());
+        sink.sample(Table::Contacts, 1, &mut rows).unwrap();
+        assert_eq!(rows.len(), 1, "{kind:?}");
+        sink.sample(Table::Contacts, 9, &mut rows).unwrap();
+        let phone = columns.position("$phone").unwrap();
+        let mut found: Vec<_> = (rows.iter().skip(1))
+            .map(|row| (row.key(), row.get(phone), row.get(phone + 1)))
+            .collect();
+        found.sort_unstable();
+        let wanted = ["a", "b"].map(|key| (key, Some("+49'1"), None));
+        assert_eq!(found, wanted, "{kind:?}");
+
+        let mut batch = empty(&schema);
+        batch.is_rehearsal = true;
+        add(&mut batch, &schema, Table::Contacts, &row("a", None));
+        add(&mut batch, &schema, Table::Contacts, &row("new", None));
+        sink.write(&batch).unwrap();
+        assert_eq!(database.dump("dfire_contacts"), stored, "{kind:?}");
+        // What was staged for it is not written by the next one.
+        let mut batch = empty(&schema);
+        add(&mut batch, &schema, Table::Contacts, &row("c", None));
+        sink.write(&batch).unwrap();
+        let keys: Vec<String> = database.dump("dfire_contacts").into_keys().collect();
+        assert_eq!(keys, ["a", "b", "c"], "{kind:?}");
+    }
+}
+
+#[test]
+fn triggers_are_named() {
+    for (kind, trigger) in [
+        (
+            Kind::Postgres,
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$; \
+             CREATE TRIGGER audit BEFORE INSERT ON dfire_contacts FOR EACH ROW EXECUTE PROCEDURE f()",
+        ),
+        (
+            Kind::Mysql,
+            "CREATE TRIGGER audit BEFORE INSERT ON dfire_contacts FOR EACH ROW SET @x = 1",
+        ),
+        (
+            Kind::Sqlite,
+            "CREATE TRIGGER audit BEFORE INSERT ON dfire_contacts BEGIN SELECT 1; END",
+        ),
+    ] {
+        let database = fresh_database(kind);
+        let mut sink = Target::new(&database.url, None).unwrap().open().unwrap();
+        sink.prepare(&schema(&[])).unwrap();
+        assert_eq!(sink.triggers(Table::Contacts).unwrap(), [""; 0], "{kind:?}");
+        database.execute(trigger);
+        assert_eq!(
+            sink.triggers(Table::Contacts).unwrap(),
+            ["audit"],
+            "{kind:?}"
+        );
+        assert_eq!(
+            sink.triggers(Table::Recordings).unwrap(),
+            [""; 0],
+            "{kind:?}"
+        );
     }
 }

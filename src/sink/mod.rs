@@ -25,7 +25,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::tables::batch::Batch;
+use crate::tables::batch::{Batch, Rows};
 use crate::tables::fields::Naming;
 use crate::tables::schema::{Schema, Table, TableSchema};
 use crate::tls::Roots;
@@ -113,8 +113,17 @@ pub trait Sink {
     /// Writes a batch in one database transaction: first deletes the placeholders, then inserts or replaces the rows.
     ///
     /// Each column that the schema has is written. Values too long for an existing column widen the column first.
-    /// The batch holds no key twice in one table.
+    /// The batch holds no key twice in one table. A [rehearsal](Batch::is_rehearsal) is undone in the end.
+    ///
+    /// What the server says of a write may hold values of its rows, whatever the error: the message has the server's
+    /// code and names, and only [`Error::detail`](crate::error::Error::detail) has the text.
     fn write(&mut self, batch: &Batch) -> Result<()>;
+
+    /// Adds up to `most` stored rows of a prepared table to `rows`, whose columns are those of the schema.
+    fn sample(&mut self, table: Table, most: usize, rows: &mut Rows) -> Result<()>;
+
+    /// The names of the triggers of a prepared table.
+    fn triggers(&mut self, table: Table) -> Result<Vec<String>>;
 
     /// Looks at privileges and tables without changing anything.
     fn check(&mut self, schema: &Schema) -> Result<Vec<CheckLine>>;

@@ -10,6 +10,7 @@ mod index;
 mod load;
 mod negotiate;
 mod patience;
+mod probe;
 mod transaction;
 mod upsert;
 
@@ -25,7 +26,7 @@ use super::load::Loading;
 use super::url::PostgresUrl;
 use super::{CheckLine, MissingColumn, MissingIndex, Sink, StoredContact};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tables::batch::Batch;
+use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::{Schema, Table, TableSchema};
 use crate::tls::Roots;
 use connect::Session;
@@ -336,6 +337,8 @@ impl Sink for PostgresSink {
             &filled,
             loading,
         ) {
+            Ok(()) if batch.is_rehearsal => probe::undo(transaction)
+                .map_err(|e| server.error(&e, "cannot undo a rehearsal", "")),
             Ok(()) => transaction
                 .commit()
                 .map_err(|e| server.error(&e, "cannot commit a batch", "")),
@@ -345,6 +348,25 @@ impl Sink for PostgresSink {
                 Err(error)
             }
         }
+    }
+
+    fn sample(&mut self, table: Table, most: usize, rows: &mut Rows) -> Result<()> {
+        let upsert = prepared(&self.tables, table)?;
+        probe::sample(&mut self.client, upsert, most, rows).map_err(|e| {
+            let tried = format!("cannot read table {}", upsert.relation.quoted());
+            self.session.server.error(&e, &tried, "")
+        })
+    }
+
+    fn triggers(&mut self, table: Table) -> Result<Vec<String>> {
+        let upsert = prepared(&self.tables, table)?;
+        probe::triggers(&mut self.client, &upsert.relation).map_err(|e| {
+            let tried = format!(
+                "cannot read the triggers of table {}",
+                upsert.relation.quoted()
+            );
+            self.session.server.error(&e, &tried, "")
+        })
     }
 
     fn check(&mut self, schema: &Schema) -> Result<Vec<CheckLine>> {

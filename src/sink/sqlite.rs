@@ -5,6 +5,7 @@
 
 mod catalog;
 mod failure;
+mod probe;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -52,7 +53,11 @@ pub struct SqliteSink {
 /// One table, ready to be written.
 struct Prepared {
     table: Table,
+    /// Quoted.
     name: String,
+    plain_name: String,
+    /// Of the columns that are written, quoted.
+    names: Vec<String>,
     upsert: String,
     /// Position in the rows, and how the value is stored, for each parameter of `upsert`.
     columns: Vec<(usize, Storage)>,
@@ -288,7 +293,22 @@ impl Sink for SqliteSink {
             upsert(&tx, table, batch.rows(table.table))
                 .map_err(|e| failed(&format!("writing to table {}", table.name), e))?;
         }
-        tx.commit().map_err(|e| failed("committing a batch", e))
+        let end = if batch.is_rehearsal {
+            tx.rollback()
+        } else {
+            tx.commit()
+        };
+        end.map_err(|e| failed("committing a batch", e))
+    }
+
+    fn sample(&mut self, table: Table, most: usize, rows: &mut Rows) -> Result<()> {
+        probe::sample(&self.conn, self.table(table)?, most, rows)
+            .map_err(|e| failure(&self.path, "reading stored rows", &e))
+    }
+
+    fn triggers(&mut self, table: Table) -> Result<Vec<String>> {
+        probe::triggers(&self.conn, self.table(table)?)
+            .map_err(|e| failure(&self.path, "reading the catalogue", &e))
     }
 
     fn check(&mut self, schema: &Schema) -> Result<Vec<CheckLine>> {

@@ -26,6 +26,8 @@ pub struct Batch {
     /// No contact of it is in the database, so none of its rows is expected there. A hint: a sink may use it to insert
     /// faster, but has to replace rows that are there after all.
     pub is_new: bool,
+    /// Everything is done as always, and undone instead of committed: this finds out whether the database would take it.
+    pub is_rehearsal: bool,
 }
 
 impl Batch {
@@ -36,6 +38,7 @@ impl Batch {
             units: Vec::new(),
             placeholders: Vec::new(),
             is_new: false,
+            is_rehearsal: false,
         }
     }
 
@@ -111,6 +114,7 @@ impl Batch {
         self.units.clear();
         self.placeholders.clear();
         self.is_new = false;
+        self.is_rehearsal = false;
     }
 
     /// Gives back the memory that no row uses: for a batch that is complete and waits.
@@ -178,6 +182,7 @@ impl Batch {
         clean.begin_unit();
         clean.placeholders.clone_from(&self.placeholders);
         clean.is_new = self.is_new;
+        clean.is_rehearsal = self.is_rehearsal;
         for table in Table::ALL {
             let rows = self.rows(table);
             let last: HashMap<&str, usize> = rows

@@ -13,6 +13,7 @@ mod literal;
 mod load;
 mod prepare;
 mod privileges;
+mod probe;
 mod row;
 mod write;
 
@@ -27,7 +28,7 @@ use super::load::Loading;
 use super::url::MysqlUrl;
 use super::{CheckLine, MissingColumn, MissingIndex, Sink, StoredContact};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tables::batch::Batch;
+use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::{ColumnKind, Schema, Table, TableSchema};
 use crate::tls::Roots;
 use write::Writer;
@@ -168,16 +169,21 @@ impl MysqlSink {
         outcome
     }
 
+    fn prepared(&self, table: Table) -> Result<&Prepared> {
+        self.check_connection()?;
+        (self.tables.iter())
+            .find(|prepared| prepared.table == table)
+            .ok_or_else(|| Error::setup("the tables of the MySQL database are not prepared yet"))
+    }
+
     fn contacts(&self) -> Result<String> {
         self.table(Table::Contacts)
     }
 
     /// The quoted name of a table that was prepared.
     fn table(&self, table: Table) -> Result<String> {
-        self.check_connection()?;
-        (self.tables.iter().find(|t| t.table == table))
+        self.prepared(table)
             .map(|t| super::dialect::MYSQL.quote(&t.name))
-            .ok_or_else(|| Error::setup("the tables of the MySQL database are not prepared yet"))
     }
 }
 
@@ -354,6 +360,28 @@ impl Sink for MysqlSink {
             self.lost = true;
         }
         outcome
+    }
+
+    fn sample(&mut self, table: Table, most: usize, into: &mut Rows) -> Result<()> {
+        let sql = probe::sample(self.prepared(table)?, most)?;
+        let found = rows(&mut self.session.conn, &sql)
+            .map_err(|e| self.failed("reading stored rows", &e, ErrorKind::Transient))?;
+        for row in found {
+            into.begin();
+            for (value, column) in row.iter().zip(&self.prepared(table)?.columns) {
+                if let Some(text) = value {
+                    into.set(column.position, text);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn triggers(&mut self, table: Table) -> Result<Vec<String>> {
+        let sql = probe::triggers(&self.prepared(table)?.name);
+        let found = rows(&mut self.session.conn, &sql)
+            .map_err(|e| self.failed("reading the catalogue", &e, ErrorKind::Transient))?;
+        Ok(found.into_iter().flatten().flatten().collect())
     }
 
     fn check(&mut self, schema: &Schema) -> Result<Vec<CheckLine>> {

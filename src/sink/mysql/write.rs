@@ -259,7 +259,12 @@ impl Writer {
         for table in tables {
             self.rows(sink, table, batch.rows(table.table))?;
         }
-        run(sink, "committing a batch", "COMMIT")
+        let end = if batch.is_rehearsal {
+            "ROLLBACK"
+        } else {
+            "COMMIT"
+        };
+        run(sink, "committing a batch", end)
     }
 
     fn rows(&mut self, sink: &mut MysqlSink, table: &Prepared, rows: &Rows) -> Result<()> {

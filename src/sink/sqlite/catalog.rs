@@ -231,6 +231,8 @@ fn prepared(table: &TableSchema, name: String, real: &[RealColumn]) -> Prepared 
             SQLITE.quote(table.table.key())
         ),
         name,
+        plain_name: table.name.clone(),
+        names,
         columns,
     }
 }

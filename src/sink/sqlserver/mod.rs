@@ -35,7 +35,7 @@ use self::driver::Connection;
 use super::url::SqlServerUrl;
 use super::{CheckLine, MissingColumn, MissingIndex, Sink, StoredContact};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tables::batch::Batch;
+use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::{ColumnKind, Schema, Table, TableSchema};
 use crate::tls::Roots;
 
@@ -145,16 +145,20 @@ impl SqlServerSink {
         failure::statement(&self.connection.place, doing, e, otherwise)
     }
 
+    fn prepared(&self, table: Table) -> Result<&Prepared> {
+        let mut tables = self.tables.iter();
+        tables.find(|t| t.schema.table == table).ok_or_else(|| {
+            Error::setup("the tables of the SQL Server database are not prepared yet")
+        })
+    }
+
     fn contacts(&self) -> Result<String> {
         self.table(Table::Contacts)
     }
 
     /// The name of a table that was prepared.
     fn table(&self, table: Table) -> Result<String> {
-        let prepared = self.tables.iter().find(|t| t.schema.table == table);
-        prepared.map(|t| t.schema.name.clone()).ok_or_else(|| {
-            Error::setup("the tables of the SQL Server database are not prepared yet")
-        })
+        self.prepared(table).map(|t| t.schema.name.clone())
     }
 }
 
@@ -286,6 +290,29 @@ impl Sink for SqlServerSink {
     fn write(&mut self, batch: &Batch) -> Result<()> {
         self.contacts()?;
         stage::write(self, batch)
+    }
+
+    fn sample(&mut self, table: Table, most: usize, into: &mut Rows) -> Result<()> {
+        let prepared = self.prepared(table)?;
+        let sql = statement::sample(&prepared.schema.name, &prepared.real_columns(), most);
+        let found = (self.connection.query(&sql, ANSWER))
+            .map_err(|e| self.failed("reading stored rows", &e, ErrorKind::Transient))?;
+        for row in found {
+            into.begin();
+            for (value, column) in row.iter().zip(&self.prepared(table)?.columns) {
+                if let Some(text) = value {
+                    into.set(column.position, text);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn triggers(&mut self, table: Table) -> Result<Vec<String>> {
+        let sql = statement::triggers(&self.prepared(table)?.schema.name);
+        let found = (self.connection.query(&sql, ANSWER))
+            .map_err(|e| self.failed("reading the catalogue", &e, ErrorKind::Transient))?;
+        Ok(found.into_iter().flatten().flatten().collect())
     }
 
     fn check(&mut self, schema: &Schema) -> Result<Vec<CheckLine>> {

@@ -297,6 +297,26 @@ pub(super) fn delete<'a>(table: &TableSchema, ids: impl Iterator<Item = &'a str>
     )
 }
 
+/// Stored rows, each value as text.
+pub(super) fn sample(table: &str, columns: &[&RealColumn], most: usize) -> String {
+    let texts: Vec<String> = (columns.iter())
+        .map(|column| format!("CONVERT(nvarchar(max), {})", quote(&column.name)))
+        .collect();
+    format!(
+        "SELECT TOP ({most}) {} FROM {}",
+        texts.join(", "),
+        quote(table)
+    )
+}
+
+/// The names of a table's triggers that are switched on.
+pub(super) fn triggers(table: &str) -> String {
+    format!(
+        "SELECT [name] FROM sys.triggers WHERE [parent_id] = OBJECT_ID({}) AND [is_disabled] = 0 ORDER BY [name]",
+        literal(&quote(table))
+    )
+}
+
 /// Id, checksum and time of writing of contacts.
 pub(super) fn stored<'a>(contacts: &str, ids: impl Iterator<Item = &'a str>) -> String {
     format!(

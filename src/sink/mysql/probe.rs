@@ -1,0 +1,38 @@
+//! What helps to tell a table that takes no rows from a row that it does not take, as statements. No I/O.
+
+use super::Prepared;
+use super::literal::push_text;
+use crate::error::{Error, Result};
+use crate::sink::dialect::MYSQL;
+
+/// Stored rows, with the columns that are written.
+///
+/// # Errors
+/// [`Setup`](crate::error::ErrorKind::Setup) where writing them once more could not be undone.
+pub(super) fn sample(table: &Prepared, most: usize) -> Result<String> {
+    if !table.real.engine.eq_ignore_ascii_case("InnoDB") {
+        return Err(Error::setup(format!(
+            "the engine {} of table {} may know no transactions",
+            table.real.engine, table.name
+        )));
+    }
+    let names: Vec<String> = (table.columns.iter())
+        .filter_map(|column| table.real.columns.get(column.real))
+        .map(|real| MYSQL.quote(&real.name))
+        .collect();
+    Ok(format!(
+        "SELECT {} FROM {} LIMIT {most}",
+        names.join(","),
+        MYSQL.quote(&table.name)
+    ))
+}
+
+/// The names of a table's triggers.
+pub(super) fn triggers(table: &str) -> String {
+    let mut sql = "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS \
+                   WHERE EVENT_OBJECT_SCHEMA = DATABASE() AND EVENT_OBJECT_TABLE = "
+        .to_owned();
+    push_text(&mut sql, table);
+    sql.push_str(" ORDER BY 1");
+    sql
+}
