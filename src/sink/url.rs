@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::cli::settings::Secret;
 use crate::error::{Error, Result};
-use address::{Parts, Path, is_option_name, port, servers};
+use address::{Parts, is_option_name, port, servers};
 pub use sqlserver::{Encryption, SqlServerUrl};
 
 /// How long a connection attempt to one host may take unless the URL says otherwise.
@@ -71,6 +71,38 @@ impl fmt::Display for Servers {
             }
             Servers::Socket { path, .. } => path.display().fmt(f),
         }
+    }
+}
+
+/// The kinds of servers whose addresses are `scheme://user:password@host:port/database`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Postgres,
+    Mysql,
+    SqlServer,
+}
+
+impl Scheme {
+    /// The form that messages show.
+    fn example(self) -> &'static str {
+        match self {
+            Scheme::Postgres => "postgres://user:password@host:port/database",
+            Scheme::Mysql => "mysql://user:password@host:port/database",
+            Scheme::SqlServer => "sqlserver://user:password@host:port/database",
+        }
+    }
+
+    /// The form with all that an address can hold.
+    fn longest_example(self) -> &'static str {
+        match self {
+            Scheme::SqlServer => "sqlserver://user:password@host:port/instance/database",
+            Scheme::Postgres | Scheme::Mysql => self.example(),
+        }
+    }
+
+    /// Whether an instance may precede the database.
+    fn has_instances(self) -> bool {
+        self == Scheme::SqlServer
     }
 }
 
@@ -150,25 +182,30 @@ impl DatabaseUrl {
         let url = url.trim();
         let Some((scheme, rest)) = url.split_once(':') else {
             return Err(Error::usage(format!(
-                "database address (--url): no scheme: expected {EXAMPLE}"
+                "database address (--url): no scheme: expected {EXAMPLES}"
             )));
         };
-        let authority = || {
-            rest.strip_prefix("//").ok_or_else(|| {
-                Error::usage(format!(
-                    "database address (--url): `//` missing behind the scheme: expected {EXAMPLE}"
-                ))
-            })
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "postgres" | "postgresql" => Scheme::Postgres,
+            "mysql" | "mariadb" => Scheme::Mysql,
+            "sqlserver" | "mssql" => Scheme::SqlServer,
+            "sqlite" => return sqlite(rest),
+            _ => {
+                return Err(Error::usage(format!(
+                    "database address (--url): unknown scheme: expected {EXAMPLES}"
+                )));
+            }
         };
-        match scheme.to_ascii_lowercase().as_str() {
-            "postgres" | "postgresql" => Ok(Self::Postgres(postgres(authority()?)?)),
-            "mysql" | "mariadb" => Ok(Self::Mysql(mysql(authority()?)?)),
-            "sqlite" => sqlite(rest),
-            "sqlserver" | "mssql" => Ok(Self::SqlServer(sqlserver::parse(authority()?)?)),
-            _ => Err(Error::usage(format!(
-                "database address (--url): unknown scheme: expected {EXAMPLE}, \
-                 or one of postgresql, mysql, mariadb, sqlserver, sqlite in place of postgres"
-            ))),
+        let rest = rest.strip_prefix("//").ok_or_else(|| {
+            Error::usage(format!(
+                "database address (--url): `//` is missing after the scheme: expected {}",
+                scheme.example()
+            ))
+        })?;
+        match scheme {
+            Scheme::Postgres => postgres(rest).map(Self::Postgres),
+            Scheme::Mysql => mysql(rest).map(Self::Mysql),
+            Scheme::SqlServer => sqlserver::parse(rest).map(Self::SqlServer),
         }
     }
 
@@ -185,8 +222,9 @@ impl DatabaseUrl {
     }
 }
 
-/// The form that messages show.
-const EXAMPLE: &str = "postgres://user:password@host:port/database";
+/// What messages show where the scheme is not known.
+const EXAMPLES: &str = "postgres://user:password@host:port/database, the same with mysql:// or sqlserver://, or \
+                        sqlite:path/of/file.db";
 
 fn display(scheme: &str, servers: &Servers, database: &str) -> String {
     match servers {
@@ -201,7 +239,7 @@ fn display(scheme: &str, servers: &Servers, database: &str) -> String {
 }
 
 fn postgres(rest: &str) -> Result<PostgresUrl> {
-    let parts = Parts::split(rest, Path::Database)?;
+    let parts = Parts::split(rest, Scheme::Postgres)?;
     let (user, password) = parts.login()?;
     let mut url = PostgresUrl {
         servers: Servers::Tcp(Vec::new()),
@@ -234,7 +272,7 @@ fn postgres(rest: &str) -> Result<PostgresUrl> {
             "application_name" => url.application_name = value,
             "options" => url.options = Some(value),
             "host" => {
-                if let Ok(Servers::Tcp(named)) = servers(&hosts, default_port)
+                if let Ok(Servers::Tcp(named)) = servers(&hosts, default_port, Scheme::Postgres)
                     && let Some(first) = named.first()
                 {
                     default_port = first.port;
@@ -255,12 +293,12 @@ fn postgres(rest: &str) -> Result<PostgresUrl> {
             }
         }
     }
-    url.servers = servers(&hosts, default_port)?;
+    url.servers = servers(&hosts, default_port, Scheme::Postgres)?;
     Ok(url)
 }
 
 fn mysql(rest: &str) -> Result<MysqlUrl> {
-    let parts = Parts::split(rest, Path::Database)?;
+    let parts = Parts::split(rest, Scheme::Mysql)?;
     let (user, password) = parts.login()?;
     let mut url = MysqlUrl {
         servers: Servers::Tcp(Vec::new()),
@@ -319,7 +357,7 @@ fn mysql(rest: &str) -> Result<MysqlUrl> {
     }
     url.servers = match socket {
         Some(path) => Servers::Socket { path, port: 3306 },
-        None => servers(parts.hosts, 3306)?,
+        None => parts.servers(3306)?,
     };
     Ok(url)
 }
@@ -384,7 +422,7 @@ fn unknown_option(name: &str, known: &str) -> Error {
     let name = if is_option_name(name) {
         name
     } else {
-        "behind the `?`"
+        "after the `?`"
     };
     Error::usage(format!(
         "database address (--url): unknown option {name}: known are {known}"

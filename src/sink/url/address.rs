@@ -2,22 +2,14 @@
 
 use std::path::PathBuf;
 
-use super::{EXAMPLE, Host, Servers};
+use super::{Host, Scheme, Servers};
 use crate::cli::settings::Secret;
 use crate::error::{Error, Result};
 use crate::percent::decode;
 
-/// What stands between the hosts and the options.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Path {
-    /// A database.
-    Database,
-    /// A database, an instance and a database, or an instance or nothing where the option `database` is given.
-    InstanceAndDatabase,
-}
-
-/// A URL behind `scheme://`, cut but not decoded.
+/// What follows `scheme://`, cut but not decoded.
 pub(super) struct Parts<'a> {
+    scheme: Scheme,
     login: Option<&'a str>,
     pub(super) hosts: &'a str,
     database: &'a str,
@@ -25,45 +17,44 @@ pub(super) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    pub(super) fn split(rest: &'a str, path: Path) -> Result<Self> {
+    pub(super) fn split(rest: &'a str, scheme: Scheme) -> Result<Self> {
         let before_options = rest.find('?').unwrap_or(rest.len());
         let (first, second): (Vec<usize>, Vec<usize>) = rest
             .match_indices('@')
             .map(|(at, _)| at)
             .partition(|at| *at < before_options);
-        let cut = |at: usize| Self::cut(rest.get(..at), rest.get(at + 1..).unwrap_or_default());
+        let cut = |at: usize| {
+            Self::cut(scheme, rest.get(..at), rest.get(at + 1..).unwrap_or_default())
+        };
         let candidates = (first.iter().rev().map(|at| cut(*at)))
-            .chain(std::iter::once_with(|| Self::cut(None, rest)))
+            .chain(std::iter::once_with(|| Self::cut(scheme, None, rest)))
             .chain(second.iter().rev().map(|at| cut(*at)));
         if let Some(parts) = candidates
             .into_iter()
-            .find(|parts| parts.is_plausible(path))
+            .find(|parts| parts.is_plausible())
         {
             return Ok(parts);
         }
         // Nothing fits: the most likely reading serves to say what is wrong.
         let parts = match first.last().or(second.last()) {
             Some(at) => cut(*at),
-            None => Self::cut(None, rest),
+            None => Self::cut(scheme, None, rest),
         };
         parts.login()?;
         if !parts.hosts.is_empty() {
-            servers(parts.hosts, 1)?;
+            parts.servers(1)?;
         }
-        if path == Path::Database || parts.database.is_empty() {
+        if !scheme.has_instances() || parts.database.is_empty() {
             parts.database()?;
         }
         parts.options()?;
-        let example = match path {
-            Path::Database => EXAMPLE,
-            Path::InstanceAndDatabase => "sqlserver://user:password@host:port/instance/database",
-        };
         Err(Error::usage(format!(
-            "database address (--url): expected {example}"
+            "database address (--url): expected {}",
+            scheme.longest_example()
         )))
     }
 
-    fn cut(login: Option<&'a str>, address: &'a str) -> Self {
+    fn cut(scheme: Scheme, login: Option<&'a str>, address: &'a str) -> Self {
         // The Go driver's `tcp(host:port)` and `unix(/path)` may hold slashes.
         let from = if address.starts_with("tcp(") || address.starts_with("unix(") {
             address.find(')').unwrap_or(0)
@@ -80,6 +71,7 @@ impl<'a> Parts<'a> {
         let path_at = place('/').unwrap_or(address.len()).min(query_at);
         let text = |from: usize, to: usize| address.get(from..to).unwrap_or_default();
         Parts {
+            scheme,
             login,
             hosts: text(0, path_at),
             database: text(path_at + 1, query_at),
@@ -87,15 +79,14 @@ impl<'a> Parts<'a> {
         }
     }
 
-    fn is_plausible(&self, path: Path) -> bool {
-        let path_fits = match path {
-            Path::Database => !self.database.is_empty() && !self.database.contains('/'),
-            Path::InstanceAndDatabase => {
-                self.database.split('/').count() <= 2
-                    && (!self.database.is_empty() || self.has_option("database"))
-            }
+    fn is_plausible(&self) -> bool {
+        let path_fits = if self.scheme.has_instances() {
+            self.database.split('/').count() <= 2
+                && (!self.database.is_empty() || self.has_option("database"))
+        } else {
+            !self.database.is_empty() && !self.database.contains('/')
         };
-        (self.hosts.is_empty() || servers(self.hosts, 1).is_ok())
+        (self.hosts.is_empty() || self.servers(1).is_ok())
             && path_fits
             && (self.query.split('&')).all(|option| {
                 let name = option.split_once('=').map(|(name, _)| name);
@@ -122,7 +113,8 @@ impl<'a> Parts<'a> {
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
         if user.is_empty() {
             return Err(Error::usage(format!(
-                "database address (--url): no user name: expected {EXAMPLE}"
+                "database address (--url): no user name: expected {}",
+                self.scheme.example()
             )));
         }
         Ok((decode(user), Secret::new(decode(password))))
@@ -131,15 +123,20 @@ impl<'a> Parts<'a> {
     pub(super) fn database(&self) -> Result<String> {
         if self.database.is_empty() {
             return Err(Error::usage(format!(
-                "database address (--url): no database name: expected {EXAMPLE}"
+                "database address (--url): no database name: expected {}",
+                self.scheme.example()
             )));
         }
         if self.database.contains('/') {
             return Err(Error::usage(
-                "database address (--url): the database name holds a `/`: write it as %2F",
+                "database address (--url): the database name contains a `/`: write it as %2F",
             ));
         }
         Ok(decode(self.database))
+    }
+
+    pub(super) fn servers(&self, default_port: u16) -> Result<Servers> {
+        servers(self.hosts, default_port, self.scheme)
     }
 
     /// Names in lower case, and values.
@@ -148,8 +145,7 @@ impl<'a> Parts<'a> {
         for option in self.query.split('&').filter(|option| !option.is_empty()) {
             let Some((name, value)) = option.split_once('=') else {
                 return Err(Error::usage(
-                    "database address (--url): an option without `=` behind the `?` \
-                     (a `?` in the password is written as %3F)",
+                    "database address (--url): an option after the `?` has no `=` (write a `?` in the password as %3F)",
                 ));
             };
             options.push((decode(name).to_ascii_lowercase(), decode(value)));
@@ -159,7 +155,7 @@ impl<'a> Parts<'a> {
 }
 
 /// `name`, `name:port`, `[v6]:port`, several of them with commas, `tcp(name:port)`, `unix(/path)`, or a path.
-pub(super) fn servers(hosts: &str, default_port: u16) -> Result<Servers> {
+pub(super) fn servers(hosts: &str, default_port: u16, scheme: Scheme) -> Result<Servers> {
     let (kind, hosts) = match hosts.strip_suffix(')').and_then(|h| h.split_once('(')) {
         Some((kind, inner)) => (kind, inner),
         None => ("tcp", hosts),
@@ -171,41 +167,46 @@ pub(super) fn servers(hosts: &str, default_port: u16) -> Result<Servers> {
             port: default_port,
         });
     }
-    if kind != "tcp" {
-        return Err(bad_host());
-    }
-    hosts
-        .split(',')
-        .map(|text| host(text, default_port))
-        .collect::<Result<Vec<Host>>>()
-        .map(Servers::Tcp)
+    let hosts = match kind {
+        "tcp" => hosts
+            .split(',')
+            .map(|text| host(text, default_port))
+            .collect::<Result<Option<Vec<Host>>>>()?,
+        _ => None,
+    };
+    hosts.map(Servers::Tcp).ok_or_else(|| {
+        Error::usage(format!(
+            "database address (--url): no valid host name: expected {} (write an IPv6 address in brackets, and \
+             in the password %40 for @, %2F for /)",
+            scheme.example()
+        ))
+    })
 }
 
-fn host(text: &str, default_port: u16) -> Result<Host> {
-    let (name, behind) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (name, behind) = rest.split_once(']').ok_or_else(bad_host)?;
-            name.parse::<std::net::Ipv6Addr>().map_err(|_| bad_host())?;
-            (name, behind)
-        }
+/// `None` where the name is not one of a host.
+fn host(text: &str, default_port: u16) -> Result<Option<Host>> {
+    let parts = match text.strip_prefix('[') {
+        Some(rest) => rest
+            .split_once(']')
+            .filter(|(name, _)| name.parse::<std::net::Ipv6Addr>().is_ok()),
         None => {
-            let (name, behind) = text.split_at(text.find(':').unwrap_or(text.len()));
             let valid = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
-            if name.is_empty() || !name.chars().all(valid) {
-                return Err(bad_host());
-            }
-            (name, behind)
+            Some(text.split_at(text.find(':').unwrap_or(text.len())))
+                .filter(|(name, _)| !name.is_empty() && name.chars().all(valid))
         }
     };
-    let port = match behind.strip_prefix(':') {
-        Some(digits) => port(digits)?,
-        None if behind.is_empty() => default_port,
-        None => return Err(bad_host()),
+    let Some((name, rest)) = parts else {
+        return Ok(None);
     };
-    Ok(Host {
+    let port = match rest.strip_prefix(':') {
+        Some(digits) => port(digits)?,
+        None if rest.is_empty() => default_port,
+        None => return Ok(None),
+    };
+    Ok(Some(Host {
         name: name.to_lowercase(),
         port,
-    })
+    }))
 }
 
 pub(super) fn port(digits: &str) -> Result<u16> {
@@ -215,13 +216,6 @@ pub(super) fn port(digits: &str) -> Result<u16> {
             "database address (--url): the port must be a number from 1 to 65535",
         )),
     }
-}
-
-fn bad_host() -> Error {
-    Error::usage(format!(
-        "database address (--url): no valid host name: expected {EXAMPLE} \
-         (an IPv6 address stands in brackets; special characters in the password as %40 for @, %2F for /)"
-    ))
 }
 
 pub(super) fn is_option_name(name: &str) -> bool {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::address::{Parts, Path, servers};
-use super::{CONNECT_TIMEOUT, Host, Servers, choose, seconds, unknown_option};
+use super::address::{Parts, servers};
+use super::{CONNECT_TIMEOUT, Host, Scheme, Servers, choose, seconds, unknown_option};
 use crate::cli::settings::Secret;
 use crate::error::{Error, Result};
 
@@ -78,7 +78,7 @@ impl SqlServerUrl {
 
 /// Reads what stands behind `sqlserver://`.
 pub(super) fn parse(rest: &str) -> Result<SqlServerUrl> {
-    let parts = Parts::split(rest, Path::InstanceAndDatabase)?;
+    let parts = Parts::split(rest, Scheme::SqlServer)?;
     let (user, password) = parts.login()?;
     let mut url = SqlServerUrl {
         hosts: Vec::new(),
@@ -144,17 +144,18 @@ pub(super) fn parse(rest: &str) -> Result<SqlServerUrl> {
     };
     if let Some(instance) = path.pop() {
         if url.instance.is_some() || !path.is_empty() {
-            return Err(Error::usage(
-                "database address (--url): more names than an instance and a database: \
-                 expected sqlserver://user:password@host:port/instance/database",
-            ));
+            return Err(Error::usage(format!(
+                "database address (--url): more names than an instance and a database: expected {}",
+                Scheme::SqlServer.longest_example()
+            )));
         }
         url.instance = Some(instance);
     }
     if url.database.is_empty() {
-        return Err(Error::usage(
-            "database address (--url): no database name: expected sqlserver://user:password@host:port/database",
-        ));
+        return Err(Error::usage(format!(
+            "database address (--url): no database name: expected {}",
+            Scheme::SqlServer.example()
+        )));
     }
     // The instance of that name is the one that listens at the usual port.
     if (url.instance.as_deref()).is_some_and(|name| name.eq_ignore_ascii_case("MSSQLSERVER")) {
@@ -185,7 +186,7 @@ fn hosts(text: &str, has_instance: bool) -> Result<(Vec<Host>, bool)> {
         _ => text.to_owned(),
     };
     // No port is 0, which stands for "not given".
-    let Servers::Tcp(mut hosts) = servers(&text, 0)? else {
+    let Servers::Tcp(mut hosts) = servers(&text, 0, Scheme::SqlServer)? else {
         return Err(Error::usage(
             "database address (--url): SQL Server is reached at a host name, not at a path",
         ));

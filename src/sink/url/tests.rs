@@ -249,7 +249,7 @@ fn errors_say_what_is_wrong_and_keep_the_password() {
         ("", "no scheme"),
         ("hostonly", "no scheme"),
         ("oracle://u:hush@h/db", "unknown scheme"),
-        ("postgres:u:hush@h/db", "`//` missing"),
+        ("postgres:u:hush@h/db", "`//` is missing"),
         ("postgres://u:hush@h", "no database name"),
         ("postgres://u:hush@h/", "no database name"),
         ("postgres://u:hush@h/?sslmode=require", "no database name"),
@@ -290,6 +290,48 @@ fn errors_say_what_is_wrong_and_keep_the_password() {
         let message = refused(url);
         assert!(message.contains(part), "{url}: {message}");
         assert!(!message.contains("hush"), "{url}: {message}");
+    }
+}
+
+#[test]
+fn errors_show_the_form_of_their_own_scheme() {
+    let form = |scheme: &str| format!("expected {scheme}://user:password@host:port/database");
+    for (scheme, shown) in [
+        ("postgres", "postgres"),
+        ("postgresql", "postgres"),
+        ("mysql", "mysql"),
+        ("MariaDB", "mysql"),
+        ("sqlserver", "sqlserver"),
+        ("mssql", "sqlserver"),
+    ] {
+        let start = "database address (--url): ";
+        for (rest, problem) in [
+            ("//u:hush@h", "no database name"),
+            ("//u:hush@h/", "no database name"),
+            ("//h/db", "no user name"),
+            ("//:hush@h/db", "no user name"),
+            ("u:hush@h/db", "`//` is missing after the scheme"),
+        ] {
+            assert_eq!(
+                refused(&format!("{scheme}:{rest}")),
+                format!("{start}{problem}: {}", form(shown))
+            );
+        }
+        let host = format!("{start}no valid host name: {} (write an IPv6", form(shown));
+        for rest in ["//u:hush@/db", "//u:hush@h h/db", "//u:hush@[nov6]/db", "//u:hush@pipe(x)/db"] {
+            let message = refused(&format!("{scheme}:{rest}"));
+            assert!(message.starts_with(&host), "{rest}: {message}");
+        }
+        for port in ["0", "99999", "65536", "-1", "x", ""] {
+            assert_eq!(
+                refused(&format!("{scheme}://u:hush@h:{port}/db")),
+                format!("{start}the port must be a number from 1 to 65535")
+            );
+        }
+    }
+    for unknown in ["", "h/db", "oracle://u:hush@h/db"] {
+        let message = refused(unknown);
+        assert!(message.ends_with("or sqlite:path/of/file.db"), "{message}");
     }
 }
 
