@@ -12,6 +12,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::transport::{Connector, DefaultConnector};
 use ureq::{Agent, Proxy};
 
+use super::proxy::Route;
 use super::resolver::RememberingResolver;
 use super::write_buffer::WriteBuffer;
 use super::{clock, retry};
@@ -79,6 +80,7 @@ pub enum Failure {
 pub struct Http {
     agent: Agent,
     base: String,
+    route: Route,
     token: Secret,
     authorization: HeaderValue,
     limits: Limits,
@@ -150,6 +152,7 @@ impl Http {
                 Error::usage("the token holds characters that no token has (check --ct)")
             })?;
         authorization.set_sensitive(true);
+        let route = Route::new(base, proxy.as_ref());
         let agent = Agent::with_parts(
             config(roots, proxy, limits),
             DefaultConnector::default().chain(WriteBuffer),
@@ -158,6 +161,7 @@ impl Http {
         Ok(Http {
             agent,
             base: base.trim_end_matches('/').to_owned(),
+            route,
             token,
             authorization,
             limits,
@@ -187,7 +191,7 @@ impl Http {
                 .header(header::CONTENT_TYPE, "application/json")
                 .send(json),
         };
-        let mut response = response.map_err(|e| self.limits.failure(&self.base, e))?;
+        let mut response = response.map_err(|e| self.limits.failure(&self.route, e))?;
         let length = response.body().content_length().unwrap_or(0);
         if length > self.limits.body {
             return Err(self.limits.too_long());
@@ -204,7 +208,7 @@ impl Http {
             bytes.len().try_into().unwrap_or(u64::MAX),
             Ordering::Relaxed,
         );
-        read.map_err(|e| self.limits.failure(&self.base, e.into()))?;
+        read.map_err(|e| self.limits.failure(&self.route, e.into()))?;
         let date = text(response.headers(), header::DATE).and_then(clock::http_date);
         Ok(Answer {
             status: response.status().as_u16(),
@@ -243,17 +247,24 @@ impl Limits {
         Failure::TooLong(format!("the answer is longer than {} bytes", self.body))
     }
 
-    /// What an error of a request to this place under these limits means.
-    pub fn failure(&self, place: &str, error: ureq::Error) -> Failure {
+    /// What an error of a request by this route under these limits means.
+    pub fn failure(&self, route: &Route, error: ureq::Error) -> Failure {
         use std::io::ErrorKind;
         let unreachable = |why: &dyn std::error::Error| {
-            Failure::Passing(format!("cannot connect to {place}: {why}"))
+            Failure::Passing(format!("cannot connect to {}: {why}", route.first_stop()))
         };
         use ureq::Timeout;
         match error {
             ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => Failure::Passing(format!(
-                "no connection within {} s",
+                "no connection to {} within {} s",
+                route.first_stop(),
                 self.connect.as_secs_f64()
+            )),
+            ureq::Error::ConnectProxyFailed(why) => Failure::Passing(format!(
+                "the proxy {} did not connect to {}: {}",
+                route.proxy.as_deref().unwrap_or_default(),
+                route.place,
+                quote(&why, &[])
             )),
             ureq::Error::Timeout(_) => Failure::Passing(format!(
                 "no complete answer within {} s",

@@ -1,5 +1,7 @@
 //! The proxy that the environment asks for.
 
+use std::net::IpAddr;
+
 use ureq::http::Uri;
 use ureq::{Proxy, ProxyProtocol};
 
@@ -25,6 +27,33 @@ pub fn from_environment(base: &str) -> Result<Option<Proxy>> {
     Ok(proxy)
 }
 
+/// Where requests go and by which way: for messages.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The address, without secrets.
+    pub place: String,
+    /// Host and port of the proxy that they pass.
+    pub proxy: Option<String>,
+}
+
+impl Route {
+    /// To a place, through a proxy if there is one.
+    pub fn new(place: &str, proxy: Option<&Proxy>) -> Route {
+        Route {
+            place: place.to_owned(),
+            proxy: proxy.map(|proxy| format!("{}:{}", proxy.host(), proxy.port())),
+        }
+    }
+
+    /// What a connection is made to.
+    pub fn first_stop(&self) -> String {
+        match &self.proxy {
+            Some(proxy) => format!("the proxy {proxy} (on the way to {})", self.place),
+            None => self.place.clone(),
+        }
+    }
+}
+
 fn host(base: &str) -> Option<String> {
     base.parse::<Uri>().ok()?.host().map(str::to_owned)
 }
@@ -39,7 +68,8 @@ fn choose(base: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Optio
             .filter(|value| !value.is_empty())
             .map(|value| (name, value))
     };
-    let of_scheme = if uri.scheme_str() == Some("http") {
+    let is_plain = uri.scheme_str() == Some("http");
+    let of_scheme = if is_plain {
         "HTTP_PROXY"
     } else {
         "HTTPS_PROXY"
@@ -47,42 +77,98 @@ fn choose(base: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Optio
     let Some((name, address)) = set(of_scheme).or_else(|| set("ALL_PROXY")) else {
         return Ok(None);
     };
+    let port = uri.port_u16().unwrap_or(if is_plain { 80 } else { 443 });
     if set("NO_PROXY").is_some_and(|(_, exceptions)| {
         exceptions
-            .split(',')
-            .any(|exception| covers(exception.trim(), &host))
+            .split(|c: char| c == ',' || c.is_whitespace())
+            .any(|exception| covers(exception, &host, port))
     }) {
         return Ok(None);
     }
     // The address is not quoted: it may hold a password.
     let proxy = Proxy::new(&address).map_err(|_| {
         Error::usage(format!(
-            "{name} of the environment is no proxy address such as http://proxy.example:3128"
+            "environment variable {name}: expected the address of a proxy, such as http://proxy.example:3128"
         ))
     })?;
     match proxy.protocol() {
         ProxyProtocol::Http | ProxyProtocol::Https => Ok(Some(proxy)),
         other => Err(Error::usage(format!(
-            "{name} of the environment names a {other} proxy, only HTTP and HTTPS are supported"
+            "environment variable {name}: a {other} proxy is not supported, only HTTP and HTTPS are"
         ))),
     }
 }
 
-/// Whether an entry of `NO_PROXY` covers a host: `*`, the host, or a domain above it, with or without `*` or dot in front.
-fn covers(exception: &str, host: &str) -> bool {
-    if exception == "*" {
+/// Whether an entry of `NO_PROXY` covers a host: `*`, an address, a range of addresses such as `10.0.0.0/8`, the host or a
+/// domain above it, with or without `*` or dot in front. All but ranges may end in a port, which then has to be the same.
+fn covers(exception: &str, host: &str, port: u16) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let (name, only_port) = split_port(exception);
+    if only_port.is_some_and(|only| only != port) {
+        return false;
+    }
+    if name == "*" {
         return true;
     }
-    let domain = exception
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return in_range(exception, address) || name.parse() == Ok(address);
+    }
+    let domain = name
         .trim_start_matches('*')
         .trim_start_matches('.')
+        .trim_end_matches('.')
         .to_ascii_lowercase();
-    let host = host.to_ascii_lowercase();
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
     !domain.is_empty()
         && (host == domain
             || host
                 .strip_suffix(&domain)
                 .is_some_and(|above| above.ends_with('.')))
+}
+
+/// `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address.
+fn split_port(exception: &str) -> (&str, Option<u16>) {
+    if let Some((address, rest)) = exception
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+    {
+        return (
+            address,
+            rest.strip_prefix(':').and_then(|port| port.parse().ok()),
+        );
+    }
+    match exception.split_once(':') {
+        Some((name, port)) if !port.contains(':') => match port.parse() {
+            Ok(port) => (name, Some(port)),
+            Err(_) => (exception, None),
+        },
+        _ => (exception, None),
+    }
+}
+
+/// Whether an address lies in a range in CIDR notation.
+fn in_range(range: &str, address: IpAddr) -> bool {
+    let Some((network, length)) = range.split_once('/') else {
+        return false;
+    };
+    let network = network.trim_start_matches('[').trim_end_matches(']');
+    let (Ok(network), Ok(length)) = (network.parse::<IpAddr>(), length.parse::<u32>()) else {
+        return false;
+    };
+    // As numbers of 128 bits, of which the upper `length` are the same.
+    let (network, address, bits) = match (network, address.to_canonical()) {
+        (IpAddr::V4(network), IpAddr::V4(address)) => {
+            (u32::from(network).into(), u32::from(address).into(), 32)
+        }
+        (IpAddr::V6(network), IpAddr::V6(address)) => {
+            (u128::from(network), u128::from(address), 128)
+        }
+        _ => return false,
+    };
+    match u32::checked_sub(bits, length) {
+        Some(free) => (network ^ address).checked_shr(free).unwrap_or(0) == 0,
+        None => false,
+    }
 }
 
 #[cfg(test)]
@@ -181,6 +267,14 @@ mod tests {
             ("fire.com", false),
             ("api.dialfire.com.example", false),
             ("x.api.dialfire.com", false),
+            ("dialfire.com.", true),
+            ("api.dialfire.com:443", true),
+            (".dialfire.com:443", true),
+            ("api.dialfire.com:80", false),
+            ("*:443", true),
+            ("*:80", false),
+            ("localhost api.dialfire.com", true),
+            ("0.0.0.0/0", false),
         ] {
             let found = host(
                 API,
@@ -201,19 +295,57 @@ mod tests {
     }
 
     #[test]
+    fn no_proxy_names_addresses_and_ranges_of_them() {
+        for (base, exceptions, direct) in [
+            ("http://127.0.0.1:8080", "127.0.0.0/8", true),
+            (
+                "http://127.0.0.1:8080",
+                "localhost,127.0.0.0/8,::1/128",
+                true,
+            ),
+            ("http://127.1.2.3", "127.0.0.0/8", true),
+            ("http://128.0.0.1", "127.0.0.0/8", false),
+            ("http://10.1.2.3", "10.1.2.3/32", true),
+            ("http://10.1.2.4", "10.1.2.3/32", false),
+            ("http://10.1.2.4", "10.1.2.3/31", false),
+            ("http://10.1.2.2", "10.1.2.3/31", true),
+            ("http://10.1.2.3", "0.0.0.0/0", true),
+            ("http://10.1.2.3", "10.0.0.0/33", false),
+            ("http://10.1.2.3", "10.0.0.0/x", false),
+            ("http://10.1.2.3", "10.0.0.0/", false),
+            ("http://10.1.2.3", "10.1.2", false),
+            ("http://[::1]:8080", "::1/128", true),
+            ("http://[::1]:8080", "::1", true),
+            ("http://[::1]:8080", "[::1]", true),
+            ("http://[::1]:8080", "[::1]:8080", true),
+            ("http://[::1]:8080", "[::1]:8081", false),
+            ("http://[fd00::7]", "fd00::/8", true),
+            ("http://[fe80::7]", "fd00::/8", false),
+            ("http://[::ffff:127.0.0.1]", "127.0.0.0/8", true),
+            ("http://[::1]", "0.0.0.0/0", false),
+            ("http://127.0.0.1:8080", "127.0.0.1:8080", true),
+            ("http://127.0.0.1:8080", "127.0.0.1:80", false),
+            ("http://127.0.0.1", "127.0.0.1:80", true),
+        ] {
+            let found = host(base, &[("HTTP_PROXY", "proxy:1"), ("NO_PROXY", exceptions)]);
+            assert_eq!(found.is_none(), direct, "{base} {exceptions}");
+        }
+    }
+
+    #[test]
     fn a_wrong_address_is_a_usage_error_that_does_not_quote_it() {
         for (address, message) in [
             (
                 "secret://host",
-                "HTTPS_PROXY of the environment is no proxy address such as http://proxy.example:3128",
+                "environment variable HTTPS_PROXY: expected the address of a proxy, such as http://proxy.example:3128",
             ),
             (
                 "/secret",
-                "HTTPS_PROXY of the environment is no proxy address such as http://proxy.example:3128",
+                "environment variable HTTPS_PROXY: expected the address of a proxy, such as http://proxy.example:3128",
             ),
             (
                 "socks5://secret@host",
-                "HTTPS_PROXY of the environment names a SOCKS5 proxy, only HTTP and HTTPS are supported",
+                "environment variable HTTPS_PROXY: a SOCKS5 proxy is not supported, only HTTP and HTTPS are",
             ),
         ] {
             let error = chosen(API, &[("HTTPS_PROXY", address)]).unwrap_err();

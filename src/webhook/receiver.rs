@@ -10,7 +10,8 @@ use std::time::Duration;
 use super::signature::Signer;
 use crate::cli::settings::Secret;
 use crate::dialfire::http::{self, Failure, Limits, quote};
-use crate::dialfire::{clock, proxy, retry};
+use crate::dialfire::proxy::{self, Route};
+use crate::dialfire::{clock, retry};
 use crate::error::Result;
 use crate::tls::Roots;
 
@@ -80,6 +81,7 @@ pub struct Receiver {
     /// Values that must not appear in messages.
     secrets: Vec<Secret>,
     limits: Limits,
+    route: Route,
 }
 
 impl Receiver {
@@ -95,6 +97,7 @@ impl Receiver {
             connections: options.connections,
         };
         let proxy = proxy::from_environment(&options.address.url)?;
+        let route = Route::new(options.address.display(), proxy.as_ref());
         Ok(Receiver {
             pool: Pool::new(
                 options.address.uri.clone(),
@@ -111,6 +114,7 @@ impl Receiver {
             address: options.address,
             signer: options.signer,
             limits,
+            route,
         })
     }
 
@@ -232,7 +236,7 @@ impl Receiver {
             ),
             _ => false,
         };
-        match self.limits.failure(self.display(), error) {
+        match self.limits.failure(&self.route, error) {
             Failure::Certificate(reason) => Verdict::Unreachable(format!(
                 "its certificate is not trusted: {reason} (check --ca-file, --url and the clock of this computer)"
             )),
