@@ -38,7 +38,7 @@
 //! | [`state`] | what outlives a run: checkpoint and lock | – |
 //! | [`status`], [`logging`], [`progress`] | what the admin sees | – |
 //! | [`shutdown`] | signals | – |
-//! | [`percent`] | percent-decoding | all else |
+//! | [`moment`], [`percent`] | how times are shown, percent-decoding | all else |
 //! | [`text`] | text from outside, made fit for a log line or a terminal | all else |
 //! | [`tls`] | one set-up of rustls for all | – |
 //! | [`error`] | the one error type; its kind decides what follows: try again, set aside, or end with an exit code | – |
@@ -54,6 +54,7 @@ pub mod cli;
 pub mod dialfire;
 pub mod error;
 pub mod logging;
+pub mod moment;
 pub mod percent;
 pub mod progress;
 #[cfg(test)]

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
-use time::macros::format_description;
 
 use crate::error::{Error, Result};
+use crate::moment;
 
 /// What the status file says. Times are UTC, such as `2024-03-05T09:15:42.468Z`. No secrets, no contact values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -157,13 +157,7 @@ fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
 }
 
 fn time<S: Serializer>(time: &OffsetDateTime, to: S) -> std::result::Result<S::Ok, S::Error> {
-    let format =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    let text = time
-        .to_offset(time::UtcOffset::UTC)
-        .format(format)
-        .map_err(serde::ser::Error::custom)?;
-    to.serialize_str(&text)
+    to.serialize_str(&moment::rfc3339(*time))
 }
 
 fn optional_time<S: Serializer>(

@@ -13,6 +13,7 @@ use crate::cli::settings::{FilterMode, Mode};
 use crate::dialfire::client::EventQuery;
 use crate::dialfire::retry::{RetryPolicy, random};
 use crate::error::{Error, ErrorKind, Result};
+use crate::moment;
 use crate::tables::schema::Table;
 
 /// How far db_update goes back without `--s`.
@@ -118,10 +119,16 @@ fn follow(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()>
         engine.checkpoint.since = start.or(since_now.then_some(now));
         match (start, old_client) {
             (Some(start), _) => {
-                log::info!("first start: contacts changed since {start} are copied")
+                log::info!(
+                    "first start: contacts changed since {} are copied",
+                    moment::rfc3339(start)
+                )
             }
             (None, Some(old)) => {
-                log::info!("first start: going on at {old}, where the old client stopped")
+                log::info!(
+                    "first start: going on at {}, where the old client stopped",
+                    moment::rfc3339(old)
+                )
             }
             (None, None) => log::info!(
                 "first start: changes from now on are copied (for the past run db_init, or give --start)"
@@ -156,7 +163,8 @@ fn follow(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()>
                 after_round(&mut engine.checkpoint, &due, tally.answered.unwrap_or(poll));
                 if let Err(error) = engine.save() {
                     log::error!(
-                        "{error}; the copy goes on, and would begin at {poll} after a restart"
+                        "{error}; the copy goes on, and would begin at {} after a restart",
+                        moment::rfc3339(poll)
                     );
                     engine.board.borrow_mut().trouble(&error);
                 }

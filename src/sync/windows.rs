@@ -8,6 +8,7 @@ use std::time::Duration;
 use time::format_description::well_known::Rfc3339;
 use time::{Date, OffsetDateTime};
 
+use crate::moment;
 use crate::state::Checkpoint;
 
 /// Dialfire's clock is read to the second, and answers take their time.
@@ -109,8 +110,9 @@ pub fn back_from_the_future(checkpoint: &mut Checkpoint, nets: &Nets, now: Offse
     }
     if moved {
         log::error!(
-            "the checkpoint lies after Dialfire's present time, {now}, so that clock must have been wrong: what happened \
-             since {earlier} is looked at once more"
+            "the checkpoint is ahead of Dialfire's clock ({}), which must have been wrong before; reading again from {}",
+            moment::rfc3339(now),
+            moment::rfc3339(earlier)
         );
     }
 }

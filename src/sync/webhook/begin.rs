@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 
 use super::{Courier, Parts};
 use crate::error::Result;
+use crate::moment;
 use crate::state::{Checkpoint, StateFiles};
 use crate::sync::missing::Missing;
 use crate::sync::seen::Seen;
@@ -46,9 +47,10 @@ pub fn post_lost_again(
     let mut checkpoint = checkpoint.unwrap_or_default();
     checkpoint.poll = Some(checkpoint.poll.map_or(begin, |poll| poll.min(begin)));
     log::error!(
-        "{} requests were lost with the damaged {}: transactions since {begin} are looked at once more, to post them",
+        "{} requests were lost with the damaged {}: transactions since {} are looked at once more, to post them",
         spool.lost().len(),
-        spool.path().display()
+        spool.path().display(),
+        moment::rfc3339(begin)
     );
     // First the checkpoint: killed in between, it finds them lost once more.
     files.save(&checkpoint)?;
@@ -83,7 +85,10 @@ impl Courier {
                     OffsetDateTime::from_unix_timestamp(i64::from(day) * 86_400).ok()
                 });
                 let begin = lost.or(old_client).unwrap_or(now);
-                log::info!("first start: transactions since {begin} are posted");
+                log::info!(
+                    "first start: transactions since {} are posted",
+                    moment::rfc3339(begin)
+                );
                 checkpoint.poll = Some(begin);
                 // Where it once began is lost as well.
                 checkpoint.since = lost.is_none().then_some(begin);
@@ -92,12 +97,12 @@ impl Courier {
                 // Earlier than ever before: what lies between was never read.
                 let earlier = checkpoint.since.is_none_or(|since| start < since);
                 if poll.is_none() || earlier {
-                    log::info!("transactions since {start} are posted");
+                    log::info!("transactions since {} are posted", moment::rfc3339(start));
                     checkpoint.poll = Some(poll.map_or(start, |poll| poll.min(start)));
                 }
                 checkpoint.since = Some(start);
             }
-            (None, Some(poll)) => log::info!("going on at {poll}"),
+            (None, Some(poll)) => log::info!("going on at {}", moment::rfc3339(poll)),
         }
         files.save(&checkpoint)?;
         Ok(Courier {
