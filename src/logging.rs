@@ -1,4 +1,4 @@
-//! The log: a file of bounded size, errors on standard output too.
+//! The log: a file of bounded size; errors on standard output and standard error, too.
 
 mod rotation;
 
@@ -53,7 +53,8 @@ pub fn init(settings: &Settings, start_time: OffsetDateTime) -> Result<LogFile> 
     let _ = writeln!(io::stdout(), "{notice}");
     let path = file.as_ref().map(|file| file.path().to_owned());
     let levels = Levels::new(settings, file.is_some());
-    let logger = Logger::new(levels, file, io::stdout());
+    let stderr = stderr_is_another_file().then(|| Box::new(io::stderr()) as Output);
+    let logger = Logger::new(levels, file, Box::new(io::stdout()), stderr);
     log::set_boxed_logger(Box::new(logger))
         .map_err(|error| Error::setup(format!("cannot open the log: {error}")))?;
     log::set_max_level(levels.file.max(levels.stdout));
@@ -148,22 +149,64 @@ impl Levels {
     }
 }
 
-/// Passes each line on to the file and to standard output.
-struct Logger<W: Write + Send + 'static> {
-    file: Option<Box<WriteLogger<RotatingLog>>>,
-    stdout: Box<WriteLogger<W>>,
+/// Whether what is written to standard error goes elsewhere than what is written to standard output: on a terminal, or
+/// after `2>&1`, each error is to be read once.
+#[cfg(unix)]
+fn stderr_is_another_file() -> bool {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::MetadataExt;
+    let identity = |stream: std::os::fd::BorrowedFd<'_>| {
+        let file = std::fs::File::from(stream.try_clone_to_owned().ok()?);
+        let metadata = file.metadata().ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    let (stdout, stderr) = (
+        identity(io::stdout().as_fd()),
+        identity(io::stderr().as_fd()),
+    );
+    stderr.is_some() && stdout != stderr
 }
 
-impl<W: Write + Send + 'static> Logger<W> {
-    fn new(levels: Levels, file: Option<RotatingLog>, stdout: W) -> Self {
+/// Elsewhere the files can't be compared: only a terminal and something else differ for certain.
+#[cfg(not(unix))]
+fn stderr_is_another_file() -> bool {
+    use std::io::IsTerminal;
+    io::stdout().is_terminal() != io::stderr().is_terminal()
+}
+
+type Output = Box<dyn Write + Send>;
+
+/// Passes each line on to the file and to standard output, and errors to standard error, which cron mails even if
+/// standard output is thrown away.
+struct Logger {
+    file: Option<Box<WriteLogger<RotatingLog>>>,
+    stdout: Box<WriteLogger<Output>>,
+    stderr: Option<Box<WriteLogger<Output>>>,
+}
+
+impl Logger {
+    fn new(
+        levels: Levels,
+        file: Option<RotatingLog>,
+        stdout: Output,
+        stderr: Option<Output>,
+    ) -> Self {
         Logger {
             file: file.map(|file| WriteLogger::new(levels.file, line_format(), file)),
             stdout: WriteLogger::new(levels.stdout, line_format(), stdout),
+            stderr: stderr
+                .map(|stderr| WriteLogger::new(LevelFilter::Error, line_format(), stderr)),
         }
+    }
+
+    fn outputs(&self) -> impl Iterator<Item = &dyn Log> {
+        let file = self.file.iter().map(|file| file.as_ref() as &dyn Log);
+        let stderr = self.stderr.iter().map(|stderr| stderr.as_ref() as &dyn Log);
+        file.chain([self.stdout.as_ref() as &dyn Log]).chain(stderr)
     }
 }
 
-impl<W: Write + Send + 'static> Log for Logger<W> {
+impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let own = metadata.target() == OWN_CRATE
             || metadata
@@ -173,11 +216,7 @@ impl<W: Write + Send + 'static> Log for Logger<W> {
         // SQL Server's driver logs each error of the server with the values that it quotes; what we log of it has none.
         let talks = metadata.target().starts_with("tiberius");
         (own || (metadata.level() <= Level::Warn && !talks))
-            && (self.stdout.enabled(metadata)
-                || self
-                    .file
-                    .as_ref()
-                    .is_some_and(|file| file.enabled(metadata)))
+            && self.outputs().any(|output| output.enabled(metadata))
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -186,28 +225,20 @@ impl<W: Write + Send + 'static> Log for Logger<W> {
         }
         let message = record.args().to_string();
         let text = text::line(&message);
-        let metadata = record.metadata().clone();
-        if let Some(file) = &self.file {
-            file.log(
+        for output in self.outputs() {
+            output.log(
                 &Record::builder()
-                    .metadata(metadata.clone())
+                    .metadata(record.metadata().clone())
                     .args(format_args!("{text}"))
                     .build(),
             );
         }
-        self.stdout.log(
-            &Record::builder()
-                .metadata(metadata)
-                .args(format_args!("{text}"))
-                .build(),
-        );
     }
 
     fn flush(&self) {
-        if let Some(file) = &self.file {
-            file.flush();
+        for output in self.outputs() {
+            output.flush();
         }
-        self.stdout.flush();
     }
 }
 

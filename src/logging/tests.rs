@@ -67,7 +67,12 @@ fn log_everything(levels: Levels, with_file: bool) -> (Vec<String>, Vec<String>)
     let file = RotatingLog::create(scratch.path(), "C", LIMITS, clock_from(START)).unwrap();
     let path = file.path().to_owned();
     let screen = Screen::default();
-    let logger = Logger::new(levels, with_file.then_some(file), screen.clone());
+    let logger = Logger::new(
+        levels,
+        with_file.then_some(file),
+        Box::new(screen.clone()),
+        None,
+    );
     for level in Level::iter() {
         let name = level.as_str().to_lowercase();
         write(&logger, "dbsync2", level, &format!("{name} of ours"));
@@ -127,9 +132,32 @@ fn without_a_file_the_screen_gets_what_the_file_would() {
 }
 
 #[test]
+fn standard_error_gets_errors_alone_whatever_the_levels() {
+    for more in [&["--l=0"][..], &["--l=5", "--v"]] {
+        let errors = Screen::default();
+        let logger = Logger::new(
+            Levels::new(&settings(more), true),
+            None,
+            Box::new(Screen::default()),
+            Some(Box::new(errors.clone())),
+        );
+        for level in Level::iter() {
+            write(&logger, "dbsync2", level, level.as_str());
+        }
+        let text = String::from_utf8(errors.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(texts(&text), ["[ERROR] ERROR"]);
+    }
+}
+
+#[test]
 fn a_message_stays_one_line() {
-    let screen = Screen::default();
-    let logger = Logger::new(Levels::new(&settings(&[]), true), None, screen.clone());
+    let (screen, errors) = (Screen::default(), Screen::default());
+    let logger = Logger::new(
+        Levels::new(&settings(&[]), true),
+        None,
+        Box::new(screen.clone()),
+        Some(Box::new(errors.clone())),
+    );
     let message = "refused\n2024-03-05T00:00:00.000Z [ERROR] forged\r\u{1b}[2J\u{202e}\u{2028}x\n";
     write(&logger, "dbsync2", Level::Error, message);
     write(&logger, "dbsync2", Level::Error, &"x".repeat(20_000_000));
@@ -141,6 +169,8 @@ fn a_message_stays_one_line() {
             &format!("[ERROR] {}…", "x".repeat(text::MAX_LINE_CHARS - 1))
         ]
     );
+    let copy = String::from_utf8(errors.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(texts(&copy), texts(&text));
 }
 
 #[cfg(not(windows))]
