@@ -5,6 +5,7 @@ mod bounded;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,16 @@ pub struct Witness {
 pub struct StateFiles {
     directory: PathBuf,
     stem: String,
+    /// Names the target in the checkpoint, for the admin.
+    target: String,
+}
+
+/// A checkpoint as it is written: with what its hashed file name stands for.
+#[derive(Serialize)]
+struct Named<'a> {
+    target: &'a str,
+    #[serde(flatten)]
+    checkpoint: &'a Checkpoint,
 }
 
 /// The lock of one campaign and target; held until dropped. The operating system gives it back when the process
@@ -96,17 +107,18 @@ impl StateFiles {
         campaign: &str,
         target: &str,
     ) -> Result<Self> {
-        let hash: String = Md5::digest(target.as_bytes())
-            .iter()
-            .take(6)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let stem = format!("{campaign}-{hash}");
+        let stem = stem(campaign, target);
         let places = wanted.map_or_else(|| places.to_vec(), |wanted| vec![wanted.to_owned()]);
         let mut reasons = Vec::new();
         for directory in places {
             match make_private_directory(&directory).and_then(|()| try_writing(&directory, &stem)) {
-                Ok(()) => return Ok(StateFiles { directory, stem }),
+                Ok(()) => {
+                    return Ok(StateFiles {
+                        directory,
+                        stem,
+                        target: String::new(),
+                    });
+                }
                 Err(error) => reasons.push(format!("{}: {error}", directory.display())),
             }
         }
@@ -114,6 +126,13 @@ impl StateFiles {
             "cannot keep state: {} (check --state-dir)",
             none_of(&reasons)
         )))
+    }
+
+    /// The same, with a text without secrets that names the target in the checkpoint.
+    #[must_use]
+    pub fn named(mut self, target: &str) -> Self {
+        target.clone_into(&mut self.target);
+        self
     }
 
     /// A file of this campaign and target in the state directory.
@@ -141,16 +160,10 @@ impl StateFiles {
         let mut file = private_file(OpenOptions::new().read(true).write(true).create(true))
             .open(&path)
             .map_err(failed)?;
-        match file.try_lock() {
+        match try_lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // On Windows a locked file can't be read; the process is then not named.
-                let _ = file.read_to_string(&mut holder);
-                let holder = match holder.trim() {
-                    "" => String::from("another process"),
-                    pid => format!("process {pid}"),
-                };
+                let holder = holder(&mut file);
                 return Err(Error::new(
                     ErrorKind::Locked,
                     format!(
@@ -203,7 +216,7 @@ impl StateFiles {
         };
         let replace = || -> std::io::Result<()> {
             fs::copy(path, &aside)?;
-            let text = serde_json::to_string_pretty(&checkpoint)?;
+            let text = self.text(&checkpoint)?;
             replace_file(path, |file| file.write_all(text.as_bytes()))
         };
         replace().map_err(|error| {
@@ -215,6 +228,13 @@ impl StateFiles {
         Ok(checkpoint)
     }
 
+    fn text(&self, checkpoint: &Checkpoint) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(&Named {
+            target: &self.target,
+            checkpoint,
+        })
+    }
+
     /// Writes the checkpoint so that either the old or the new one is there after a crash.
     ///
     /// # Errors
@@ -222,7 +242,7 @@ impl StateFiles {
     pub fn save(&self, checkpoint: &Checkpoint) -> Result<()> {
         let path = self.path("json");
         let write = || -> std::io::Result<()> {
-            let text = serde_json::to_string_pretty(checkpoint)?;
+            let text = self.text(checkpoint)?;
             keep_before(&path, &self.path(BEFORE));
             replace_file(&path, |file| file.write_all(text.as_bytes()))
         };
@@ -233,6 +253,56 @@ impl StateFiles {
             ))
         })
     }
+}
+
+/// What the names of all files of a campaign and target begin with. `target` identifies the target, without secrets.
+pub fn stem(campaign: &str, target: &str) -> String {
+    let hash: String = Md5::digest(target.as_bytes())
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{campaign}-{hash}")
+}
+
+/// Who holds the lock of a campaign and target in a directory, without a file being made: `None` if nobody does.
+///
+/// # Errors
+/// Those of the system.
+pub fn lock_holder(directory: &Path, stem: &str) -> std::io::Result<Option<String>> {
+    let path = directory.join(format!("{stem}.lock"));
+    let mut file = match File::open(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    // A shared lock for a moment, which a process that starts just then waits for.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(holder(&mut file))),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// The process named in a lock file.
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    // On Windows a locked file can't be read; the process is then not named.
+    let _ = file.read_to_string(&mut text);
+    match text.trim() {
+        "" => String::from("another process"),
+        pid => format!("process {pid}"),
+    }
+}
+
+/// Tries a few times within a fifth of a second: `--a check` looks at the lock by taking it for a moment.
+fn try_lock(file: &File) -> std::result::Result<(), TryLockError> {
+    for _ in 0..4 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(50)),
+            other => return other,
+        }
+    }
+    file.try_lock()
 }
 
 /// The time in the vendor's state file `{directory}/{campaign}.json` of its client, if there is one: where a first
