@@ -296,13 +296,13 @@ impl Engine {
     }
 
     /// Shows how far a pass is, on a terminal.
-    pub fn show_progress(&mut self, tally: &Tally) {
+    pub fn show_progress(&mut self, tally: &Tally, total: Option<usize>) {
         let done = u64::try_from(tally.fetched).unwrap_or(u64::MAX);
         self.progress.update(
             Step {
                 unit: "contacts",
                 done,
-                total: None,
+                total: total.map(|total| u64::try_from(total).unwrap_or(u64::MAX)),
             },
             Instant::now(),
         );

@@ -30,8 +30,9 @@ use crate::tables::rows::{Remarks, RowMaker};
 /// A batch is written when it holds so many bytes, however few contacts these are.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// The next page is listed while fewer contacts than this wait to be fetched.
-const LOW_WATER: usize = 1000;
+/// The next page is listed while fewer contacts than this wait to be fetched: few megabytes, and for most campaigns it is
+/// known early how many there are.
+const LOW_WATER: usize = 10_000;
 
 /// How often the main thread looks whether it was told to stop.
 const STEP: Duration = Duration::from_millis(100);
@@ -281,7 +282,7 @@ impl<'e> Pass<'e> {
                 });
             }
         }
-        self.engine.show_progress(&self.tally);
+        self.show_progress();
         Ok(())
     }
 
@@ -360,8 +361,18 @@ impl<'e> Pass<'e> {
             .all(|id| self.in_flight.get(id).is_some_and(|wanted| wanted.is_new));
         self.batch.append(&answer.batch);
         self.arrived.extend(answer.ids);
-        self.engine.show_progress(&self.tally);
+        self.show_progress();
         self.flush_if_full()
+    }
+
+    /// How many there are is known once all are listed.
+    fn show_progress(&mut self) {
+        let waiting = self.todo.len() + self.deferred.len();
+        let asked_for = self.in_flight.len().saturating_sub(self.arrived.len());
+        let total = self
+            .all_listed
+            .then_some(self.tally.fetched + waiting + asked_for);
+        self.engine.show_progress(&self.tally, total);
     }
 
     fn flush_if_full(&mut self) -> Result<()> {
