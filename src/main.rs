@@ -21,21 +21,52 @@ static ALLOCATOR: heap::Heap = heap::Heap::new();
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
-    match cli::parse(std::env::args_os().skip(1), &|name| std::env::var_os(name)) {
+    let parsed = cli::parse(std::env::args_os().skip(1), &|name| std::env::var_os(name));
+    match parsed {
+        Ok(Parsed::ShortHelp) => print(&cli::help::short()),
         Ok(Parsed::Help) => print(&cli::help::help()),
         Ok(Parsed::Version) => print(&cli::help::version()),
         Ok(Parsed::Manual) => print(&cli::man::manual()),
         Ok(Parsed::Completions(shell)) => print(&cli::completions::completions(shell)),
         Ok(Parsed::Licenses) => print(&cli::licenses::licenses()),
-        Ok(Parsed::Run(settings)) => match run(*settings) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => ended_by(&error),
-        },
+        Ok(Parsed::Run(mut settings)) => {
+            settings.warnings.extend(warn_of_variables());
+            match sync::validate(&settings) {
+                Ok(()) => match run(*settings) {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(error) => ended_by(&error),
+                },
+                Err(error) => refused(&error),
+            }
+        }
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "dbsync2: {error}");
-            ExitCode::from(error.exit_code())
+            warn_of_variables();
+            refused(&error)
         }
     }
+}
+
+/// A command line or environment that can't be used: nothing was touched, not even a log.
+fn refused(error: &Error) -> ExitCode {
+    say(error);
+    ExitCode::from(error.exit_code())
+}
+
+/// Warns at once of variables that are misspelt; returns all that have no effect, one sentence each, for the log.
+fn warn_of_variables() -> Vec<String> {
+    let unknown = cli::variables::unknown(std::env::vars_os().map(|(name, _)| name));
+    for variable in unknown.iter().filter(|variable| variable.is_misspelt()) {
+        say(&variable.message());
+    }
+    unknown
+        .iter()
+        .map(cli::variables::Unknown::message)
+        .collect()
+}
+
+fn say(message: &dyn std::fmt::Display) {
+    // Not eprintln!, which panics when nobody listens.
+    let _ = writeln!(std::io::stderr(), "dbsync2: {message}");
 }
 
 fn run(settings: cli::Settings) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! What somebody meets who sets it up for the first time: wrong input gets a sentence that says what to do.
 
+mod refusals;
 mod spellings;
 
 use std::time::{Duration, Instant};
@@ -244,7 +245,16 @@ fn check_prints_a_table_and_changes_nothing() {
         let database = fresh_database(kind);
         let program = Program::new(&sim, &database.url);
         let ended = program.succeed("check");
-        for words in ["ok ", "token accepted", "state directory", "log directory"] {
+        for words in [
+            "ok ",
+            "token accepted",
+            "lock  ",
+            "free: no other process copies this campaign into this target",
+            "state directory",
+            "status file  ",
+            "status.json can be written",
+            "log directory",
+        ] {
             assert!(ended.stdout.contains(words), "{}", ended.stdout);
         }
         assert!(!ended.stdout.contains("WRONG"), "{}", ended.stdout);
@@ -274,6 +284,12 @@ fn a_second_instance_is_refused_and_names_the_first() {
     let pid = format!("process {}", running.pid());
     assert_ends(&program, "db_sync", 4, &[&pid]);
     assert_ends(&program, "db_init", 4, &[&pid]);
+    // check only looks, and the first one goes on.
+    let looked = program.run_beside("check");
+    let held = format!("{pid} is copying this campaign into this target; a second one would");
+    assert_eq!(looked.code, Some(0), "{looked:?}");
+    assert!(looked.stdout.contains(&held), "{looked:?}");
+    running.wait_rounds(1);
     assert!(!running.has_ended());
 }
 

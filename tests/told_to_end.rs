@@ -250,7 +250,8 @@ fn a_hangup_is_ignored_under_nohup_and_deadly_otherwise() {
     running.wait_rounds(3);
     end(running, "TERM", "after a hangup");
 
-    let program = Program::new(&sim, &database.url);
+    // Deadly by default, which this test may not have inherited.
+    let program = Program::new(&sim, &database.url).with_default_signals();
     let mut running = program.start("db_sync");
     running.wait_rounds(1);
     running.signal("HUP");

@@ -6,10 +6,11 @@ use std::ffi::{OsStr, OsString};
 use lexopt::Arg;
 
 use super::flags::{self, Flag};
+use super::settings::Mode;
 use crate::error::{Error, Result};
 
 /// Characters of an unknown flag that are repeated in the message; the longest known flag has 13.
-const LONGEST_NAME_SHOWN: usize = 16;
+const MAX_NAME_SHOWN: usize = 16;
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +57,9 @@ impl Value {
 pub enum Request {
     /// Work, with these values.
     Work(Values),
-    /// The help text.
+    /// The help text of one screen.
+    ShortHelp,
+    /// The whole help text.
     Help,
     /// The version.
     Version,
@@ -88,7 +91,8 @@ impl Values {
 /// Reads the arguments (without the program's name) and looks up the environment for what they don't say.
 ///
 /// Accepted are `--name value`, `--name=value` and, as for the vendor's first client, both with one dash.
-/// The last of several wins, except where a flag may be repeated. A value that begins with `-` needs the `=`, so that a forgotten value is noticed.
+/// The last of several wins, except where a flag may be repeated. A value that begins with `-` needs the `=`, so that a
+/// forgotten value is noticed. The words `help` and `version` alone are taken for the flags.
 ///
 /// # Errors
 /// [`Usage`](crate::error::ErrorKind::Usage) for unknown flags, missing values and arguments without a flag.
@@ -96,14 +100,24 @@ pub fn read(
     arguments: impl IntoIterator<Item = OsString>,
     environment: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<Request> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let [word] = arguments.as_slice() {
+        match word.to_str() {
+            Some("help") => return Ok(Request::Help),
+            Some("version") => return Ok(Request::Version),
+            _ => {}
+        }
+    }
     let mut given = BTreeMap::new();
     let mut parser = lexopt::Parser::from_args(arguments.into_iter().map(double_dash));
     let mut previous: Option<&'static Flag> = None;
     loop {
         let flag = match parser.next() {
             Ok(None) => break,
+            Ok(Some(Arg::Long("h"))) => return Ok(Request::ShortHelp),
             Ok(Some(Arg::Long(name))) => flags::find(name).ok_or_else(|| unknown(name))?,
-            Ok(Some(Arg::Short(_) | Arg::Value(_))) | Err(_) => return Err(stray(previous)),
+            Ok(Some(Arg::Value(value))) => return Err(stray(previous, value.to_str())),
+            Ok(Some(Arg::Short(_))) | Err(_) => return Err(stray(previous, None)),
         };
         match flag.name {
             "h" => return Ok(Request::Help),
@@ -126,11 +140,7 @@ pub fn read(
         }
         if let Some(before) = given.get(flag.name).filter(|_| flag.is_repeatable()) {
             let before: &Value = before;
-            new.text = format!(
-                "{}
-{}",
-                before.text, new.text
-            );
+            new.text = format!("{}\n{}", before.text, new.text);
         }
         given.insert(flag.name, new);
         previous = Some(flag);
@@ -210,15 +220,19 @@ fn missing_value(flag: &Flag) -> Error {
     ))
 }
 
-/// The argument itself isn't repeated: it may be a token behind a slip of the fingers.
-fn stray(previous: Option<&'static Flag>) -> Error {
+/// The argument itself is repeated only where it is a mode: it may be a token after a slip of the fingers.
+fn stray(previous: Option<&'static Flag>, argument: Option<&str>) -> Error {
     let place = match previous {
-        Some(flag) => format!("behind --{}", flag.name),
-        None => "at the beginning".to_owned(),
+        Some(flag) => format!("unexpected argument after --{}", flag.name),
+        None => "unexpected first argument".to_owned(),
     };
-    Error::usage(format!(
-        "an argument {place} belongs to no flag: each value stands behind its flag, and one with blanks in quotes"
-    ))
+    let mut modes = Mode::ALL.map(Mode::name).into_iter();
+    match modes.find(|mode| Some(*mode) == argument) {
+        Some(mode) => Error::usage(format!("{place}: did you mean --a {mode}?")),
+        None => Error::usage(format!(
+            "{place}: each value follows its flag, and a value with blanks needs quotes"
+        )),
+    }
 }
 
 fn unknown(name: &str) -> Error {
@@ -233,7 +247,7 @@ fn unknown(name: &str) -> Error {
         None => String::new(),
     };
     // Shortened, as it may be a token glued to its flag.
-    let shown: String = name.chars().take(LONGEST_NAME_SHOWN).collect();
+    let shown: String = name.chars().take(MAX_NAME_SHOWN).collect();
     Error::usage(format!(
         "unknown flag --{}: {advice}--help lists all flags",
         shown.escape_debug()
@@ -241,7 +255,7 @@ fn unknown(name: &str) -> Error {
 }
 
 /// How many characters must be inserted, removed or replaced to make one text of the other (Levenshtein).
-fn edit_distance(from: &str, to: &str) -> usize {
+pub(super) fn edit_distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut costs: Vec<usize> = (0..=to.len()).collect();
     for (row, a) in from.chars().enumerate() {

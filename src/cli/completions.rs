@@ -57,17 +57,6 @@ fn value(flag: &Flag) -> Value {
     }
 }
 
-/// The beginning of the explanation, up to the details.
-fn summary(flag: &Flag) -> &'static str {
-    let end = [". ", ": ", " ("]
-        .iter()
-        .filter_map(|mark| flag.help.find(mark))
-        .min()
-        .unwrap_or(flag.help.len());
-    let beginning = flag.help.get(..end).unwrap_or_default();
-    beginning.strip_suffix('.').unwrap_or(beginning)
-}
-
 /// Every spelling of a flag: with two dashes and, as for the vendor's first client, with one.
 fn spellings(flag: &Flag) -> Vec<String> {
     ["--", "-"]
@@ -160,7 +149,7 @@ fn zsh() -> String {
         for spelling in &all {
             let specification = format!(
                 "{repetition}{spelling}{equals}[{}]{argument}",
-                escape(summary(flag), &['\\', '[', ']', ':'])
+                escape(flag.summary(), &['\\', '[', ']', ':'])
             );
             let _ = writeln!(script, "    '{}' \\", specification.replace('\'', "'\\''"));
         }
@@ -193,7 +182,7 @@ fn fish() -> String {
             script,
             "complete -c dbsync2 {}{argument} -d '{}'",
             names.join(" "),
-            escape(summary(flag), &['\\', '\''])
+            escape(flag.summary(), &['\\', '\''])
         );
     }
     script
@@ -272,10 +261,13 @@ mod tests {
     #[test]
     fn the_summary_ends_before_the_details() {
         assert_eq!(
-            summary(flags::find("ct").unwrap()),
+            flags::find("ct").unwrap().summary(),
             "Sync Client token of the campaign"
         );
-        assert_eq!(summary(flags::find("url").unwrap()), "The database");
-        assert_eq!(summary(flags::find("h").unwrap()), "Print this text");
+        assert_eq!(flags::find("url").unwrap().summary(), "The database");
+        assert_eq!(
+            flags::find("h").unwrap().summary(),
+            "Print all flags with their explanations; -h prints one screen"
+        );
     }
 }

@@ -39,6 +39,17 @@ impl Flag {
         iter::once(self.name).chain(self.long)
     }
 
+    /// The beginning of the explanation, up to the details.
+    pub fn summary(&self) -> &'static str {
+        let end = [". ", ": ", " ("]
+            .iter()
+            .filter_map(|mark| self.help.find(mark))
+            .min()
+            .unwrap_or(self.help.len());
+        let beginning = self.help.get(..end).unwrap_or_default();
+        beginning.strip_suffix('.').unwrap_or(beginning)
+    }
+
     /// Whether the value must never be shown again.
     pub fn is_secret(&self) -> bool {
         matches!(self.name, "ct" | "url" | "webhook-secret" | "header")

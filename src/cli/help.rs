@@ -1,4 +1,4 @@
-//! What the program says about itself: `--help`, the version and the README's table of flags.
+//! What the program says about itself: `-h`, `--help`, the version and the README's table of flags.
 //! The manual page is made of the same parts in `man`.
 
 use std::fmt::Write;
@@ -53,6 +53,42 @@ pub fn version() -> String {
     format!("dbsync2 {}", env!("CARGO_PKG_VERSION"))
 }
 
+/// The flags of the short help, by their names.
+const OFTEN_USED: [&str; 10] = [
+    "c",
+    "token-file",
+    "url-file",
+    "s",
+    "once",
+    "interval",
+    "tp",
+    "log-dir",
+    "state-dir",
+    "status-file",
+];
+
+/// The text of `-h`: one screen.
+pub fn short() -> String {
+    let mut text = format!(
+        "{}: copies the contact updates of a Dialfire campaign\n\n\
+         Usage: dbsync2 --a MODE --c ID --token-file FILE --url-file FILE [flags]\n\nModes:\n",
+        version()
+    );
+    for mode in Mode::ALL {
+        entry(&mut text, mode.name(), summary(mode));
+    }
+    text.push_str("\nFlags (more with --help):\n");
+    for flag in flags::all().filter(|flag| OFTEN_USED.contains(&flag.name)) {
+        let heading = format!("--{} {}", flag.name, flag.value.unwrap_or_default());
+        let _ = writeln!(text, "  {heading:<19} {}", flag.summary());
+    }
+    text.push_str(
+        "\nExample: dbsync2 --a check --c ID --token-file token.txt --url-file url.txt\n\
+         All flags, variables of the environment, exit codes and examples: dbsync2 --help\n",
+    );
+    text
+}
+
 /// The text of `--help`, at most 80 columns wide.
 pub fn help() -> String {
     let mut text = format!(
@@ -73,8 +109,8 @@ pub fn help() -> String {
     text.push_str("\nEnvironment:\n");
     paragraph(
         &mut text,
-        "Each flag can stand in the environment instead, in capitals behind DBSYNC_ and with _ for -, such as \
-         DBSYNC_CT, DBSYNC_TOKEN or DBSYNC_LOG_LEVEL. The command line wins. Switches take 1, true or yes, 0, false \
+        "Each flag can also be set as an environment variable: its name in capitals after DBSYNC_, with _ for -, such \
+         as DBSYNC_CT, DBSYNC_TOKEN or DBSYNC_LOG_LEVEL. The command line wins. Switches take 1, true or yes, 0, false \
          or no. The vendor's spelling without _ (DBSYNCCT) works too.",
         2,
     );
@@ -174,8 +210,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_short_help_fits_one_screen() {
+        let text = short();
+        assert!(text.lines().count() <= 28, "{text}");
+        for mode in Mode::ALL {
+            assert!(text.contains(&format!("\n  {:<10} ", mode.name())));
+        }
+        for name in OFTEN_USED {
+            assert!(text.contains(&format!("\n  --{name} ")), "{name}");
+        }
+        assert!(text.contains("dbsync2 --help"));
+    }
+
+    #[test]
     fn help_fits_80_columns() {
-        for line in help().lines() {
+        for line in help().lines().chain(short().lines()) {
             assert!(line.chars().count() <= WIDTH, "{line:?}");
             assert_eq!(line, line.trim_end());
         }
@@ -222,7 +271,7 @@ mod tests {
         assert!(table.contains(
             "\n| `--w`, `--workers` | `DBSYNC_W`, `DBSYNC_WORKERS` | `8` | Threads that fetch contacts, and requests at a time to a webhook, 1 to 64. |\n"
         ));
-        assert!(table.contains("\n| `--h`, `--help` |  |  | Print this text. |\n"));
+        assert!(table.contains("\n| `--h`, `--help` |  |  | Print all flags with their explanations; -h prints one screen. |\n"));
         for line in table.lines() {
             assert_eq!(
                 line.matches('|').count() - line.matches("\\|").count(),

@@ -7,7 +7,7 @@ use super::help::{self, EXAMPLES, EXIT_CODES};
 use super::settings::Mode;
 
 /// When the text of this page was last changed: a page made twice is the same.
-const CHANGED: &str = "2026-11-25";
+const CHANGED: &str = "2026-11-30";
 
 const DESCRIPTION: &[&str] = &[
     "dbsync2 copies the contacts of a Dialfire campaign, with their transactions, connections and recordings, and the \
@@ -20,7 +20,7 @@ const DESCRIPTION: &[&str] = &[
      environment: a command line can be read by every user of the computer.",
 ];
 
-const ENVIRONMENT: &str = "Each flag can stand in the environment instead; the command line wins. Switches take 1, \
+const ENVIRONMENT: &str = "Each flag can also be set as an environment variable; the command line wins. Switches take 1, \
      true, yes, 0, false or no. An empty variable counts as not set, except for the table prefix, which may be empty.";
 
 /// Variables that other programs know as well.

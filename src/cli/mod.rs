@@ -3,6 +3,7 @@
 mod arguments;
 pub mod completions;
 mod duration;
+mod first_line;
 pub mod flags;
 pub mod help;
 pub mod licenses;
@@ -10,11 +11,13 @@ pub mod man;
 pub mod parse;
 pub mod settings;
 mod start_date;
+pub mod variables;
+mod web_address;
 mod webhook;
 
 pub use parse::{Parsed, parse};
 pub use settings::Settings;
-pub use webhook::is_web_address;
+pub use web_address::{is_host_and_port, is_web_address};
 
 #[cfg(test)]
 mod tests;

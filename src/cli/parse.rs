@@ -1,25 +1,23 @@
 //! Command line and environment become settings; each wrong input is one sentence.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::arguments::{self, Origin, Request, Value, Values};
 use super::completions::Shell;
+use super::flags;
 use super::settings::{FieldLimit, FilterMode, Mode, Secret, Settings};
-use super::{duration, start_date, webhook};
+use super::web_address::{is_host_and_port, is_web_address};
+use super::{duration, first_line, start_date, webhook};
 use crate::error::{Error, Result};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest campaign id, in characters; real ones have 16.
-const LONGEST_CAMPAIGN: usize = 100;
+const MAX_CAMPAIGN_LENGTH: usize = 100;
 /// The longest table prefix, in characters: leaves room for the table's name within PostgreSQL's 63.
-const LONGEST_TABLE_PREFIX: usize = 40;
-/// A token or database address is looked for in the first so many bytes of its file.
-const LONGEST_FIRST_LINE: u64 = 64 * 1024;
+const MAX_TABLE_PREFIX_LENGTH: usize = 40;
 /// Beginnings of the database addresses that are understood, for messages.
 const DATABASE_SCHEMES: &str = "an address that begins with postgres://, postgresql://, mysql://, mariadb://, sqlserver:// (or mssql://) or sqlite: is expected";
 
@@ -28,6 +26,8 @@ const DATABASE_SCHEMES: &str = "an address that begins with postgres://, postgre
 pub enum Parsed {
     /// Run with these settings.
     Run(Box<Settings>),
+    /// Print [`short`](super::help::short).
+    ShortHelp,
     /// Print [`help`](super::help::help).
     Help,
     /// Print [`version`](super::help::version).
@@ -52,6 +52,7 @@ pub fn parse(
     environment: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<Parsed> {
     match arguments::read(arguments, environment)? {
+        Request::ShortHelp => Ok(Parsed::ShortHelp),
         Request::Help => Ok(Parsed::Help),
         Request::Version => Ok(Parsed::Version),
         Request::Manual => Ok(Parsed::Manual),
@@ -62,12 +63,16 @@ pub fn parse(
 }
 
 fn settings(values: &Values) -> Result<Settings> {
-    let mode = mode(&required(values, "a", "what to do")?)?;
+    let mode = mode(&required(values, "a", &mode_names())?)?;
     let (api_url, mut warnings) = api_url(values)?;
     warnings.extend(webhook::warning(values, mode));
     Ok(Settings {
         mode,
-        campaign: campaign(&required(values, "c", "the campaign id")?)?,
+        campaign: campaign(&required(
+            values,
+            "c",
+            "the id of the campaign, as Dialfire shows it",
+        )?)?,
         token: token(values)?,
         url: target_url(values, mode)?,
         api_url,
@@ -138,9 +143,16 @@ pub(super) fn given(values: &Values, name: &str) -> Option<Value> {
 fn required(values: &Values, name: &str, what: &str) -> Result<Value> {
     given(values, name).ok_or_else(|| {
         Error::usage(format!(
-            "--{name} is missing: {what} (--help explains all flags)"
+            "{} is required: {what} (see dbsync2 --help)",
+            shown(name)
         ))
     })
+}
+
+/// A flag with the word for its value: `--a MODE`.
+fn shown(name: &str) -> String {
+    let value = flags::find(name).and_then(|flag| flag.value);
+    format!("--{name} {}", value.unwrap_or_default())
 }
 
 pub(super) fn optional<T>(
@@ -205,19 +217,21 @@ fn mode(value: &Value) -> Result<Mode> {
     Mode::ALL
         .into_iter()
         .find(|mode| mode.name() == value.text.trim())
-        .ok_or_else(|| {
-            let names = Mode::ALL.map(Mode::name).join(", ");
-            value.wrong(&format!("the modes of this version are {names}"))
-        })
+        .ok_or_else(|| value.wrong(&format!("{} is expected", mode_names())))
+}
+
+fn mode_names() -> String {
+    let [others @ .., last] = Mode::ALL.map(Mode::name);
+    format!("{} or {last}", others.join(", "))
 }
 
 fn campaign(value: &Value) -> Result<String> {
     let id = value.text.trim();
     // It becomes part of file names and of the API's addresses.
     let harmless = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if id.len() > LONGEST_CAMPAIGN || !id.chars().all(harmless) {
+    if id.len() > MAX_CAMPAIGN_LENGTH || !id.chars().all(harmless) {
         return Err(value.wrong(&format!(
-            "a campaign id has only letters, digits, - and _, and at most {LONGEST_CAMPAIGN} of them"
+            "a campaign id has only letters, digits, - and _, and at most {MAX_CAMPAIGN_LENGTH} of them"
         )));
     }
     Ok(id.to_owned())
@@ -228,7 +242,7 @@ fn token(values: &Values) -> Result<Secret> {
     // It travels in an HTTP header, where blanks and control characters would end it or worse.
     match text.chars().position(|c| !c.is_ascii_graphic()) {
         Some(position) => Err(value.wrong(&format!(
-            "character {} of the token can't be part of one",
+            "character {} is not allowed in a token, which has letters, digits and signs of ASCII only",
             position + 1
         ))),
         None => Ok(Secret::new(text)),
@@ -237,7 +251,7 @@ fn token(values: &Values) -> Result<Secret> {
 
 fn target_url(values: &Values, mode: Mode) -> Result<Secret> {
     let (value, text) = secret(values, "url", "url-file", "the address of the target")?;
-    let is_web = webhook::is_web_address(&text);
+    let is_web = is_web_address(&text);
     let is_database = text.split_once(':').is_some_and(|(scheme, _)| {
         [
             "postgres",
@@ -287,32 +301,18 @@ pub(super) fn secret(
         (None, Some(file)) => file,
         (None, None) => {
             return Err(Error::usage(format!(
-                "--{file} or --{direct} is missing: {what} (--help explains all flags)"
+                "{} or {} is required: {what} (see dbsync2 --help)",
+                shown(file),
+                shown(direct)
             )));
         }
     };
     let text = if value.flag.name == file {
-        first_line(&value, Path::new(&value.text))?
+        first_line::read(&value, Path::new(&value.text))?
     } else {
         value.text.trim().to_owned()
     };
     Ok((value, text))
-}
-
-/// The first line of a file that a flag names.
-pub(super) fn first_line(value: &Value, path: &Path) -> Result<String> {
-    let read = || -> std::io::Result<String> {
-        let mut line = String::new();
-        BufReader::new(File::open(path)?.take(LONGEST_FIRST_LINE)).read_line(&mut line)?;
-        Ok(line)
-    };
-    let line = read().map_err(|error| value.wrong(&format!("cannot read this file: {error}")))?;
-    // Editors on Windows put a byte order mark at the beginning.
-    let line = line.trim_start_matches('\u{feff}').trim();
-    if line.is_empty() {
-        return Err(value.wrong("the first line of this file is empty"));
-    }
-    Ok(line.to_owned())
 }
 
 /// The API's address, and warnings about it.
@@ -329,7 +329,8 @@ fn api_url(values: &Values) -> Result<(String, Vec<String>)> {
         (None, None) => return Err(wrong()),
     };
     let harmless = |c: char| c.is_ascii_graphic() && !matches!(c, '@' | '?' | '#');
-    if rest.is_empty() || rest.starts_with([':', '/']) || !rest.chars().all(harmless) {
+    let host = rest.split('/').next().unwrap_or_default();
+    if !is_host_and_port(host) || !rest.chars().all(harmless) {
         return Err(wrong());
     }
     let warnings = if encrypted {
@@ -364,10 +365,11 @@ fn table_prefix(values: &Values) -> Result<String> {
     let Some(value) = values.get("tp") else {
         return Ok(String::new());
     };
-    if value.text.chars().any(char::is_control) || value.text.chars().count() > LONGEST_TABLE_PREFIX
+    if value.text.chars().any(char::is_control)
+        || value.text.chars().count() > MAX_TABLE_PREFIX_LENGTH
     {
         return Err(value.wrong(&format!(
-            "at most {LONGEST_TABLE_PREFIX} characters are expected, none of them a control character"
+            "at most {MAX_TABLE_PREFIX_LENGTH} characters are expected, none of them a control character"
         )));
     }
     Ok(value.text)
@@ -378,7 +380,7 @@ fn once(values: &Values, mode: Mode) -> Result<bool> {
     if once && !matches!(mode, Mode::DbSync | Mode::Webhook) {
         let name = values.get("once").map_or_else(String::new, |v| v.name());
         return Err(Error::usage(format!(
-            "{name} goes only with --a db_sync or webhook: {} ends by itself",
+            "{name} can be used only with --a db_sync or webhook: {} always ends after one run",
             mode.name()
         )));
     }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::arguments::{Value, Values};
-use super::parse::{first_line, given, optional, secret};
+use super::first_line;
+use super::parse::{given, optional, secret};
 use super::settings::{Mode, Secret};
 use crate::error::Result;
 
@@ -17,13 +18,6 @@ const RESERVED: [&str; 7] = [
     "te",
     "transfer-encoding",
 ];
-
-/// Whether an address is that of a web service.
-pub fn is_web_address(text: &str) -> bool {
-    text.split_once("://").is_some_and(|(scheme, _)| {
-        scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http")
-    })
-}
 
 /// The keys that requests are signed with; empty if none are given.
 pub fn keys(values: &Values) -> Result<Secret> {
@@ -58,7 +52,7 @@ fn header(value: &Value, line: &str) -> Result<(String, Secret)> {
         return Err(value.wrong(&format!("{name} can't be set: the program does so itself")));
     }
     let text = match text.strip_prefix('@') {
-        Some(path) => first_line(value, Path::new(path))
+        Some(path) => first_line::read(value, Path::new(path))
             .map_err(|error| error.context(format!("{name} from {path}")))?,
         None => text.to_owned(),
     };

@@ -8,7 +8,7 @@ use crate::dialfire::retry::Pause;
 use crate::error::{Error, ErrorKind, Result};
 use crate::logging::LogFile;
 use crate::sink::{CheckLine, Target};
-use crate::state::none_of;
+use crate::state::{lock_holder, none_of, stem};
 use crate::tables::fields::{CustomField, Layout};
 use crate::text;
 use crate::webhook::receiver::Receiver;
@@ -33,7 +33,8 @@ pub fn run(
     pause: &Pause,
 ) -> Result<()> {
     let mut lines = Vec::new();
-    let api = super::client(settings, 2, pause.clone()).and_then(|client| client.fields());
+    let client = super::client(settings, 2, pause.clone())?;
+    let api = client.fields();
     let refused = api
         .as_ref()
         .is_err_and(|error| error.kind() == ErrorKind::Refused);
@@ -53,21 +54,46 @@ pub fn run(
             })
             .map_err(|error| error.to_string()),
     });
-    match place {
-        Place::Database(target) => lines.extend(database(settings, target, &fields)),
-        Place::WebService(receiver) => lines.push(CheckLine {
-            subject: receiver.display().to_owned(),
-            outcome: receiver.check(),
-        }),
+    if let Some(problem) = super::future_start(settings.start, client.clock().last_answer_time()) {
+        lines.push(CheckLine {
+            subject: "start date".to_owned(),
+            outcome: Err(problem),
+        });
     }
+    let identity = match place {
+        Place::Database(target) => {
+            lines.extend(database(settings, target, &fields));
+            super::identity(settings, target)
+        }
+        Place::WebService(receiver) => {
+            lines.push(CheckLine {
+                subject: receiver.display().to_owned(),
+                outcome: receiver.check(),
+            });
+            super::receiver_identity(receiver)
+        }
+    };
     let wanted = settings
         .state_dir
         .as_ref()
         .map_or_else(|| places.to_vec(), |wanted| vec![wanted.clone()]);
+    let state = state_directory(&wanted);
+    if let Ok((directory, _)) = &state {
+        lines.push(CheckLine {
+            subject: "lock".to_owned(),
+            outcome: lock(directory, &stem(&settings.campaign, &identity)),
+        });
+    }
     lines.push(CheckLine {
         subject: "state directory".to_owned(),
-        outcome: state_directory(&wanted),
+        outcome: state.map(|(_, text)| text),
     });
+    if let Some(path) = &settings.status_file {
+        lines.push(CheckLine {
+            subject: "status file".to_owned(),
+            outcome: status_file(path),
+        });
+    }
     lines.push(CheckLine {
         subject: "log directory".to_owned(),
         outcome: match log.path.as_deref().and_then(Path::parent) {
@@ -116,8 +142,52 @@ fn database(settings: &Settings, target: &Target, fields: &[CustomField]) -> Vec
     }
 }
 
+/// Whether the process that this command line starts would get the lock. Another one may hold it: it works as it should.
+fn lock(directory: &Path, stem: &str) -> std::result::Result<String, String> {
+    match lock_holder(directory, stem) {
+        Ok(None) => Ok("free: no other process copies this campaign into this target".to_owned()),
+        Ok(Some(holder)) => Ok(format!(
+            "{holder} is copying this campaign into this target; a second one would end with exit code 4"
+        )),
+        Err(error) => Err(format!(
+            "{}: {error} (check its owner)",
+            directory.join(format!("{stem}.lock")).display()
+        )),
+    }
+}
+
+/// Whether a status file can be replaced: that needs a directory to write to, and no other kind of file in its place.
+fn status_file(path: &Path) -> std::result::Result<String, String> {
+    let problem = |text: &str| format!("{} {text} (check --status-file)", path.display());
+    if path.file_name().is_none() {
+        return Err(problem("is not a file name"));
+    }
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => return Err(problem("is a directory")),
+        Ok(found) if !found.is_file() && !found.is_symlink() => {
+            return Err(problem("exists and is not a regular file"));
+        }
+        Ok(_) | Err(_) => {}
+    }
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let directory = path.parent().unwrap_or(&path);
+    match try_writing(directory) {
+        Ok(()) => Ok(format!("{} can be written", path.display())),
+        Err(error) => Err(format!(
+            "cannot write into {}: {error} (check --status-file)",
+            directory.display()
+        )),
+    }
+}
+
+/// Makes a file and removes it.
+fn try_writing(directory: &Path) -> std::io::Result<()> {
+    let probe = directory.join(format!(".dbsync2-check-{}", std::process::id()));
+    std::fs::File::create_new(&probe).and_then(|_| std::fs::remove_file(&probe))
+}
+
 /// The first directory that can be written to or be made. Nothing is made, except a file that is removed at once.
-fn state_directory(places: &[PathBuf]) -> std::result::Result<String, String> {
+fn state_directory(places: &[PathBuf]) -> std::result::Result<(PathBuf, String), String> {
     let mut reasons = Vec::new();
     for place in places {
         // A relative path has no parent that exists by its name.
@@ -126,12 +196,14 @@ fn state_directory(places: &[PathBuf]) -> std::result::Result<String, String> {
             .ancestors()
             .find(|path| path.exists())
             .unwrap_or(place);
-        let probe = existing.join(format!(".dbsync2-check-{}", std::process::id()));
-        match std::fs::File::create_new(&probe).and_then(|_| std::fs::remove_file(&probe)) {
-            Ok(()) if existing == place => {
-                return Ok(format!("{} can be written to", place.display()));
+        match try_writing(existing) {
+            Ok(()) => {
+                let can = match existing == place {
+                    true => "can be written to",
+                    false => "can be made",
+                };
+                return Ok((place.clone(), format!("{} {can}", place.display())));
             }
-            Ok(()) => return Ok(format!("{} can be made", place.display())),
             Err(error) => reasons.push(format!("{}: {error}", existing.display())),
         }
     }
@@ -163,15 +235,87 @@ fn table(lines: &[CheckLine]) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::scratch::Scratch;
+    use crate::state::StateFiles;
 
     #[test]
     fn a_state_directory_that_is_missing_can_be_made_also_by_a_relative_path() {
         for place in ["not-there/by-far", "/tmp/not-there-either"] {
-            let found = state_directory(&[PathBuf::from(place)]).unwrap();
+            let (_, found) = state_directory(&[PathBuf::from(place)]).unwrap();
             assert!(found.ends_with(&format!("{place} can be made")), "{found}");
         }
         let refused = state_directory(&[PathBuf::from("/proc/none")]).unwrap_err();
         assert!(refused.starts_with("/proc: "), "{refused}");
+    }
+
+    #[test]
+    fn a_status_file_must_be_replaceable() {
+        let scratch = Scratch::new().unwrap();
+        let path = scratch.path().join("status.json");
+        for _ in 0..2 {
+            let found = status_file(&path).unwrap();
+            assert_eq!(found, format!("{} can be written", path.display()));
+            std::fs::write(&path, "old").unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
+        for (path, problem) in [
+            (
+                scratch.path().to_owned(),
+                format!(
+                    "{} is a directory (check --status-file)",
+                    scratch.path().display()
+                ),
+            ),
+            (
+                PathBuf::from("/dev/null"),
+                "/dev/null exists and is not a regular file (check --status-file)".to_owned(),
+            ),
+            (
+                PathBuf::from("/"),
+                "/ is not a file name (check --status-file)".to_owned(),
+            ),
+            (
+                path.join("below"),
+                format!(
+                    "cannot write into {}: Not a directory (os error 20) (check --status-file)",
+                    path.display()
+                ),
+            ),
+            (
+                scratch.path().join("no/status.json"),
+                format!(
+                    "cannot write into {}: No such file or directory (os error 2) (check --status-file)",
+                    scratch.path().join("no").display()
+                ),
+            ),
+        ] {
+            assert_eq!(status_file(&path), Err(problem));
+        }
+    }
+
+    #[test]
+    fn the_lock_is_looked_at_and_left_as_it_is() {
+        let scratch = Scratch::new().unwrap();
+        let free = "free: no other process copies this campaign into this target";
+        let look = || lock(scratch.path(), &stem("C", "target"));
+        assert_eq!(look().unwrap(), free);
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+        let files = StateFiles::locate(Some(scratch.path()), &[], "C", "target").unwrap();
+        assert_eq!(look().unwrap(), free);
+        let held = files.lock().unwrap();
+        let pid = std::process::id();
+        for _ in 0..2 {
+            assert_eq!(
+                look().unwrap(),
+                format!(
+                    "process {pid} is copying this campaign into this target; a second one would end with exit code 4"
+                )
+            );
+        }
+        drop(held);
+        assert_eq!(look().unwrap(), free);
+        files.lock().unwrap();
     }
 
     #[test]

@@ -37,6 +37,7 @@ use crate::dialfire::proxy;
 use crate::dialfire::retry::{Pause, RetryPolicy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::logging::LogFile;
+use crate::moment;
 use crate::shutdown::Shutdown;
 use crate::sink::Target;
 use crate::state::{Checkpoint, StateFiles, old_client_timestamp};
@@ -55,6 +56,20 @@ use lost::Losses;
 use profile::Profile;
 use rejected::RejectFile;
 use writer::{ATTEMPTS_AT_START, Writer};
+
+/// Refuses what can be known to be wrong before anything is touched: addresses, keys, headers, certificates, the proxy.
+///
+/// # Errors
+/// [`Usage`](ErrorKind::Usage) for the first of them.
+pub fn validate(settings: &Settings) -> Result<()> {
+    tls::install_provider();
+    client(settings, 1, Pause::new(|_| Ok(())))?;
+    if is_web_address(settings.url.reveal()) {
+        receiver(settings).map(drop)
+    } else {
+        target(settings).map(drop)
+    }
+}
 
 /// Does what was asked for.
 ///
@@ -78,9 +93,7 @@ pub fn run(settings: Settings, log: &LogFile, shutdown: Shutdown) -> Result<()> 
             let place = if is_web_address(settings.url.reveal()) {
                 Place::WebService(Box::new(receiver(&settings)?))
             } else {
-                let url = settings.url.reveal();
-                let target = Target::new(url, settings.ca_file.as_deref())?;
-                Place::Database(Box::new(target))
+                Place::Database(Box::new(target(&settings)?))
             };
             let pause = pause(&shutdown);
             check::run(&settings, &place, &state_directories(), log, &pause)
@@ -90,16 +103,12 @@ pub fn run(settings: Settings, log: &LogFile, shutdown: Shutdown) -> Result<()> 
 
 /// db_init, db_update, db_sync.
 fn copy(settings: Settings, shutdown: Shutdown) -> Result<()> {
-    let target = Target::new(settings.url.reveal(), settings.ca_file.as_deref())?;
-    let identity = format!("{} {}", target.display(), settings.table_prefix);
-    let files = state_files(&settings, &identity)?;
+    let target = target(&settings)?;
+    let files = state_files(&settings, &identity(&settings, &target), &target.display())?;
     let _lock = files.lock()?;
     let checkpoint = files.load()?;
     let old_client = from_old_client(&settings, checkpoint.as_ref());
-    // A wrong token or address is to be told within half a minute, not after the 17 minutes of a later outage.
-    client(&settings, ATTEMPTS_AT_START, pause(&shutdown))?
-        .fields()
-        .map_err(|error| at_start(error, &settings.api_url))?;
+    try_api(&settings, &shutdown)?;
     let board = board(&settings, target.display());
     let profile = Profile::default();
     let naming = target.naming();
@@ -138,7 +147,7 @@ fn copy(settings: Settings, shutdown: Shutdown) -> Result<()> {
 /// webhook, replay.
 fn post(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let receiver = receiver(&settings)?;
-    let files = state_files(&settings, &format!("webhook {}", receiver.identity()))?;
+    let files = state_files(&settings, &receiver_identity(&receiver), receiver.display())?;
     let _lock = files.lock()?;
     let (ledger, undelivered) = (files.path("ledger"), files.path("undelivered.jsonl"));
     let mut retry = retries(&settings);
@@ -153,9 +162,7 @@ fn post(settings: Settings, shutdown: Shutdown) -> Result<()> {
     }
     let checkpoint = files.load()?;
     let old_client = from_old_client(&settings, checkpoint.as_ref());
-    client(&settings, ATTEMPTS_AT_START, pause(&shutdown))?
-        .fields()
-        .map_err(|error| at_start(error, &settings.api_url))?;
+    try_api(&settings, &shutdown)?;
     let client = client(&settings, retry.attempts, pause(&shutdown))?;
     client.fields()?;
     let cutoff = webhook::ledger_cutoff(
@@ -216,9 +223,56 @@ fn receiver(settings: &Settings) -> Result<Receiver> {
     })
 }
 
-fn state_files(settings: &Settings, identity: &str) -> Result<StateFiles> {
+fn target(settings: &Settings) -> Result<Target> {
+    Target::new(settings.url.reveal(), settings.ca_file.as_deref())
+}
+
+/// What the state of a database depends on, for the names of its files.
+fn identity(settings: &Settings, target: &Target) -> String {
+    format!("{} {}", target.display(), settings.table_prefix)
+}
+
+/// The same of a web service.
+fn receiver_identity(receiver: &Receiver) -> String {
+    format!("webhook {}", receiver.identity())
+}
+
+/// `target` names the target in log and checkpoint, as the names of files have only a hash of its identity.
+fn state_files(settings: &Settings, identity: &str, target: &str) -> Result<StateFiles> {
     let wanted = settings.state_dir.as_deref();
-    StateFiles::locate(wanted, &state_directories(), &settings.campaign, identity)
+    let files = StateFiles::locate(wanted, &state_directories(), &settings.campaign, identity)?;
+    let files = files.named(target);
+    log::info!(
+        "target {target}, checkpoint {}",
+        files.path("json").display()
+    );
+    Ok(files)
+}
+
+/// The first call. A wrong token, address or start is to be noticed within half a minute, not after the 17 minutes of a
+/// later outage.
+fn try_api(settings: &Settings, shutdown: &Shutdown) -> Result<()> {
+    let client = client(settings, ATTEMPTS_AT_START, pause(shutdown))?;
+    client
+        .fields()
+        .map_err(|error| at_start(error, &settings.api_url))?;
+    match future_start(settings.start, client.clock().last_answer_time()) {
+        Some(problem) => Err(Error::usage(problem)),
+        None => Ok(()),
+    }
+}
+
+/// What is wrong with a `--s` that lies more than a day in the future, by Dialfire's clock and by that of this computer:
+/// nothing would be copied, and nobody would notice.
+fn future_start(start: Option<OffsetDateTime>, server: Option<OffsetDateTime>) -> Option<String> {
+    let local = OffsetDateTime::now_utc();
+    let now = server.map_or(local, |server| server.max(local));
+    let start = start.filter(|start| *start > now.saturating_add(time::Duration::DAY))?;
+    Some(format!(
+        "--s {}: this is in the future, so that nothing would be copied (it is {} now)",
+        moment::rfc3339(start),
+        moment::rfc3339(now)
+    ))
 }
 
 fn board(settings: &Settings, target: String) -> Rc<RefCell<Board>> {
@@ -300,7 +354,11 @@ fn from_old_client(settings: &Settings, checkpoint: Option<&Checkpoint>) -> Opti
     let directories = [in_home(".dbsync2"), Some(PathBuf::from("/var/opt/dbsync2"))];
     let directories: Vec<PathBuf> = directories.into_iter().flatten().rev().collect();
     let (path, time) = old_client_timestamp(&directories, &settings.campaign)?;
-    log::info!("found the old client's state in {}: {time}", path.display());
+    log::info!(
+        "found the old client's state in {}: {}",
+        path.display(),
+        moment::rfc3339(time)
+    );
     Some(time)
 }
 
@@ -326,4 +384,36 @@ fn in_home(name: &str) -> Option<PathBuf> {
     } else {
         name
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    #[test]
+    fn a_start_in_the_future_of_both_clocks_is_refused() {
+        let now = OffsetDateTime::now_utc();
+        let day = time::Duration::DAY;
+        for (start, server) in [
+            (None, None),
+            (Some(now), None),
+            (Some(now + day), None),
+            (Some(now + day), Some(now - day)),
+            // One of the clocks may be wrong.
+            (Some(now + 40 * day), Some(now + 40 * day)),
+            (
+                Some(datetime!(9999-12-31 0:00 UTC)),
+                Some(datetime!(9999-12-31 0:00 UTC)),
+            ),
+        ] {
+            assert_eq!(future_start(start, server), None, "{start:?} {server:?}");
+        }
+        let start = datetime!(9998-02-01 0:00 UTC);
+        for server in [None, Some(now), Some(datetime!(1970-01-01 0:00 UTC))] {
+            let problem = future_start(Some(start), server).unwrap_or_default();
+            let begin = "--s 9998-02-01T00:00:00.000Z: this is in the future, so that nothing would be copied (it is 2";
+            assert!(problem.starts_with(begin), "{problem}");
+        }
+    }
 }

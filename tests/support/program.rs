@@ -112,6 +112,13 @@ impl Program {
         self
     }
 
+    /// Starts it with the signals' default effects, whatever the tests were started by: what is ignored (by nohup) is
+    /// inherited, and a shell can't change it back.
+    pub fn with_default_signals(mut self) -> Self {
+        self.wrapper = ["env", "--default-signal=HUP"].map(str::to_owned).to_vec();
+        self
+    }
+
     /// Where state, log and status are.
     pub fn directory(&self) -> &Path {
         self.directory.path()

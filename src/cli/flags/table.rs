@@ -81,7 +81,7 @@ pub static GROUPS: &[Group] = &[
                     "fp",
                     "PREFIXES",
                     None,
-                    "Store or post only transactions of tasks whose names begin so, comma separated: fc_,qc_",
+                    "Store or post only transactions of tasks whose names have one of these prefixes, separated by commas: fc_,qc_",
                 ),
             ),
             also(
@@ -119,7 +119,7 @@ pub static GROUPS: &[Group] = &[
                 "overlap",
                 "TIME",
                 Some("2m"),
-                "How far each round reaches back behind the last one, for events that Dialfire reports late.",
+                "How far each round reads back beyond the start of the last one, for events that Dialfire reports late.",
             ),
             flag(
                 "reconcile",
@@ -252,7 +252,10 @@ pub static GROUPS: &[Group] = &[
             ),
             also(
                 "profile",
-                switch("p", "Log at the end of each round where its time went."),
+                switch(
+                    "p",
+                    "Log at the end of each round where its time went, and print it.",
+                ),
             ),
             flag(
                 "log-dir",
@@ -272,14 +275,20 @@ pub static GROUPS: &[Group] = &[
                 "status-file",
                 "FILE",
                 None,
-                "Write the state of things there as JSON after each round, for monitoring.",
+                "Write the current state to this file after each round: JSON, for monitoring.",
             ),
         ],
     },
     Group {
         title: "Other",
         flags: &[
-            also("help", switch("h", "Print this text.")),
+            also(
+                "help",
+                switch(
+                    "h",
+                    "Print all flags with their explanations; -h prints one screen.",
+                ),
+            ),
             also("version", switch("V", "Print the version.")),
             switch("man", "Print the manual page, for man -l."),
             flag(

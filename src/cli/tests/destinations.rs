@@ -8,7 +8,9 @@ fn once_goes_with_modes_that_have_no_end() {
     for mode in ["db_init", "db_update", "check"] {
         assert_eq!(
             error(&["--once", "--a", mode]),
-            format!("--once goes only with --a db_sync or webhook: {mode} ends by itself")
+            format!(
+                "--once can be used only with --a db_sync or webhook: {mode} always ends after one run"
+            )
         );
         assert!(!settings(&["--once=false", "--a", mode]).once);
     }

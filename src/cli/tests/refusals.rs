@@ -7,19 +7,19 @@ fn required_flags_are_asked_for() {
     for (flag, expected) in [
         (
             "--a",
-            "--a is missing: what to do (--help explains all flags)",
+            "--a MODE is required: db_init, db_update, db_sync, webhook, replay or check (see dbsync2 --help)",
         ),
         (
             "--c",
-            "--c is missing: the campaign id (--help explains all flags)",
+            "--c ID is required: the id of the campaign, as Dialfire shows it (see dbsync2 --help)",
         ),
         (
             "--ct",
-            "--token-file or --ct is missing: the token of the campaign (--help explains all flags)",
+            "--token-file FILE or --ct TOKEN is required: the token of the campaign (see dbsync2 --help)",
         ),
         (
             "--url",
-            "--url-file or --url is missing: the address of the target (--help explains all flags)",
+            "--url-file FILE or --url URL is required: the address of the target (see dbsync2 --help)",
         ),
     ] {
         assert_eq!(error_in(&without(flag), &[]), expected);
@@ -52,19 +52,28 @@ fn unknown_flags_and_stray_arguments() {
     let glued = error(&["--ctABCDEFGHIJKLMNOPQRSTUVWXYZ"]);
     assert!(glued.contains("--ctABCDEFGHIJKLMN:"), "{glued}");
 
-    let sentence =
-        "belongs to no flag: each value stands behind its flag, and one with blanks in quotes";
+    let sentence = "each value follows its flag, and a value with blanks needs quotes";
     assert_eq!(
         error(&["--fp", "fc_,", "SECRET"]),
-        format!("an argument behind --fp {sentence}")
+        format!("unexpected argument after --fp: {sentence}")
     );
-    assert_eq!(
-        error_in(&["db_sync"], &[]),
-        format!("an argument at the beginning {sentence}")
-    );
+    for first in [&["SECRET"][..], &["help", "SECRET"], &["version", "--v"]] {
+        assert_eq!(
+            error_in(first, &[]),
+            format!("unexpected first argument: {sentence}")
+        );
+    }
     assert_eq!(
         error(&["--", "--v"]),
-        format!("an argument behind --url {sentence}")
+        format!("unexpected argument after --url: {sentence}")
+    );
+    assert_eq!(
+        error_in(&["db_sync", "--c", "X"], &[]),
+        "unexpected first argument: did you mean --a db_sync?"
+    );
+    assert_eq!(
+        error_in(&["--c", "X", "check"], &[]),
+        "unexpected argument after --c: did you mean --a check?"
     );
 }
 
@@ -81,7 +90,7 @@ fn forgotten_values_are_noticed() {
 fn wrong_values_are_refused_in_one_sentence() {
     let time = "such as 500ms, 60s, 2m, 1h or 1d";
     let date = "YYYY-MM-DD, YYYY-MM-DDThh:mm or YYYY-MM-DDThh:mm:ss (UTC) is expected, and a date that exists";
-    let modes = "the modes of this version are db_init, db_update, db_sync, webhook, replay, check";
+    let modes = "db_init, db_update, db_sync, webhook, replay or check is expected";
     let id = "a campaign id has only letters, digits, - and _, and at most 100 of them";
     let api = "an address such as https://api.dialfire.com is expected, without user, ? and #";
     let prefix = "at most 40 characters are expected, none of them a control character";
@@ -152,6 +161,10 @@ fn wrong_values_are_refused_in_one_sentence() {
                 "https://u:p@h",
                 "https://h?x",
                 "https://a b",
+                "https://h:0",
+                "https://h:99999/x",
+                "https://:443",
+                "https://[::1",
             ],
             api,
         ),

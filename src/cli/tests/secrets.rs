@@ -69,6 +69,55 @@ fn secrets_from_files() {
     assert!(text.starts_with(&expected), "{text}");
 }
 
+/// Each flag that names a file with a secret reads what PowerShell's `>` writes.
+#[test]
+fn secrets_in_utf16_are_read_by_every_flag() {
+    let scratch = Scratch::new().unwrap();
+    let file = |name: &str, text: &str| -> String {
+        let path: PathBuf = scratch.path().join(name);
+        let units = format!("\u{feff}{text}\r\n");
+        let bytes: Vec<u8> = units.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let header = format!("X-Key: @{}", file("header", "KEY"));
+    let found = settings_in(
+        &[
+            "--a",
+            "webhook",
+            "--c",
+            "X",
+            "--token-file",
+            &file("token", "TOKEN"),
+            "--url-file",
+            &file("url", "https://u:pä€@h/in"),
+            "--webhook-secret-file",
+            &file("secret", "whsec_A whsec_B"),
+            "--header",
+            &header,
+        ],
+        &[],
+    );
+    assert_eq!(found.token.reveal(), "TOKEN");
+    assert_eq!(found.url.reveal(), "https://u:pä€@h/in");
+    assert_eq!(found.webhook_keys.reveal(), "whsec_A whsec_B");
+    assert_eq!(found.headers[0].1.reveal(), "KEY");
+
+    let garbage = scratch.path().join("garbage");
+    fs::write(&garbage, b"SECRET\0\n").unwrap();
+    let garbage = garbage.to_str().unwrap();
+    assert_eq!(
+        error_in(
+            &[&without("--ct")[..], &["--token-file", garbage]].concat(),
+            &[]
+        ),
+        format!(
+            "--token-file {garbage:?}: the first line of this file holds NUL characters: it is no plain text, or UTF-16 \
+             without a byte order mark; save it as UTF-8"
+        )
+    );
+}
+
 #[test]
 fn wrong_secrets_are_not_repeated() {
     let schemes = "an address that begins with postgres://, postgresql://, mysql://, mariadb://, sqlserver:// (or mssql://) or sqlite: is expected";
@@ -77,11 +126,11 @@ fn wrong_secrets_are_not_repeated() {
     }
     assert_eq!(
         error(&["--ct", "SEC RET"]),
-        "--ct: character 4 of the token can't be part of one"
+        "--ct: character 4 is not allowed in a token, which has letters, digits and signs of ASCII only"
     );
     assert_eq!(
         error(&["--ct", "SECRET\u{e4}"]),
-        "--ct: character 7 of the token can't be part of one"
+        "--ct: character 7 is not allowed in a token, which has letters, digits and signs of ASCII only"
     );
     for url in [
         "MySQL://h/db",

@@ -223,9 +223,13 @@ fn empty_filters_mean_all() {
 
 #[test]
 fn texts_about_the_program_need_nothing_else() {
-    for help in ["--help", "-help", "--h", "-h"] {
+    for help in ["--help", "-help", "help"] {
         assert!(matches!(run(&[help], &[]), Ok(Parsed::Help)), "{help}");
     }
+    for help in ["--h", "-h"] {
+        assert!(matches!(run(&[help], &[]), Ok(Parsed::ShortHelp)), "{help}");
+    }
+    assert!(matches!(run(&["version"], &[]), Ok(Parsed::Version)));
     for version in ["--version", "-V"] {
         assert!(matches!(
             run(&["--a", "x", version], &[]),

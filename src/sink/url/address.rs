@@ -24,15 +24,16 @@ impl<'a> Parts<'a> {
             .map(|(at, _)| at)
             .partition(|at| *at < before_options);
         let cut = |at: usize| {
-            Self::cut(scheme, rest.get(..at), rest.get(at + 1..).unwrap_or_default())
+            Self::cut(
+                scheme,
+                rest.get(..at),
+                rest.get(at + 1..).unwrap_or_default(),
+            )
         };
         let candidates = (first.iter().rev().map(|at| cut(*at)))
             .chain(std::iter::once_with(|| Self::cut(scheme, None, rest)))
             .chain(second.iter().rev().map(|at| cut(*at)));
-        if let Some(parts) = candidates
-            .into_iter()
-            .find(|parts| parts.is_plausible())
-        {
+        if let Some(parts) = candidates.into_iter().find(|parts| parts.is_plausible()) {
             return Ok(parts);
         }
         // Nothing fits: the most likely reading serves to say what is wrong.

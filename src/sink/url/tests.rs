@@ -276,7 +276,7 @@ fn errors_say_what_is_wrong_and_keep_the_password() {
             "postgres://u:hush@h/db?connect_timeout=0",
             "connect_timeout must be",
         ),
-        ("postgres://u:hush@h/db?x", "without `=`"),
+        ("postgres://u:hush@h/db?x", "has no `=`"),
         (
             "mysql://u:hush@h/db?allowAll=1",
             "unknown option allowall: known are useSSL",
@@ -318,7 +318,12 @@ fn errors_show_the_form_of_their_own_scheme() {
             );
         }
         let host = format!("{start}no valid host name: {} (write an IPv6", form(shown));
-        for rest in ["//u:hush@/db", "//u:hush@h h/db", "//u:hush@[nov6]/db", "//u:hush@pipe(x)/db"] {
+        for rest in [
+            "//u:hush@/db",
+            "//u:hush@h h/db",
+            "//u:hush@[nov6]/db",
+            "//u:hush@pipe(x)/db",
+        ] {
             let message = refused(&format!("{scheme}:{rest}"));
             assert!(message.starts_with(&host), "{rest}: {message}");
         }

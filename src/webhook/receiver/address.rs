@@ -2,6 +2,7 @@
 
 use ureq::http::Uri;
 
+use crate::cli::is_host_and_port;
 use crate::cli::settings::Secret;
 use crate::error::{Error, Result};
 use crate::percent::decode;
@@ -27,7 +28,8 @@ impl Address {
     pub fn read(text: &str) -> Result<Address> {
         let wrong = || {
             Error::usage(
-                "the address of the web service is none such as https://host/path (check --url)",
+                "the address of the web service is not valid: expected https://host:port/path with a port from 1 to 65535 \
+                 (check --url)",
             )
         };
         let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
@@ -42,7 +44,7 @@ impl Address {
         let separator = if path.starts_with('/') { "" } else { "/" };
         let url = format!("{scheme}://{host}{separator}{path}");
         let uri: Uri = url.parse().map_err(|_| wrong())?;
-        if !matches!(scheme.as_str(), "http" | "https") || uri.host().is_none_or(str::is_empty) {
+        if !matches!(scheme.as_str(), "http" | "https") || !is_host_and_port(host) {
             return Err(wrong());
         }
         let authorization = user.map(|user| {
@@ -114,6 +116,10 @@ mod tests {
             "https://u:SECRET@",
             "h/SECRET",
             "https://SECRET h/",
+            "https://u:SECRET@h:0/",
+            "https://u:SECRET@h:99999/",
+            "https://u:SECRET@h:x/",
+            "https://u:SECRET@:443/",
         ] {
             let error = Address::read(text).err().unwrap().to_string();
             assert!(
