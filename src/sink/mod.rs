@@ -9,6 +9,7 @@
 //! [`ErrorKind::Data`]: crate::error::ErrorKind::Data
 //! [`ErrorKind::Setup`]: crate::error::ErrorKind::Setup
 
+mod columns;
 pub mod decimal;
 pub mod dialect;
 mod load;

@@ -18,6 +18,50 @@ pub struct Naming {
     pub ignores_case: bool,
 }
 
+impl Naming {
+    /// Names that the database may take for the same give the same.
+    pub fn folded(&self, name: &str) -> String {
+        if self.ignores_case {
+            name.chars().map(folded_char).collect()
+        } else {
+            name.to_owned()
+        }
+    }
+
+    /// A name for a key whose own name is taken or doesn't fit: as much of it as fits, and a suffix that depends on the
+    /// key alone, so that it is the same after every restart.
+    pub fn distinct(&self, key: &str) -> String {
+        let room = self.longest.saturating_sub(SUFFIX_LENGTH);
+        let mut stem = String::new();
+        for c in key.chars() {
+            let before = stem.len();
+            stem.push(if fits_in_a_name(c, self.unit) { c } else { '_' });
+            if length(&stem, self.unit) > room {
+                stem.truncate(before);
+                break;
+            }
+        }
+        format!("{stem}_{}", hash(key))
+    }
+}
+
+/// Characters of what is put behind a name to make it distinct.
+const SUFFIX_LENGTH: usize = 9;
+
+fn hash(key: &str) -> String {
+    Md5::digest(key.as_bytes())
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Whether a name is one that [`Naming::distinct`] gave to a key that fits as it is.
+fn is_distinct_name(name: &str) -> bool {
+    name.rsplit_once('_')
+        .is_some_and(|(key, suffix)| hash(key) == suffix)
+}
+
 /// What the length of a name is counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameUnit {
@@ -99,7 +143,9 @@ impl Layout {
         // The column is ours: it holds the time of writing. A document's own `$changed` must not reach it.
         layout.ignore("$changed");
         layout.ignore("$task_log");
-        for name in existing.iter().filter(|name| name.starts_with('$')) {
+        // Those with a suffix of ours come back with their keys.
+        let takes_over = |name: &&String| name.starts_with('$') && !is_distinct_name(name);
+        for name in existing.iter().filter(takes_over) {
             layout.add_system_key(name);
         }
         layout
@@ -212,7 +258,7 @@ impl Layout {
         let name = if is_name(key, self.naming) && !self.taken.contains(&self.folded(key)) {
             key.to_owned()
         } else {
-            distinct_name(key, self.naming)
+            self.naming.distinct(key)
         };
         self.taken.insert(self.folded(&name));
         self.schema = self.schema.with_contact_columns([Column { name, kind }]);
@@ -220,11 +266,7 @@ impl Layout {
     }
 
     fn folded(&self, name: &str) -> String {
-        if self.naming.ignores_case {
-            name.chars().map(folded_char).collect()
-        } else {
-            name.to_owned()
-        }
+        self.naming.folded(name)
     }
 }
 
@@ -247,31 +289,6 @@ fn is_name(key: &str, naming: Naming) -> bool {
         && !key.ends_with(char::is_whitespace)
         // Only PostgreSQL tells names apart by case.
         && (naming.ignores_case || !SYSTEM_COLUMNS.contains(&key))
-}
-
-/// A name for a key whose own name is taken or doesn't fit: as much of it as fits, and a suffix that depends on the
-/// key alone, so that it is the same after every restart.
-fn distinct_name(key: &str, naming: Naming) -> String {
-    let hash: String = Md5::digest(key.as_bytes())
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let room = naming.longest.saturating_sub(hash.len() + 1);
-    let mut stem = String::new();
-    for c in key.chars() {
-        let before = stem.len();
-        stem.push(if fits_in_a_name(c, naming.unit) {
-            c
-        } else {
-            '_'
-        });
-        if length(&stem, naming.unit) > room {
-            stem.truncate(before);
-            break;
-        }
-    }
-    format!("{stem}_{hash}")
 }
 
 fn length(name: &str, unit: NameUnit) -> usize {

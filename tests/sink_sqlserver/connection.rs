@@ -422,6 +422,8 @@ fn what_is_only_compatible_with_sql_server_is_written_to_alike() {
     let schema = schema(&[
         (first.as_str(), ColumnKind::Text),
         (second.as_str(), ColumnKind::Text),
+        ("Titel", ColumnKind::Text),
+        ("titel_438be0a3", ColumnKind::Text),
         ("amount", ColumnKind::Number),
     ]);
     for (amount, note) in [("1", "a"), ("0.30000000000000004", "b")] {
@@ -430,6 +432,7 @@ fn what_is_only_compatible_with_sql_server_is_written_to_alike() {
         assert_eq!(sink.prepare(&schema).unwrap(), []);
         let columns = sink.columns(schema.table(Table::Contacts)).unwrap();
         assert!(columns.contains(&first) && columns.contains(&second));
+        assert!(columns.contains(&"Titel".to_owned()), "{columns:?}");
         let values = [
             ("$id", Some("C1")),
             (first.as_str(), Some(note)),

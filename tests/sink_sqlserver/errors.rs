@@ -153,7 +153,11 @@ fn missing_privileges_and_read_only_databases_are_said_plainly() {
         .filter(|line| line.outcome.is_err())
         .map(|line| line.subject.as_str())
         .collect();
-    assert_eq!(wrong, ["privilege CREATE TABLE", "privilege ALTER"]);
+    assert_eq!(
+        wrong,
+        ["INSERT", "UPDATE", "DELETE", "CREATE TABLE", "ALTER"]
+            .map(|word| format!("privilege {word}"))
+    );
     let (_server, url) = tds(Options {
         read_only: true,
         ..Options::default()
@@ -177,4 +181,191 @@ fn a_secondary_replica_is_left_for_the_next_host() {
     sink.prepare(&schema).unwrap();
     sink.write(&batch).unwrap();
     assert_eq!(primary.dump("dfire_contacts").len(), 1);
+}
+
+/// A reader's transaction is open: nobody waits behind us for long, rows go on, and what is missing comes later.
+#[test]
+fn changes_of_tables_wait_for_locks_for_a_short_time_only() {
+    let database = fresh();
+    let before = schema(&[]);
+    prepared(&database, &before);
+    let tables = [Table::Contacts, Table::Transactions];
+    for table in tables {
+        let name = &before.table(table).name;
+        for index in database
+            .query(&format!(
+                "SELECT name FROM sys.indexes WHERE object_id = OBJECT_ID(N'{name}') AND is_primary_key = 0 AND index_id > 0"
+            ))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            database.execute(&format!("DROP INDEX [{index}] ON [{name}]"));
+        }
+    }
+    let after = schema(&[("later", ColumnKind::Text), ("too", ColumnKind::Text)]);
+    let mut sink = open(&database.url).unwrap();
+    sink.prepare(&before).unwrap();
+    let mut other = SqlServerClient::connect(&database.url).unwrap();
+    other
+        .run("BEGIN TRANSACTION; DELETE FROM dfire_contacts WITH (TABLOCKX) WHERE [$id] = ''")
+        .unwrap();
+    let begin = Instant::now();
+    let missing = sink.index(&before).unwrap();
+    assert!(!missing.is_empty(), "no index was wanted");
+    assert!(
+        missing.iter().all(|index| index.reason.contains("1222")),
+        "{missing:?}"
+    );
+    // One wait per table, not per index, of which a table has up to three.
+    assert!(
+        begin.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        begin.elapsed()
+    );
+    other.run("ROLLBACK TRANSACTION").unwrap();
+    assert_eq!(sink.index(&before).unwrap(), []);
+    assert_eq!(sink.prepare(&after).unwrap(), []);
+}
+
+#[test]
+fn a_column_that_is_locked_is_reported_and_added_later() {
+    let (server, url) = tds(Options::default());
+    let before = schema(&[]);
+    let after = schema(&[("later", ColumnKind::Text), ("too", ColumnKind::Text)]);
+    let mut sink = open(&url).unwrap();
+    sink.prepare(&before).unwrap();
+    server.fail_next(1222, 1);
+    let missing = sink.prepare(&after).unwrap();
+    let columns: Vec<_> = missing.iter().map(|m| m.column.as_str()).collect();
+    assert_eq!(columns, ["later", "too"]);
+    assert_eq!(server.controls().pending_failures(), 0, "one wait for both");
+    let values = [
+        ("$id", Some("C1")),
+        ("later", Some("x")),
+        ("too", Some("y")),
+    ];
+    sink.write(&one(&after, Table::Contacts, &values)).unwrap();
+    assert_eq!(sink.prepare(&after).unwrap(), []);
+    sink.write(&one(&after, Table::Contacts, &values)).unwrap();
+    let row = &server.dump("dfire_contacts")["C1"];
+    assert_eq!(
+        (row["later"].as_deref(), row["too"].as_deref()),
+        (Some("x"), Some("y"))
+    );
+}
+
+/// Widening waits once, and then not again for each row.
+#[test]
+fn a_column_that_cannot_be_widened_now_is_left_alone_for_a_while() {
+    let (server, url) = tds(Options::default());
+    server.execute(
+        "CREATE TABLE dfire_contacts ([$id] nvarchar(50) NOT NULL PRIMARY KEY, note nvarchar(3))",
+    );
+    let schema = schema(&[("note", ColumnKind::Text)]);
+    let mut sink = open(&url).unwrap();
+    sink.prepare(&schema).unwrap();
+    server.fail_next(1222, 1);
+    let row = |id: &str, note: &str| {
+        one(
+            &schema,
+            Table::Contacts,
+            &[("$id", Some(id)), ("note", Some(note))],
+        )
+    };
+    for id in ["C1", "C2", "C3"] {
+        let error = sink.write(&row(id, "long")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+        assert!(error.to_string().contains(id), "{error}");
+    }
+    assert_eq!(server.controls().pending_failures(), 0);
+    sink.write(&row("C4", "abc")).unwrap();
+    assert_eq!(server.dump("dfire_contacts").len(), 1);
+}
+
+#[test]
+fn a_clash_on_another_unique_index_is_a_refused_row() {
+    let database = fresh();
+    let schema = schema(&[("ref", ColumnKind::Text)]);
+    database.execute(
+        "CREATE TABLE dfire_contacts ([$id] nvarchar(50) NOT NULL PRIMARY KEY, [$md5] nvarchar(50), [ref] nvarchar(40))",
+    );
+    let mut sink = prepared(&database, &schema);
+    let row = |id: &str, md5: &str, reference: &str| {
+        let values = [
+            ("$id", Some(id)),
+            ("$md5", Some(md5)),
+            ("ref", Some(reference)),
+        ];
+        one(&schema, Table::Contacts, &values)
+    };
+    sink.write(&row("C1", "m1", "A")).unwrap();
+    sink.write(&row("C2", "m2", "B")).unwrap();
+    for (index, said) in [
+        (
+            "CREATE UNIQUE INDEX ref_once ON dfire_contacts ([ref])",
+            "2601",
+        ),
+        (
+            "CREATE UNIQUE INDEX ref_once ON dfire_contacts ([ref]) WITH (IGNORE_DUP_KEY = ON)",
+            "IGNORE_DUP_KEY",
+        ),
+    ] {
+        database.execute(index);
+        let error = sink.write(&row("C3", "m3", "A")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+        let error = sink.write(&row("C2", "m4", "A")).err();
+        let rows = database.dump("dfire_contacts");
+        let of = |id: &str, column: &str| rows[id][column].as_deref().map(str::to_owned);
+        assert_eq!(rows.len(), 2);
+        assert_eq!(
+            (of("C1", "$md5"), of("C1", "ref")),
+            (Some("m1".into()), Some("A".into()))
+        );
+        assert_eq!(
+            (of("C2", "$md5"), of("C2", "ref")),
+            (Some("m2".into()), Some("B".into()))
+        );
+        assert_eq!(error.map(|e| e.kind()), Some(ErrorKind::Data));
+        database.execute("DROP INDEX ref_once ON dfire_contacts");
+    }
+    sink.write(&row("C3", "m3", "A")).unwrap();
+    assert_eq!(database.dump("dfire_contacts").len(), 3);
+}
+
+/// What is out of step after it would answer the next request with the refusal of this one.
+#[test]
+fn a_refused_bulk_load_costs_its_own_rows_only() {
+    let (server, url) = tds(Options {
+        compatible: true,
+        ..Options::default()
+    });
+    let names: Vec<String> = (0..600).map(|n| format!("f{n}")).collect();
+    let fields: Vec<(&str, ColumnKind)> = names
+        .iter()
+        .map(|name| (name.as_str(), ColumnKind::Text))
+        .collect();
+    let schema = schema(&fields);
+    let mut sink = open(&url).unwrap();
+    sink.prepare(&schema).unwrap();
+    // More values that leave 24 bytes in the row than a row has room for.
+    let long = "x".repeat(50);
+    let mut values = vec![("$id", Some("C1"))];
+    values.extend(
+        names
+            .iter()
+            .map(|name| (name.as_str(), Some(long.as_str()))),
+    );
+    let error = sink
+        .write(&one(&schema, Table::Contacts, &values))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+    assert!(error.to_string().contains("8060"), "{error}");
+    sink.write(&one(&schema, Table::Transactions, &[("id", Some("T1"))]))
+        .unwrap();
+    sink.write(&one(&schema, Table::Contacts, &[("$id", Some("C2"))]))
+        .unwrap();
+    assert_eq!(server.dump("dfire_transactions").len(), 1);
+    assert_eq!(server.dump("dfire_contacts").len(), 1);
 }

@@ -319,3 +319,111 @@ fn check_looks_and_changes_nothing() {
         Some("0")
     );
 }
+
+#[test]
+fn a_primary_key_is_widened_and_stays_the_key() {
+    let database = fresh();
+    database.execute(
+        "CREATE TABLE dfire_transactions (id nvarchar(20) NOT NULL CONSTRAINT our_key PRIMARY KEY, contact_id nvarchar(50))",
+    );
+    let schema = schema(&[]);
+    let mut sink = prepared(&database, &schema);
+    let row = |id: &str, contact: &str| {
+        let values = [("id", Some(id)), ("contact_id", Some(contact))];
+        one(&schema, Table::Transactions, &values)
+    };
+    sink.write(&row("short", "a")).unwrap();
+    sink.write(&row(&"x".repeat(200), "b")).unwrap();
+    assert_eq!(
+        column_type(&database, "dfire_transactions", "id"),
+        "nvarchar(450)"
+    );
+    let key = "SELECT i.name, i.is_unique, c.name, c.is_nullable FROM sys.indexes AS i \
+         INNER JOIN sys.index_columns AS k ON k.object_id = i.object_id AND k.index_id = i.index_id \
+         INNER JOIN sys.columns AS c ON c.object_id = k.object_id AND c.column_id = k.column_id \
+         WHERE i.object_id = OBJECT_ID(N'dfire_transactions') AND i.is_primary_key = 1";
+    assert_eq!(
+        database.query(key),
+        [["our_key", "1", "id", "0"].map(|text| Some(text.to_owned()))]
+    );
+    // The same row, not a second one.
+    sink.write(&row(&"x".repeat(200), "c")).unwrap();
+    let rows = database.dump("dfire_transactions");
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows["short"]["contact_id"].as_deref(), Some("a"));
+    assert_eq!(rows[&"x".repeat(200)]["contact_id"].as_deref(), Some("c"));
+}
+
+/// As one that foreign keys refer to.
+#[test]
+fn a_primary_key_that_cannot_be_taken_away_costs_only_the_rows_that_do_not_fit() {
+    let (server, url) = tds(Options::default());
+    server.execute("CREATE TABLE dfire_transactions (id nvarchar(20) NOT NULL PRIMARY KEY)");
+    let schema = schema(&[]);
+    let mut sink = open(&url).unwrap();
+    sink.prepare(&schema).unwrap();
+    let row = |id: &str| one(&schema, Table::Transactions, &[("id", Some(id))]);
+    // 3725: "… is being referenced by table …, foreign key constraint …", for each of the two ways to say it.
+    server.fail_next(3725, 2);
+    for _ in 0..3 {
+        let error = sink.write(&row(&"x".repeat(21))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+        assert!(error.to_string().contains("can't be widened"), "{error}");
+    }
+    assert_eq!(server.controls().pending_failures(), 0);
+    sink.write(&row("short")).unwrap();
+    assert_eq!(server.dump("dfire_transactions").len(), 1);
+    assert_eq!(
+        server.query("SELECT COUNT(*) FROM sys.indexes WHERE is_primary_key = 1 AND object_id = OBJECT_ID(N'dfire_transactions')"),
+        [[Some("1".to_owned())]]
+    );
+}
+
+/// Names that differ, and that the database takes for the same all the same.
+#[test]
+fn each_field_has_a_column_of_its_own_whatever_the_collation_says() {
+    let database = fresh();
+    let names = [
+        "İ", "i\u{307}", "Straße", "strasse", "K", "\u{212a}", "ΣΑΣ", "σας", "É", "é",
+    ];
+    let fields: Vec<(&str, ColumnKind)> =
+        names.iter().map(|name| (*name, ColumnKind::Text)).collect();
+    let reversed: Vec<(&str, ColumnKind)> = fields.iter().copied().rev().collect();
+    let values: Vec<(&str, Option<&str>)> = [("$id", Some("C1"))]
+        .into_iter()
+        .chain(names.iter().map(|name| (*name, Some(*name))))
+        .collect();
+    let select = || {
+        let mut row = database.dump("dfire_contacts").remove("C1").unwrap();
+        row.retain(|_, value| value.as_deref().is_some_and(|value| names.contains(&value)));
+        row
+    };
+    let mut before = None;
+    for fields in [&fields, &fields, &reversed] {
+        let schema = schema(fields);
+        let mut sink = prepared(&database, &schema);
+        sink.write(&one(&schema, Table::Contacts, &values)).unwrap();
+        let row = select();
+        assert_eq!(row.len(), names.len());
+        for (column, value) in &row {
+            let value = value.as_deref().unwrap();
+            assert!(
+                column == value || column.starts_with(&format!("{value}_")),
+                "{column} holds {value}"
+            );
+        }
+        // After a restart each is where it was.
+        assert_eq!(*before.get_or_insert_with(|| row.clone()), row);
+    }
+}
+
+#[test]
+fn privileges_on_tables_that_are_not_there_are_those_on_the_schema() {
+    let (_server, url) = tds(Options {
+        compatible: true,
+        ..Options::default()
+    });
+    let lines = open(&url).unwrap().check(&schema(&[])).unwrap();
+    let wrong: Vec<_> = lines.iter().filter(|line| line.outcome.is_err()).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}

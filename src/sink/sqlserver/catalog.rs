@@ -3,14 +3,16 @@
 use super::column::{Described, Holds};
 use super::driver::{Connection, Values};
 use super::{ANSWER, failure, statement};
-
-/// Bytes of a name that some system shortens longer ones to.
-const SHORTENED: usize = 60;
+use crate::sink::columns;
+use crate::sink::dialect::SQLSERVER;
+use crate::tables::schema::TableSchema;
 
 /// A table of the current database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RealTable {
     pub(super) is_view: bool,
+    /// The schema it is in.
+    pub(super) schema: String,
     pub(super) columns: Vec<RealColumn>,
     pub(super) indexes: Vec<Index>,
 }
@@ -45,13 +47,12 @@ pub(super) fn read(
     };
     let mut real = RealTable {
         is_view: text(found, 0).trim_end() != "U",
+        schema: text(found, 1).to_owned(),
         columns: Vec::new(),
         indexes: Vec::new(),
     };
-    let mut numbers = Vec::new();
     for row in connection.query(&statement::columns(table), ANSWER)? {
         let number = |at| text(&row, at).parse().unwrap_or(0);
-        numbers.push(text(&row, 8).to_owned());
         let described = Described {
             name: text(&row, 1),
             length: text(&row, 2).parse().unwrap_or(0),
@@ -67,9 +68,11 @@ pub(super) fn read(
             collation: text(&row, 7).to_owned(),
         });
     }
-    if (real.columns.iter()).any(|column| column.name.len() >= SHORTENED) {
-        let names = optional(connection, &statement::column_names(table))?;
-        lengthen(&mut real.columns, &numbers, &names);
+    let names = optional(connection, &statement::column_names(&real.schema, table))?;
+    if names.len() == real.columns.len() {
+        for (column, name) in real.columns.iter_mut().zip(&names) {
+            text(name, 0).clone_into(&mut column.name);
+        }
     }
     for row in connection.query(&statement::indexes(table), ANSWER)? {
         let column = text(&row, 2).to_owned();
@@ -83,7 +86,7 @@ pub(super) fn read(
         }
     }
     if !real.indexes.iter().any(|index| index.unique) {
-        let key = optional(connection, &statement::primary_key(table))?;
+        let key = optional(connection, &statement::primary_key(&real.schema, table))?;
         let columns: Vec<String> = key.iter().map(|row| text(row, 0).to_owned()).collect();
         if !columns.is_empty() {
             real.indexes.push(Index {
@@ -97,26 +100,10 @@ pub(super) fn read(
 }
 
 /// The rows of a query that the server need not know.
-fn optional(connection: &mut Connection, sql: &str) -> tiberius::Result<Vec<Values>> {
+pub(super) fn optional(connection: &mut Connection, sql: &str) -> tiberius::Result<Vec<Values>> {
     match connection.query(sql, ANSWER) {
         Err(e) if failure::is_refusal(&e) => Ok(Vec::new()),
         outcome => outcome,
-    }
-}
-
-/// Gives columns their whole names: those of the same number that are not there by name.
-fn lengthen(columns: &mut [RealColumn], numbers: &[String], names: &[Values]) {
-    let known: Vec<String> = columns.iter().map(|c| c.name.to_lowercase()).collect();
-    let whole = |name: &str| names.iter().any(|row| same(text(row, 1), name));
-    for (column, number) in columns.iter_mut().zip(numbers) {
-        let name = names
-            .iter()
-            .find(|row| text(row, 0) == number)
-            .map(|row| text(row, 1))
-            .filter(|name| !known.contains(&name.to_lowercase()));
-        if let (Some(name), false) = (name, whole(&column.name)) {
-            column.name = name.to_owned();
-        }
     }
 }
 
@@ -135,6 +122,12 @@ impl RealColumn {
 }
 
 impl RealTable {
+    /// For each column of the schema, the position of the one that holds it.
+    pub(super) fn assigned(&self, schema: &TableSchema) -> Vec<Option<usize>> {
+        let names: Vec<&str> = self.columns.iter().map(|c| c.name.as_str()).collect();
+        columns::assign(&schema.columns, &names, SQLSERVER.naming)
+    }
+
     /// The column of this name; SQL Server compares names without case, as a rule.
     pub(super) fn position(&self, name: &str) -> Option<usize> {
         self.columns
@@ -173,6 +166,6 @@ impl RealTable {
     }
 }
 
-fn same(a: &str, b: &str) -> bool {
+pub(super) fn same(a: &str, b: &str) -> bool {
     a == b || a.to_lowercase() == b.to_lowercase()
 }

@@ -109,7 +109,8 @@ impl Connection {
         })
     }
 
-    /// Loads rows of texts into a table; `table` and `columns` are quoted. Returns the number of rows.
+    /// Loads rows of texts into a table; `table` and `columns` are quoted. Returns the number of rows. After any error the
+    /// connection is of no use: the server may have an answer left to give.
     pub(super) fn load<'a, R>(
         &mut self,
         table: &str,
@@ -121,7 +122,7 @@ impl Connection {
         R: Iterator<Item = Option<Cow<'a, str>>>,
     {
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        self.within(limit, async |client| {
+        let loaded = self.within(limit, async |client| {
             let mut load = client.bulk_insert_columns(table, &columns).await?;
             for values in rows {
                 let mut row = TokenRow::with_capacity(columns.len());
@@ -131,7 +132,9 @@ impl Connection {
                 load.send(row).await?;
             }
             Ok(load.finalize().await?.total())
-        })
+        });
+        self.lost |= loaded.is_err();
+        loaded
     }
 
     fn within<T>(

@@ -20,6 +20,9 @@ pub(super) const DUPLICATE: [u32; 2] = [2627, 2601];
 /// Text longer than its column, without and with the name of the column.
 pub(super) const TRUNCATION: [u32; 2] = [8152, 2628];
 
+/// Another session held a lock for longer than we wait.
+pub(super) const LOCK_TIMEOUT: u32 = 1222;
+
 /// From here on, what is compatible with SQL Server reports errors that SQL Server has no number for.
 const FOREIGN: u32 = 0x0200_0000;
 

@@ -26,14 +26,14 @@ mod widen;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tiberius::error::Error as DriverError;
 
 use self::catalog::{RealColumn, RealTable};
 use self::driver::Connection;
 use super::url::SqlServerUrl;
-use super::{CheckLine, MissingColumn, MissingIndex, Sink, StoredContact};
+use super::{CheckLine, MAX_DDL_LOCK_WAIT, MissingColumn, MissingIndex, Sink, StoredContact};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::{ColumnKind, Schema, Table, TableSchema};
@@ -51,6 +51,10 @@ const LOCK: Duration = Duration::from_secs(60);
 /// A connection to SQL Server.
 pub struct SqlServerSink {
     connection: Connection,
+    url: SqlServerUrl,
+    roots: Roots,
+    /// How long to wait for locks of other sessions.
+    lock: Duration,
     /// In words, such as `Microsoft SQL Server 2019 …`.
     version: String,
     /// Empty where the server does not say.
@@ -58,8 +62,8 @@ pub struct SqlServerSink {
     tables: Vec<Prepared>,
     /// The staging tables that there are: number of columns, and collation of the key.
     stages: HashMap<Table, (usize, Option<String>)>,
-    /// Columns that could not be widened, and that this was logged for.
-    unwidened: HashSet<(Table, String)>,
+    /// Columns that could not be widened.
+    unwidened: HashMap<(Table, String), Unwidened>,
     /// Columns whose NUL characters were replaced, and that this was logged for.
     replaced: HashSet<(Table, String)>,
 }
@@ -93,30 +97,69 @@ impl SqlServerSink {
 
     /// As [`SqlServerSink::open`], with a time to wait for locks of other sessions, in milliseconds from 1.
     pub fn open_waiting(url: &SqlServerUrl, roots: &Roots, lock: Duration) -> Result<Self> {
-        let connection = Connection::open(url, roots)?;
         let mut sink = SqlServerSink {
-            connection,
+            connection: Connection::open(url, roots)?,
+            url: url.clone(),
+            roots: roots.clone(),
+            lock,
             version: String::new(),
             temporary_collation: String::new(),
             tables: Vec::new(),
             stages: HashMap::new(),
-            unwidened: HashSet::new(),
+            unwidened: HashMap::new(),
             replaced: HashSet::new(),
         };
-        sink.run("setting up the session", statement::XACT_ABORT, ANSWER)?;
-        for setting in statement::settings(lock.as_millis().max(1)) {
-            // Of no use to a server that does not know it.
-            sink.fact(&setting)?;
+        sink.begin_session()?;
+        Ok(sink)
+    }
+
+    fn begin_session(&mut self) -> Result<()> {
+        let all = statement::SETTINGS.join("\n");
+        match self.connection.query(&all, ANSWER) {
+            Ok(_) => {}
+            // What is compatible with SQL Server may not know all of them, and then sets none.
+            Err(e) if failure::is_refusal(&e) => {
+                for setting in statement::SETTINGS {
+                    self.fact(setting)?;
+                }
+            }
+            Err(e) => return Err(self.failed("setting up the session", &e, ErrorKind::Transient)),
         }
-        sink.version = sink.fact(statement::VERSION)?;
-        sink.temporary_collation = sink.fact(statement::TEMPORARY_COLLATION)?;
+        self.fact(&statement::lock_timeout(self.lock))?;
+        self.version = self.fact(statement::VERSION)?;
+        self.temporary_collation = self.fact(statement::TEMPORARY_COLLATION)?;
         log::info!(
             "connected to {} at {}, {}",
-            sink.version,
-            sink.connection.place,
-            sink.connection.encryption
+            self.version,
+            self.connection.place,
+            self.connection.encryption
         );
-        Ok(sink)
+        Ok(())
+    }
+
+    /// Begins again with a new connection, where the old one may be out of step.
+    fn reconnect(&mut self) -> Result<()> {
+        self.connection = Connection::open(&self.url, &self.roots)?;
+        self.stages.clear();
+        self.begin_session()
+    }
+
+    /// Runs statements that change tables or add indexes, one transaction where the first begins it. They wait for
+    /// locks only for [`MAX_DDL_LOCK_WAIT`].
+    fn define(&mut self, statements: &[String]) -> tiberius::Result<()> {
+        let short = statement::lock_timeout(self.lock.min(MAX_DDL_LOCK_WAIT));
+        let mut outcome = self.connection.query(&short, ANSWER).map(drop);
+        for sql in statements {
+            if outcome.is_ok() {
+                outcome = self.connection.query(sql, REBUILD).map(drop);
+            }
+        }
+        if !self.connection.is_lost() {
+            let usual = statement::lock_timeout(self.lock);
+            self.connection.query(statement::ROLLBACK, REBUILD)?;
+            self.connection.query(&usual, ANSWER)?;
+        }
+        outcome
     }
 
     /// The first line of a single value; empty where the server knows no such thing.
@@ -162,6 +205,12 @@ impl SqlServerSink {
     }
 }
 
+/// When to try again to widen a column.
+struct Unwidened {
+    not_before: Instant,
+    pause: Duration,
+}
+
 impl Prepared {
     fn new(schema: &Arc<TableSchema>, real: RealTable, missing: &[MissingColumn]) -> Self {
         let is_missing = |name: &str| {
@@ -169,15 +218,13 @@ impl Prepared {
                 .iter()
                 .any(|m| m.table == schema.table && m.column == name)
         };
-        let columns = schema
-            .columns
-            .iter()
+        let columns = (schema.columns.iter().zip(real.assigned(schema)))
             .enumerate()
-            .filter(|(_, column)| !is_missing(&column.name))
-            .filter_map(|(position, column)| {
+            .filter(|(_, (column, _))| !is_missing(&column.name))
+            .filter_map(|(position, (column, real))| {
                 Some(Written {
                     position,
-                    real: real.position(&column.name)?,
+                    real: real?,
                     kind: column.kind,
                 })
             })
@@ -330,21 +377,22 @@ impl Sink for SqlServerSink {
         for table in schema.tables() {
             let real = catalog::read(&mut self.connection, &table.name)
                 .map_err(|e| self.failed("reading the catalogue", &e, ErrorKind::Transient))?;
-            let outcome = match real {
-                None => Ok("will be created".to_owned()),
-                Some(real) => prepare::usable(self, table, &real).map(|()| {
-                    let lacking = |name: &str| real.position(name).is_none();
-                    match table.columns.iter().filter(|c| lacking(&c.name)).count() {
-                        0 => "present".to_owned(),
-                        n => format!("present, {n} columns will be added"),
-                    }
-                }),
-            };
+            let outcome =
+                match real {
+                    None => Ok("will be created".to_owned()),
+                    Some(real) => prepare::usable(self, table, &real).map(|()| {
+                        match prepare::absent(table, &real).count() {
+                            0 => "present".to_owned(),
+                            n => format!("present, {n} columns will be added"),
+                        }
+                    }),
+                };
             lines.push(CheckLine {
                 subject: format!("table {}", table.name),
                 outcome: outcome.map_err(|e| e.to_string()),
             });
         }
+        lines.extend(widen::check(self, schema)?);
         lines.extend(privileges::check(self, schema)?);
         Ok(lines)
     }

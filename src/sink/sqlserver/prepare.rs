@@ -1,11 +1,14 @@
 //! Making the database's tables what the schema wants: tables, columns, indexes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::catalog::{self, RealTable};
 use super::column::Holds;
-use super::{ANSWER, REBUILD, SqlServerSink, failure, statement};
+use super::{ANSWER, SqlServerSink, failure, statement};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sink::columns::distinct;
+use crate::sink::dialect::SQLSERVER;
 use crate::sink::{MissingColumn, MissingIndex};
 use crate::tables::schema::{Column, TableSchema};
 
@@ -35,31 +38,35 @@ pub(super) fn table(
         }
     };
     usable(sink, table, &real)?;
-    let absent = |real: &RealTable| -> Vec<Column> {
-        let columns = table.columns.iter();
-        columns
-            .filter(|column| real.position(&column.name).is_none())
-            .cloned()
-            .collect()
-    };
-    let wanted = absent(&real);
-    if !wanted.is_empty() {
-        let refused = add(sink, table, &wanted)?;
-        real = read_existing(sink, table)?;
-        for column in absent(&real) {
-            let reason = refused.iter().find(|(name, _)| *name == column.name);
-            missing.push(MissingColumn {
-                table: table.table,
-                reason: reason.map_or_else(
-                    || "it is not there after it was added".to_owned(),
-                    |(_, reason)| reason.clone(),
-                ),
-                column: column.name,
-            });
+    let mut refused: HashMap<String, Refusal> = HashMap::new();
+    // Once under their own names, and once more, where the database takes that name for another's, under a distinct one.
+    for as_distinct in [false, true] {
+        let wanted: Vec<&Column> = absent(table, &real)
+            .filter(|column| !as_distinct || refused.get(&column.name) == Some(&Refusal::Taken))
+            .collect();
+        if !wanted.is_empty() {
+            add(sink, table, &wanted, as_distinct, &mut refused)?;
+            real = read_existing(sink, table)?;
         }
     }
-    for column in real.columns.iter().filter(|column| column.computed) {
-        if let Some(wanted) = (table.columns.iter()).find(|c| real_is(&real, c, &column.name)) {
+    for column in absent(table, &real) {
+        missing.push(MissingColumn {
+            table: table.table,
+            reason: match refused.get(&column.name) {
+                Some(Refusal::Reason(reason)) => reason.clone(),
+                Some(Refusal::Taken) => {
+                    "the server takes its name for that of another column".to_owned()
+                }
+                None => "it is not there after it was added".to_owned(),
+            },
+            column: column.name.clone(),
+        });
+    }
+    for (wanted, at) in table.columns.iter().zip(real.assigned(table)) {
+        if at
+            .and_then(|at| real.columns.get(at))
+            .is_some_and(|c| c.computed)
+        {
             missing.push(MissingColumn {
                 table: table.table,
                 column: wanted.name.clone(),
@@ -68,6 +75,23 @@ pub(super) fn table(
         }
     }
     Ok(real)
+}
+
+/// Why a column was not added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Refusal {
+    /// There is one that the database takes for it.
+    Taken,
+    Reason(String),
+}
+
+/// The columns that the table lacks.
+pub(super) fn absent<'a>(
+    table: &'a TableSchema,
+    real: &RealTable,
+) -> impl Iterator<Item = &'a Column> {
+    let assigned = real.assigned(table);
+    (table.columns.iter().zip(assigned)).filter_map(|(column, at)| at.is_none().then_some(column))
 }
 
 /// Creates the indexes of one table that was prepared, and notes that it has them.
@@ -81,12 +105,6 @@ pub(super) fn index(
         *real = read_existing(sink, table)?;
     }
     Ok(())
-}
-
-fn real_is(real: &RealTable, column: &Column, name: &str) -> bool {
-    real.position(&column.name)
-        .and_then(|at| real.columns.get(at))
-        .is_some_and(|found| found.name == name)
 }
 
 fn read(sink: &mut SqlServerSink, table: &TableSchema) -> Result<Option<RealTable>> {
@@ -153,39 +171,45 @@ fn create(sink: &mut SqlServerSink, table: &TableSchema) -> Result<()> {
     })
 }
 
-/// Adds columns one by one; returns the names of those that the server refuses, and why.
+/// Adds columns one by one; those that the server refuses are noted. After a lock that was not granted no other is tried.
 fn add(
     sink: &mut SqlServerSink,
     table: &TableSchema,
-    columns: &[Column],
-) -> Result<Vec<(String, String)>> {
+    columns: &[&Column],
+    as_distinct: bool,
+    refused: &mut HashMap<String, Refusal>,
+) -> Result<()> {
     let doing = format!("adding columns to {}", table.name);
-    let mut refused = Vec::new();
-    let mut full = None;
+    let mut hopeless = None;
     for column in columns {
-        if let Some(reason) = &full {
-            refused.push((column.name.clone(), String::clone(reason)));
+        if let Some(reason) = &hopeless {
+            refused.insert(column.name.clone(), Refusal::clone(reason));
             continue;
         }
-        let sql = statement::add_column(&table.name, column);
-        match sink.connection.query(&sql, REBUILD) {
-            Ok(_) => {}
-            // Another instance was faster.
-            Err(e) if failure::code(&e) == COLUMN_EXISTS => {}
-            Err(e) if failure::is_refusal(&e) => {
-                let error = sink.failed(&doing, &e, ErrorKind::Setup);
-                if matches!(failure::code(&e), 1088 | 4902) {
-                    return Err(error);
-                }
-                if failure::code(&e) == TOO_MANY_COLUMNS {
-                    full = Some(error.to_string());
-                }
-                refused.push((column.name.clone(), error.to_string()));
-            }
-            Err(e) => return Err(sink.failed(&doing, &e, ErrorKind::Setup)),
+        let sql = match as_distinct {
+            true => statement::add_column(&table.name, &distinct(column, SQLSERVER.naming)),
+            false => statement::add_column(&table.name, column),
+        };
+        let e = match sink.define(&[sql]) {
+            Ok(()) => continue,
+            Err(e) => e,
+        };
+        let code = failure::code(&e);
+        let error = sink.failed(&doing, &e, ErrorKind::Setup);
+        let reason = match code {
+            // Another instance was faster, or there is one of a name that the database takes for the same.
+            COLUMN_EXISTS => Refusal::Taken,
+            failure::LOCK_TIMEOUT => Refusal::Reason(error.to_string()),
+            1088 | 4902 => return Err(error),
+            _ if !failure::is_refusal(&e) => return Err(error),
+            _ => Refusal::Reason(error.to_string()),
+        };
+        if matches!(code, TOO_MANY_COLUMNS | failure::LOCK_TIMEOUT) {
+            hopeless = Some(reason.clone());
         }
+        refused.insert(column.name.clone(), reason);
     }
-    Ok(refused)
+    Ok(())
 }
 
 /// Creates the indexes that no other can stand in for; returns whether there were any to create. Only lost
@@ -197,6 +221,7 @@ fn create_indexes(
     missing: &mut Vec<MissingIndex>,
 ) -> Result<bool> {
     let mut any = false;
+    let mut locked = None;
     for wanted in table.table.indexes().iter().copied() {
         let columns: Option<Vec<_>> = wanted
             .iter()
@@ -221,22 +246,36 @@ fn create_indexes(
             .collect();
         let columns: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
         let sql = statement::create_index(&name, &table.name, &columns);
-        match sink.connection.query(&sql, REBUILD) {
-            Ok(_) => log::info!(
-                "added the index {name} on {}.{}",
-                table.name,
-                wanted.join(", ")
-            ),
-            // Another instance was faster.
-            Err(e) if INDEX_EXISTS.contains(&failure::code(&e)) => {}
-            Err(e) if failure::is_refusal(&e) => missing.push(MissingIndex {
+        let outcome = match &locked {
+            Some(reason) => Err(String::clone(reason)),
+            None => match sink.define(&[sql]) {
+                // Or another instance was faster.
+                Err(e) if INDEX_EXISTS.contains(&failure::code(&e)) => Ok(()),
+                Err(e) if failure::code(&e) == failure::LOCK_TIMEOUT => {
+                    let reason = sink.failed("adding an index", &e, ErrorKind::Setup);
+                    Err(locked.insert(reason.to_string()).clone())
+                }
+                Err(e) if failure::is_refusal(&e) => {
+                    let reason = sink.failed("adding an index", &e, ErrorKind::Setup);
+                    Err(reason.to_string())
+                }
+                Err(e) => return Err(sink.failed("adding an index", &e, ErrorKind::Transient)),
+                Ok(()) => {
+                    log::info!(
+                        "added the index {name} on {}.{}",
+                        table.name,
+                        wanted.join(", ")
+                    );
+                    Ok(())
+                }
+            },
+        };
+        if let Err(reason) = outcome {
+            missing.push(MissingIndex {
                 table: table.table,
                 columns: wanted,
-                reason: sink
-                    .failed("adding an index", &e, ErrorKind::Setup)
-                    .to_string(),
-            }),
-            Err(e) => return Err(sink.failed("adding an index", &e, ErrorKind::Transient)),
+                reason,
+            });
         }
     }
     Ok(any)

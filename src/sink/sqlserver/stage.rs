@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::column::{Holds, Shortage, measure};
 use super::widen::{read_again, shortages, widen};
-use super::{ANSWER, Prepared, SqlServerSink, failure, statement};
+use super::{ANSWER, Prepared, SqlServerSink, catalog, failure, statement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tables::batch::{Batch, Row, Rows};
 use crate::tables::schema::Table;
@@ -108,6 +108,7 @@ fn transaction(
         for sql in statement::upsert(&table.schema, &table.real_columns()) {
             run(sink, &doing, &sql)?;
         }
+        verify(sink, table, &doing)?;
         run(sink, &doing, &statement::clear_stage(table.schema.table))?;
     }
     if batch.is_rehearsal {
@@ -115,6 +116,28 @@ fn transaction(
         return Ok(());
     }
     run(sink, "committing a batch", statement::COMMIT)
+}
+
+/// Refuses what the server left out without a word: a unique index with IGNORE_DUP_KEY does so, and some triggers.
+fn verify(
+    sink: &mut SqlServerSink,
+    table: &Prepared,
+    doing: &str,
+) -> std::result::Result<(), Failed> {
+    let sql = statement::left_out(&table.schema, &table.real_columns());
+    let rows = (sink.connection.query(&sql, ANSWER)).map_err(|e| Failed {
+        error: sink.failed(doing, &e, ErrorKind::Transient),
+        code: failure::code(&e),
+    })?;
+    match rows.first().map(|row| catalog::text(row, 0)) {
+        Some("0") | None => Ok(()),
+        Some(count) => Err(Error::data(format!(
+            "SQL Server at {}: {doing}: {count} rows were left out without an error, by a unique index with \
+             IGNORE_DUP_KEY = ON or by a trigger of the table (make it a plain index, or let the trigger raise an error)",
+            sink.connection.place
+        ))
+        .into()),
+    }
 }
 
 fn run(sink: &mut SqlServerSink, doing: &str, sql: &str) -> std::result::Result<(), Failed> {
@@ -239,10 +262,15 @@ fn load(
     }
     let doing = format!("loading rows for {}", table.schema.name);
     if let Err(e) = outcome {
-        return Err(Failed {
+        let failed = Failed {
             error: sink.failed(&doing, &e, ErrorKind::Transient),
             code: failure::code(&e),
-        });
+        };
+        // What answers may still be on their way is anybody's guess.
+        if failed.error.kind() != ErrorKind::Transient {
+            sink.reconnect()?;
+        }
+        return Err(failed);
     }
     for (number, at) in aside.long {
         let row = rows.row(number);

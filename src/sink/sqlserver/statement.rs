@@ -3,6 +3,8 @@
 //! Nothing in them is newer than SQL Server 2008: no MERGE (two writers can collide in it), no OPENJSON, no IF EXISTS.
 //! Objects are named without a schema and so are looked for where the log-in creates them.
 
+use std::time::Duration;
+
 use super::catalog::RealColumn;
 use crate::sink::dialect::SQLSERVER;
 use crate::tables::schema::{Column, Table, TableSchema};
@@ -31,17 +33,32 @@ fn list<'a>(texts: impl Iterator<Item = &'a str>) -> String {
     literals.join(", ")
 }
 
-/// For the whole session: an error undoes the transaction.
-pub(super) const XACT_ABORT: &str = "SET XACT_ABORT ON";
+/// For the whole session, whatever the server, the log-in or the database say: an error undoes the transaction, no
+/// limit cuts rows or texts, messages are those that we can cut values out of, dates are read year, month, day, a text
+/// too long is an error, and writes to tables with indexed views or computed columns are allowed.
+pub(super) const SETTINGS: [&str; 17] = [
+    "SET XACT_ABORT ON",
+    "SET NOCOUNT OFF",
+    "SET ROWCOUNT 0",
+    "SET TEXTSIZE 2147483647",
+    "SET IMPLICIT_TRANSACTIONS OFF",
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "SET LANGUAGE us_english",
+    "SET FMTONLY OFF",
+    "SET ANSI_NULLS ON",
+    "SET ANSI_PADDING ON",
+    "SET ANSI_WARNINGS ON",
+    "SET ANSI_NULL_DFLT_ON ON",
+    "SET ARITHABORT ON",
+    "SET CONCAT_NULL_YIELDS_NULL ON",
+    "SET QUOTED_IDENTIFIER ON",
+    "SET NUMERIC_ROUNDABORT OFF",
+    "SET QUERY_GOVERNOR_COST_LIMIT 0",
+];
 
-/// For the whole session: messages are those that we can cut values out of, and dates are read year, month, day,
-/// whatever the log-in's language; a text too long is an error; locks are not waited for for ever.
-pub(super) fn settings(lock_milliseconds: u128) -> [String; 3] {
-    [
-        "SET LANGUAGE us_english".to_owned(),
-        "SET ANSI_WARNINGS ON".to_owned(),
-        format!("SET LOCK_TIMEOUT {lock_milliseconds}"),
-    ]
+/// How long statements wait for locks from now on.
+pub(super) fn lock_timeout(wait: Duration) -> String {
+    format!("SET LOCK_TIMEOUT {}", wait.as_millis().max(1))
 }
 
 /// `READ_WRITE`, or `READ_ONLY` for a secondary replica, and for a database that was set so.
@@ -55,19 +72,19 @@ pub(super) const VERSION: &str = "SELECT @@VERSION";
 pub(super) const TEMPORARY_COLLATION: &str =
     "SELECT CONVERT(nvarchar(128), DATABASEPROPERTYEX(N'tempdb', N'Collation'))";
 
-/// `U` for a table, `V` for a view; no row if there is neither.
+/// `U` for a table, `V` for a view, and its schema; no row if there is neither.
 pub(super) fn object_type(table: &str) -> String {
     format!(
-        "SELECT o.[type] FROM sys.objects AS o WHERE o.[object_id] = OBJECT_ID({})",
+        "SELECT o.[type], s.[name] FROM sys.objects AS o \
+         INNER JOIN sys.schemas AS s ON s.[schema_id] = o.[schema_id] WHERE o.[object_id] = OBJECT_ID({})",
         literal(&quote(table))
     )
 }
 
-/// Name, type, length, precision, scale, nullable, computed, collation, number of each column.
+/// Name, type, length, precision, scale, nullable, computed, collation of each column, in order.
 pub(super) fn columns(table: &str) -> String {
     format!(
-        "SELECT c.[name], t.[name], c.[max_length], c.[precision], c.[scale], c.[is_nullable], c.[is_computed], c.[collation_name], \
-         c.[column_id] \
+        "SELECT c.[name], t.[name], c.[max_length], c.[precision], c.[scale], c.[is_nullable], c.[is_computed], c.[collation_name] \
          FROM sys.columns AS c \
          INNER JOIN sys.types AS t ON t.[user_type_id] = c.[system_type_id] \
          WHERE c.[object_id] = OBJECT_ID({}) ORDER BY c.[column_id]",
@@ -75,36 +92,109 @@ pub(super) fn columns(table: &str) -> String {
     )
 }
 
-/// Position and name of each column by another view: what is compatible with SQL Server may shorten long names in
-/// `sys.columns`, where it stores them.
-pub(super) fn column_names(table: &str) -> String {
+/// The name of each column by another view, in the same order: what is compatible with SQL Server may write names in
+/// lower case in `sys.columns`, or shorten them.
+pub(super) fn column_names(schema: &str, table: &str) -> String {
     format!(
-        "SELECT c.[ORDINAL_POSITION], c.[COLUMN_NAME] FROM [INFORMATION_SCHEMA].[COLUMNS] AS c \
-         WHERE c.[TABLE_NAME] = {} ORDER BY c.[ORDINAL_POSITION]",
+        "SELECT c.[COLUMN_NAME] FROM [INFORMATION_SCHEMA].[COLUMNS] AS c \
+         WHERE c.[TABLE_SCHEMA] = {} AND c.[TABLE_NAME] = {} ORDER BY c.[ORDINAL_POSITION]",
+        literal(schema),
         literal(table)
     )
 }
 
-/// The columns of the primary key by another view: what is compatible with SQL Server may number indexes otherwise in
-/// `sys.indexes` than in `sys.index_columns`.
-pub(super) fn primary_key(table: &str) -> String {
+/// The columns of the primary key and its name by another view: what is compatible with SQL Server may number indexes
+/// otherwise in `sys.indexes` than in `sys.index_columns`.
+pub(super) fn primary_key(schema: &str, table: &str) -> String {
     format!(
-        "SELECT k.[COLUMN_NAME] FROM [INFORMATION_SCHEMA].[TABLE_CONSTRAINTS] AS c \
+        "SELECT k.[COLUMN_NAME], c.[CONSTRAINT_NAME] FROM [INFORMATION_SCHEMA].[TABLE_CONSTRAINTS] AS c \
          INNER JOIN [INFORMATION_SCHEMA].[KEY_COLUMN_USAGE] AS k ON k.[TABLE_SCHEMA] = c.[TABLE_SCHEMA] \
          AND k.[TABLE_NAME] = c.[TABLE_NAME] AND k.[CONSTRAINT_NAME] = c.[CONSTRAINT_NAME] \
-         WHERE c.[TABLE_NAME] = {} AND c.[CONSTRAINT_TYPE] = N'PRIMARY KEY' ORDER BY k.[ORDINAL_POSITION]",
+         WHERE c.[TABLE_SCHEMA] = {} AND c.[TABLE_NAME] = {} AND c.[CONSTRAINT_TYPE] = N'PRIMARY KEY' \
+         ORDER BY k.[ORDINAL_POSITION]",
+        literal(schema),
         literal(table)
     )
 }
 
-/// Index, uniqueness and name of each column of each index, in order.
+/// What the primary key's index is like: type (1 is clustered), fill factor, padding, duplicates ignored, locks of rows
+/// and of pages, and the filegroup.
+pub(super) fn primary_key_options(table: &str) -> String {
+    format!(
+        "SELECT i.[type], i.[fill_factor], i.[is_padded], i.[ignore_dup_key], i.[allow_row_locks], i.[allow_page_locks], f.[name] \
+         FROM sys.indexes AS i LEFT JOIN sys.filegroups AS f ON f.[data_space_id] = i.[data_space_id] \
+         WHERE i.[object_id] = OBJECT_ID({}) AND i.[is_primary_key] = 1",
+        literal(&quote(table))
+    )
+}
+
+/// A primary key as it is made again.
+pub(super) struct PrimaryKey {
+    pub(super) name: String,
+    pub(super) columns: Vec<String>,
+    pub(super) clustered: bool,
+    /// Such as `FILLFACTOR = 80`; none that is as usual.
+    pub(super) options: Vec<String>,
+    pub(super) filegroup: Option<String>,
+}
+
+/// Takes a primary key away.
+pub(super) fn drop_primary_key(table: &str, key: &PrimaryKey) -> String {
+    format!(
+        "ALTER TABLE {} DROP CONSTRAINT {}",
+        quote(table),
+        quote(&key.name)
+    )
+}
+
+/// Makes a primary key as it was.
+pub(super) fn add_primary_key(table: &str, key: &PrimaryKey) -> String {
+    let columns: Vec<String> = key.columns.iter().map(|column| quote(column)).collect();
+    let kind = match key.clustered {
+        true => "CLUSTERED",
+        false => "NONCLUSTERED",
+    };
+    let options = match key.options.as_slice() {
+        [] => String::new(),
+        options => format!(" WITH ({})", options.join(", ")),
+    };
+    let filegroup = (key.filegroup.as_deref())
+        .map(|name| format!(" ON {}", quote(name)))
+        .unwrap_or_default();
+    format!(
+        "ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY {kind} ({}){options}{filegroup}",
+        quote(table),
+        quote(&key.name),
+        columns.join(", ")
+    )
+}
+
+/// Schema and name of what refers to a table: 1 where it is bound to the table's columns as they are.
+pub(super) fn dependents(table: &str, bound: bool) -> String {
+    format!(
+        "SELECT DISTINCT s.[name], o.[name] FROM sys.sql_expression_dependencies AS d \
+         INNER JOIN sys.objects AS o ON o.[object_id] = d.[referencing_id] \
+         INNER JOIN sys.schemas AS s ON s.[schema_id] = o.[schema_id] \
+         WHERE d.[referenced_id] = OBJECT_ID({}) AND d.[is_schema_bound_reference] = {}{}",
+        literal(&quote(table)),
+        u8::from(bound),
+        if bound { "" } else { " AND o.[type] = N'V'" }
+    )
+}
+
+/// Lets a view read the types of its columns again.
+pub(super) fn refresh_view(view: &str) -> String {
+    format!("EXECUTE sp_refreshview {}", literal(view))
+}
+
+/// Index, uniqueness and name of each column of each index that holds all rows, in order.
 pub(super) fn indexes(table: &str) -> String {
     format!(
         "SELECT i.[index_id], i.[is_unique], c.[name] \
          FROM sys.indexes AS i \
          INNER JOIN sys.index_columns AS k ON k.[object_id] = i.[object_id] AND k.[index_id] = i.[index_id] \
          INNER JOIN sys.columns AS c ON c.[object_id] = k.[object_id] AND c.[column_id] = k.[column_id] \
-         WHERE i.[object_id] = OBJECT_ID({}) AND k.[key_ordinal] > 0 ORDER BY i.[index_id], k.[key_ordinal]",
+         WHERE i.[object_id] = OBJECT_ID({}) AND k.[key_ordinal] > 0 AND i.[is_disabled] = 0 AND i.[has_filter] = 0 ORDER BY i.[index_id], k.[key_ordinal]",
         literal(&quote(table))
     )
 }
@@ -151,8 +241,8 @@ pub(super) fn add_column(table: &str, column: &Column) -> String {
 
 /// Changes the type of a column. NULL is what it allows if nothing is said; what is compatible with SQL Server may not
 /// know the word here.
-pub(super) fn alter_column(table: &str, column: &RealColumn, new: &str) -> String {
-    let null = if column.nullable { "" } else { " NOT NULL" };
+pub(super) fn alter_column(table: &str, column: &RealColumn, new: &str, not_null: bool) -> String {
+    let null = if not_null { " NOT NULL" } else { "" };
     format!(
         "ALTER TABLE {} ALTER COLUMN {} {new}{null}",
         quote(table),
@@ -287,6 +377,19 @@ fn converted(column: &RealColumn, staged: &str) -> String {
     }
 }
 
+/// How many of the staged rows are not in the table.
+pub(super) fn left_out(table: &TableSchema, columns: &[&RealColumn]) -> String {
+    let key = columns
+        .first()
+        .map(|key| (quote(&key.name), converted(key, "[c0]")));
+    let (name, value) = key.unwrap_or_default();
+    format!(
+        "SELECT COUNT(*) FROM {} AS s WHERE NOT EXISTS (SELECT 1 FROM {} AS d WHERE d.{name} = {value})",
+        stage(table.table),
+        quote(&table.name)
+    )
+}
+
 /// Deletes recordings that were placeholders.
 pub(super) fn delete<'a>(table: &TableSchema, ids: impl Iterator<Item = &'a str>) -> String {
     format!(
@@ -362,13 +465,17 @@ pub(super) fn permission_on_table(table: &str, permission: &str) -> String {
     )
 }
 
+/// 1 if the log-in has a permission on all tables of its schema, 0 if not.
+pub(super) fn permission_on_schema(permission: &str) -> String {
+    format!(
+        "SELECT HAS_PERMS_BY_NAME(SCHEMA_NAME(), N'SCHEMA', {})",
+        literal(permission)
+    )
+}
+
 /// 1 if the log-in may create tables in this database, 0 if not.
 pub(super) const PERMISSION_TO_CREATE: &str =
     "SELECT HAS_PERMS_BY_NAME(DB_NAME(), N'DATABASE', N'CREATE TABLE')";
-
-/// 1 if the log-in may create and change objects of its schema, 0 if not.
-pub(super) const PERMISSION_TO_ALTER: &str =
-    "SELECT HAS_PERMS_BY_NAME(SCHEMA_NAME(), N'SCHEMA', N'ALTER')";
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,16 @@
 //! Giving columns types that hold what a batch brings.
 
-use super::catalog::RealTable;
+use std::time::{Duration, Instant};
+
+use super::catalog::{RealColumn, RealTable, same, text};
 use super::column::{ANYTHING, Holds, Numeric, Shortage, measure, wider};
-use super::{Prepared, REBUILD, SqlServerSink, catalog, failure, statement};
+use super::driver::Values;
+use super::statement::PrimaryKey;
+use super::{ANSWER, Prepared, SqlServerSink, Unwidened, catalog, failure, statement};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sink::CheckLine;
 use crate::tables::batch::{Batch, Rows};
-use crate::tables::schema::Table;
+use crate::tables::schema::{Schema, Table};
 
 /// A column to be widened.
 struct Change {
@@ -53,7 +58,8 @@ fn changes(
         else {
             continue;
         };
-        if (sink.unwidened).contains(&(table.schema.table, real.name.clone())) {
+        let blocked = (sink.unwidened).get(&(table.schema.table, real.name.clone()));
+        if blocked.is_some_and(|blocked| Instant::now() < blocked.not_before) {
             continue;
         }
         match wider(&real.holds, shortage, table.real.is_indexed(&real.name)) {
@@ -101,22 +107,31 @@ fn alter(sink: &mut SqlServerSink, table: usize, change: &Change) -> Result<bool
         return Ok(false);
     };
     let doing = format!("widening a column of {}", schema.name);
+    let key = primary_key(sink, table, &column)?;
     let mut reason = "there is no wider type".to_owned();
-    for new in &change.types {
-        let mut statements = vec![statement::alter_column(&schema.name, &column, new)];
+    // Where NOT NULL is not said, what is compatible with SQL Server keeps it; SQL Server itself then refuses the key.
+    let ways: &[bool] = if column.nullable {
+        &[false]
+    } else {
+        &[true, false]
+    };
+    let variants = (change.types.iter()).flat_map(|new| ways.iter().map(move |way| (new, *way)));
+    for (new, not_null) in variants {
         let was_decimal = matches!(column.holds, Holds::Number(Numeric::Decimal { .. }));
+        let mut statements = vec![statement::BEGIN.to_owned()];
+        statements.extend((key.as_ref()).map(|key| statement::drop_primary_key(&schema.name, key)));
+        statements.push(statement::alter_column(
+            &schema.name,
+            &column,
+            new,
+            not_null,
+        ));
         if was_decimal && new.starts_with("nvarchar") {
-            statements.insert(0, statement::BEGIN.to_owned());
             statements.push(statement::trim_decimals(&schema.name, &column.name));
-            statements.push(statement::COMMIT.to_owned());
         }
-        let mut outcome = Ok(());
-        for sql in statements {
-            if outcome.is_ok() {
-                outcome = sink.connection.query(&sql, REBUILD).map(drop);
-            }
-        }
-        match outcome {
+        statements.extend((key.as_ref()).map(|key| statement::add_primary_key(&schema.name, key)));
+        statements.push(statement::COMMIT.to_owned());
+        match sink.define(&statements) {
             Ok(()) => {
                 log::info!(
                     "widened the column {}.{} from {} to {new}",
@@ -124,15 +139,19 @@ fn alter(sink: &mut SqlServerSink, table: usize, change: &Change) -> Result<bool
                     column.name,
                     column.declared
                 );
+                sink.unwidened.remove(&(schema.table, column.name));
+                refresh_views(sink, &schema.name)?;
                 return Ok(true);
             }
             Err(e) => {
                 let error = sink.failed(&doing, &e, ErrorKind::Setup);
-                if !failure::is_refusal(&e) {
+                if !failure::is_refusal(&e) && failure::code(&e) != failure::LOCK_TIMEOUT {
                     return Err(error);
                 }
-                sink.run("undoing a change", statement::ROLLBACK, REBUILD)?;
                 reason = error.to_string();
+                if failure::code(&e) == failure::LOCK_TIMEOUT {
+                    break;
+                }
             }
         }
     }
@@ -140,11 +159,139 @@ fn alter(sink: &mut SqlServerSink, table: usize, change: &Change) -> Result<bool
     Ok(false)
 }
 
+/// The primary key that a column belongs to: with it no column changes its type, so it is taken away and made again.
+fn primary_key(
+    sink: &mut SqlServerSink,
+    table: usize,
+    column: &RealColumn,
+) -> Result<Option<PrimaryKey>> {
+    let Some(prepared) = sink.tables.get(table) else {
+        return Ok(None);
+    };
+    if !prepared.real.is_indexed(&column.name) {
+        return Ok(None);
+    }
+    let (schema, name) = (prepared.real.schema.clone(), prepared.schema.name.clone());
+    let read = |sink: &mut SqlServerSink, sql: &str| {
+        catalog::optional(&mut sink.connection, sql)
+            .map_err(|e| sink.failed("reading the primary key", &e, ErrorKind::Transient))
+    };
+    let parts = read(sink, &statement::primary_key(&schema, &name))?;
+    let Some(first) = parts.first() else {
+        return Ok(None);
+    };
+    let columns: Vec<String> = parts.iter().map(|part| text(part, 0).to_owned()).collect();
+    if !columns.iter().any(|name| same(name, &column.name)) {
+        return Ok(None);
+    }
+    let mut key = PrimaryKey {
+        name: text(first, 1).to_owned(),
+        columns,
+        clustered: true,
+        options: Vec::new(),
+        filegroup: None,
+    };
+    if let [row] = read(sink, &statement::primary_key_options(&name))?.as_slice() {
+        key.clustered = text(row, 0) != "2";
+        if !matches!(text(row, 1), "" | "0") {
+            key.options.push(format!("FILLFACTOR = {}", text(row, 1)));
+        }
+        for (at, usual, option) in [
+            (2, "0", "PAD_INDEX = ON"),
+            (3, "0", "IGNORE_DUP_KEY = ON"),
+            (4, "1", "ALLOW_ROW_LOCKS = OFF"),
+            (5, "1", "ALLOW_PAGE_LOCKS = OFF"),
+        ] {
+            if !text(row, at).is_empty() && text(row, at) != usual {
+                key.options.push(option.to_owned());
+            }
+        }
+        key.filegroup = Some(text(row, 6).to_owned()).filter(|name| !name.is_empty());
+    }
+    Ok(Some(key))
+}
+
+/// Views with `SELECT *` or computed columns know the types of their columns from when they were made.
+fn refresh_views(sink: &mut SqlServerSink, table: &str) -> Result<()> {
+    let mut views: Vec<String> = Vec::new();
+    let mut open = vec![table.to_owned()];
+    while let Some(name) = open.pop() {
+        for row in dependents(sink, &name, false)? {
+            let view = format!("{}.{}", statement::quote(&row.0), statement::quote(&row.1));
+            if !views.contains(&view) && views.len() < MAX_VIEWS {
+                views.push(view);
+                open.push(row.1);
+            }
+        }
+    }
+    for view in views {
+        let sql = statement::refresh_view(&view);
+        if let Err(e) = sink.connection.query(&sql, ANSWER) {
+            let error = sink.failed("refreshing a view", &e, ErrorKind::Setup);
+            if !failure::is_refusal(&e) {
+                return Err(error);
+            }
+            log::warn!(
+                "the view {view} shows a widened column as it was until sp_refreshview is run: {error}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Views that are looked at after a column was widened.
+const MAX_VIEWS: usize = 200;
+
+/// Schema and name of what refers to a table; nothing where the server does not say.
+fn dependents(sink: &mut SqlServerSink, table: &str, bound: bool) -> Result<Vec<(String, String)>> {
+    let rows = catalog::optional(&mut sink.connection, &statement::dependents(table, bound))
+        .map_err(|e| sink.failed("looking for views", &e, ErrorKind::Transient))?;
+    let name = |row: &Values, at| text(row, at).to_owned();
+    Ok(rows
+        .iter()
+        .map(|row| (name(row, 0), name(row, 1)))
+        .collect())
+}
+
+/// What keeps columns of our tables as they are.
+pub(super) fn check(sink: &mut SqlServerSink, schema: &Schema) -> Result<Vec<CheckLine>> {
+    let mut lines = Vec::new();
+    for table in schema.tables() {
+        let bound = dependents(sink, &table.name, true)?;
+        if bound.is_empty() {
+            continue;
+        }
+        let names: Vec<String> = bound.iter().map(|(a, b)| format!("{a}.{b}")).collect();
+        lines.push(CheckLine {
+            subject: format!("columns of {}", table.name),
+            outcome: Ok(format!(
+                "those used by {} cannot be widened: {BOUND}",
+                names.join(", ")
+            )),
+        });
+    }
+    Ok(lines)
+}
+
+/// What to do about views WITH SCHEMABINDING, computed columns and constraints.
+const BOUND: &str = "a row that does not fit is set aside (take away SCHEMABINDING, the computed column or the \
+    constraint, let the next value widen the column, and make it again)";
+
+/// Pauses until a column is tried again.
+const MIN_PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_secs(3600);
+
 fn give_up(sink: &mut SqlServerSink, table: Table, name: &str, column: String, reason: &str) {
     log::warn!(
-        "the column {name}.{column} is too narrow and can't be widened, rows that don't fit are set aside: {reason}"
+        "the column {name}.{column} is too narrow and can't be widened now, rows that don't fit are set aside: {reason}"
     );
-    sink.unwidened.insert((table, column));
+    let before = sink.unwidened.get(&(table, column.clone()));
+    let pause = before.map_or(MIN_PAUSE, |before| (before.pause * 2).min(MAX_PAUSE));
+    let blocked = Unwidened {
+        not_before: Instant::now() + pause,
+        pause,
+    };
+    sink.unwidened.insert((table, column), blocked);
 }
 
 /// Reads the types anew: they are as the server made them, not as we asked.

@@ -224,6 +224,8 @@ fn serve_requests(
 ) -> io::Result<()> {
     // The rest of an answer that the client has interrupted.
     let mut unfinished: Option<Response> = None;
+    // What a merely compatible system answers to the next request instead of to that one.
+    let mut stale: Option<SqlError> = None;
     loop {
         // The request is read to its end before it is answered, but for a bulk load, which may be long.
         let Some(mut message) = Message::receive(transport, packet_size)? else {
@@ -249,7 +251,9 @@ fn serve_requests(
                 let text = super::wire::message::utf16(&message.rest()?);
                 let wanted = message.finish()?;
                 let mut answer = Answer::new(transport, packet_size, false);
-                let flow = if wanted {
+                let flow = if let Some(error) = stale.take() {
+                    session.fail(error, 1, &mut answer)
+                } else if wanted {
                     session.run(&text, std::collections::HashMap::new(), &mut answer)
                 } else {
                     Flow::End
@@ -284,7 +288,10 @@ fn serve_requests(
                         Flow::Next
                     }
                     Err(error) if error.is_interruption() => Flow::Next,
-                    Err(error) => session.fail(error, 1, &mut answer),
+                    Err(error) => {
+                        stale = session.options.compatible.then(|| error.clone());
+                        session.fail(error, 1, &mut answer)
+                    }
                 };
                 end(answer, flow, &mut unfinished)?
             }

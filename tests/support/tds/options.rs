@@ -114,7 +114,8 @@ pub struct Options {
     /// The name by which the SQL Server Browser knows it. With one there is a Browser, on a UDP port of its own.
     pub instance: Option<String>,
     /// Not SQL Server itself but a system that is compatible with it, as far as such are known: it shortens long names in
-    /// `sys.columns`, numbers indexes otherwise in `sys.index_columns` than in `sys.indexes`, names a collation that it
+    /// `sys.columns` and writes all in lower case, answers 0 where privileges on what is not there are asked for, is out of
+    /// step after a failed bulk load, numbers indexes otherwise in `sys.index_columns` than in `sys.indexes`, names a collation that it
     /// does not take, and refuses NULL and NOT NULL in ALTER COLUMN.
     pub compatible: bool,
     /// What clients get that ask for another packet size.

@@ -40,10 +40,11 @@ fn all() -> Vec<String> {
             kind: [ColumnKind::Text, ColumnKind::Number, ColumnKind::Bool][number % 3],
         },
     ));
-    let mut statements: Vec<String> = settings(60_000).into();
+    let mut statements: Vec<String> = SETTINGS.map(str::to_owned).into();
+    statements.push(lock_timeout(Duration::from_secs(60)));
     statements.extend(
         [
-            XACT_ABORT,
+            UPDATEABILITY,
             VERSION,
             TEMPORARY_COLLATION,
             BEGIN,
@@ -52,15 +53,29 @@ fn all() -> Vec<String> {
         ]
         .map(str::to_owned),
     );
-    statements.extend([PERMISSION_TO_CREATE, PERMISSION_TO_ALTER].map(str::to_owned));
+    statements.push(PERMISSION_TO_CREATE.to_owned());
+    statements.push(permission_on_schema("ALTER"));
+    let key = PrimaryKey {
+        name: "PK ]".to_owned(),
+        columns: vec!["a]b".to_owned(), "id".to_owned()],
+        clustered: false,
+        options: vec!["FILLFACTOR = 80".to_owned(), "PAD_INDEX = ON".to_owned()],
+        filegroup: Some("PRIMARY".to_owned()),
+    };
     for table in schema.tables() {
         let name = &table.name;
         let ids = ["C1", "it's"];
         statements.extend([
             object_type(name),
             super::columns(name),
-            column_names(name),
-            primary_key(name),
+            column_names("it's", name),
+            primary_key("dbo", name),
+            primary_key_options(name),
+            drop_primary_key(name, &key),
+            add_primary_key(name, &key),
+            dependents(name, true),
+            dependents(name, false),
+            refresh_view("[dbo].[it's]"),
             indexes(name),
             create_table(table, &table.columns),
             create_table(table, &table.columns[..1]),
@@ -77,7 +92,7 @@ fn all() -> Vec<String> {
         ]);
         statements.extend(table.columns.iter().map(|column| add_column(name, column)));
         for new in ["nvarchar(max)", "nvarchar(450)", "decimal(38,17)", "bigint"] {
-            statements.push(alter_column(name, &real("a]b", "text", 16), new));
+            statements.push(alter_column(name, &real("a]b", "text", 16), new, true));
         }
         statements.push(trim_decimals(name, "a]b"));
         let columns = [
@@ -90,7 +105,9 @@ fn all() -> Vec<String> {
             real("yes", "bit", 1),
             real("day", "datetime", 8),
         ];
-        statements.extend(upsert(table, &columns.iter().collect::<Vec<_>>()));
+        let columns: Vec<&RealColumn> = columns.iter().collect();
+        statements.extend(upsert(table, &columns));
+        statements.push(left_out(table, &columns));
     }
     statements
 }
@@ -98,7 +115,7 @@ fn all() -> Vec<String> {
 #[test]
 fn every_statement_is_one_that_sql_server_2008_knows() {
     let statements = all();
-    assert_eq!(statements.len(), 11 + 5 * 24 + 22 + 22 + 30 + 8 + 17 + 5);
+    assert_eq!(statements.len(), 26 + 5 * 31 + 22 + 22 + 30 + 8 + 17 + 5);
     for sql in &statements {
         let words: Vec<String> = sql
             .split(|c: char| !c.is_alphanumeric() && c != '_')
@@ -164,12 +181,35 @@ fn the_upsert_of_a_table() {
 }
 
 #[test]
+fn a_primary_key_is_made_again_as_it_was() {
+    let mut key = PrimaryKey {
+        name: "PK".to_owned(),
+        columns: vec!["id".to_owned()],
+        clustered: true,
+        options: Vec::new(),
+        filegroup: None,
+    };
+    assert_eq!(
+        add_primary_key("t", &key),
+        "ALTER TABLE [t] ADD CONSTRAINT [PK] PRIMARY KEY CLUSTERED ([id])"
+    );
+    key.clustered = false;
+    key.options = vec!["FILLFACTOR = 80".to_owned(), "PAD_INDEX = ON".to_owned()];
+    key.filegroup = Some("fast".to_owned());
+    assert_eq!(
+        add_primary_key("t", &key),
+        "ALTER TABLE [t] ADD CONSTRAINT [PK] PRIMARY KEY NONCLUSTERED ([id]) WITH (FILLFACTOR = 80, PAD_INDEX = ON) ON [fast]"
+    );
+}
+
+#[test]
 fn names_and_texts_are_quoted() {
     assert_eq!(quote("a]b[c"), "[a]]b[c]");
     assert_eq!(literal("it's"), "N'it''s'");
     assert_eq!(
         object_type("it's ]"),
-        "SELECT o.[type] FROM sys.objects AS o WHERE o.[object_id] = OBJECT_ID(N'[it''s ]]]')"
+        "SELECT o.[type], s.[name] FROM sys.objects AS o INNER JOIN sys.schemas AS s ON s.[schema_id] = o.[schema_id] \
+         WHERE o.[object_id] = OBJECT_ID(N'[it''s ]]]')"
     );
 }
 

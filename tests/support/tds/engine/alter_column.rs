@@ -27,8 +27,8 @@ impl Session {
         })?;
         let new = Column {
             kind: definition.kind,
-            // Nothing said means NULL, whatever it was before.
-            nullable: definition.nullable.unwrap_or(true),
+            // Nothing said means NULL, whatever it was before; but what is only compatible leaves it as it was.
+            nullable: (definition.nullable).unwrap_or(!self.options.compatible || old.nullable),
             ..old.clone()
         };
         for index in table

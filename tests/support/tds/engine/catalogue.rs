@@ -36,6 +36,8 @@ pub struct Index {
     pub id: i64,
     pub name: String,
     pub unique: bool,
+    /// A row whose key is there already is left out without an error.
+    pub ignores: bool,
     pub primary: bool,
     /// Made by a constraint.
     pub constraint: bool,
@@ -145,6 +147,7 @@ pub fn find(connection: &Connection, place: Place, name: &str) -> rusqlite::Resu
                 id: row.get(0)?,
                 name: row.get(1)?,
                 unique: row.get(2)?,
+                ignores: row.get::<_, i64>(2)? == 2,
                 primary: row.get(3)?,
                 constraint: row.get(4)?,
                 columns: Vec::new(),
@@ -221,7 +224,7 @@ pub fn add_index(
             table,
             index.id,
             index.name,
-            index.unique,
+            i64::from(index.unique) + i64::from(index.ignores),
             index.primary,
             index.constraint
         ],

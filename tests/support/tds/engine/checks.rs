@@ -40,8 +40,14 @@ impl Session {
         Ok(())
     }
 
-    pub fn drop_check(&mut self, table: &Name, name: &str) -> Result<()> {
+    /// ALTER TABLE … DROP CONSTRAINT: a condition or a key.
+    pub fn drop_constraint(&mut self, table: &Name, name: &str) -> Result<()> {
         let table = self.alterable(table)?;
+        let key =
+            (table.indexes.iter()).find(|index| index.constraint && same_name(&index.name, name));
+        if let Some(key) = key {
+            return self.remove_index(&table, key);
+        }
         let database = &self.facts.database;
         let mut checks = self.store.checks.list();
         let before = checks.len();

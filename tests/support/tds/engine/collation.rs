@@ -1,6 +1,6 @@
-//! SQL_Latin1_General_CP1_CI_AS, nearly: without case, with accents, blanks at the end don't count.
+//! SQL_Latin1_General_CP1_CI_AS, nearly: without case, with accents, `ß` is `ss`, blanks at the end don't count.
 //!
-//! Nearly: the real one also takes `ß` for `ss` and gives some characters no weight at all.
+//! Nearly: the real one also gives some characters no weight at all.
 
 use std::cmp::Ordering;
 
@@ -13,9 +13,8 @@ pub fn compare(left: &str, right: &str) -> Ordering {
             .map(|b| b.to_ascii_lowercase())
             .cmp(right.bytes().map(|b| b.to_ascii_lowercase()));
     }
-    left.chars()
-        .flat_map(char::to_lowercase)
-        .cmp(right.chars().flat_map(char::to_lowercase))
+    let folded = |text: &str| text.to_lowercase().replace('ß', "ss");
+    folded(left).cmp(&folded(right))
 }
 
 /// Of a `_BIN` or `_CS_` collation: exactly, but for blanks at the end.

@@ -43,7 +43,8 @@ impl Session {
                 }
             }
         }
-        self.add_index(table, name, &key.columns, true, key.primary, true, answer)
+        let unique = (true, false);
+        self.add_index(table, name, &key.columns, unique, key.primary, true, answer)
     }
 
     #[allow(clippy::too_many_arguments, reason = "the properties of an index")]
@@ -52,7 +53,7 @@ impl Session {
         table: &mut Table,
         name: String,
         columns: &[String],
-        unique: bool,
+        (unique, ignores): (bool, bool),
         primary: bool,
         constraint: bool,
         answer: &mut Answer<'_>,
@@ -142,6 +143,7 @@ impl Session {
             id,
             name,
             unique,
+            ignores,
             primary,
             constraint,
             columns: ids,
@@ -210,7 +212,7 @@ impl Session {
         name: &str,
         table: &Name,
         columns: &[String],
-        unique: bool,
+        unique: (bool, bool),
         answer: &mut Answer<'_>,
     ) -> Result<()> {
         let mut found = self.alterable(table).map_err(|error| match error.number {
@@ -272,6 +274,10 @@ impl Session {
                 ),
             ));
         }
+        self.remove_index(&table, index)
+    }
+
+    pub fn remove_index(&self, table: &Table, index: &Index) -> Result<()> {
         self.sqlite(&format!(
             "DROP INDEX {}.i{}_{}",
             table.place.name(),

@@ -18,6 +18,7 @@ pub struct Facts {
     pub rights: Rights,
     pub version: Version,
     pub read_only: bool,
+    pub compatible: bool,
     pub session: u16,
     pub transactions: i64,
     /// The transaction can only be rolled back.
@@ -291,7 +292,10 @@ fn permission(
             .and_then(parse_name)
             .is_some_and(|name| renderer.table(&name).is_ok());
         if !known {
-            return Value::Null;
+            return match renderer.facts.compatible {
+                true => Value::Int(0),
+                false => Value::Null,
+            };
         }
     }
     let has = match permission.to_uppercase().as_str() {

@@ -84,6 +84,7 @@ impl Session {
                 rights,
                 version: options.version,
                 read_only: options.read_only,
+                compatible: options.compatible,
                 session: controls.next_session(),
                 transactions: 0,
                 doomed: false,

@@ -54,9 +54,9 @@ impl Session {
                     session.add_check(table, name, condition)
                 })?;
             }
-            Statement::DropCheck { table, name } => {
+            Statement::DropConstraint { table, name } => {
                 self.define(access(table), answer, |session, _| {
-                    session.drop_check(table, name)
+                    session.drop_constraint(table, name)
                 })?;
             }
             Statement::CreateIndex {
@@ -64,9 +64,10 @@ impl Session {
                 table,
                 columns,
                 unique,
+                ignores,
             } => {
                 self.define(access(table), answer, |session, answer| {
-                    session.create_index(name, table, columns, *unique, answer)
+                    session.create_index(name, table, columns, (*unique, *ignores), answer)
                 })?;
             }
             Statement::DropTables(tables) => {

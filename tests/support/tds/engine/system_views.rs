@@ -92,6 +92,26 @@ const VIEWS: &[View] = &[
     },
     View {
         schema: "sys",
+        name: "filegroups",
+        columns: &[
+            ("name", NAME, "'PRIMARY'"),
+            ("data_space_id", SqlType::Int, "1"),
+        ],
+        from: "",
+    },
+    // There are no views here, nor anything else that refers to tables.
+    View {
+        schema: "sys",
+        name: "sql_expression_dependencies",
+        columns: &[
+            ("referencing_id", SqlType::Int, "0"),
+            ("referenced_id", SqlType::Int, "0"),
+            ("is_schema_bound_reference", SqlType::Bit, "0"),
+        ],
+        from: "WHERE 0",
+    },
+    View {
+        schema: "sys",
         name: "indexes",
         columns: &[
             ("object_id", SqlType::Int, "object_id"),
@@ -107,7 +127,15 @@ const VIEWS: &[View] = &[
                 TEXT,
                 "CASE index_id WHEN 0 THEN 'HEAP' WHEN 1 THEN 'CLUSTERED' ELSE 'NONCLUSTERED' END",
             ),
-            ("is_unique", SqlType::Bit, "uniq"),
+            ("is_unique", SqlType::Bit, "uniq > 0"),
+            ("ignore_dup_key", SqlType::Bit, "uniq = 2"),
+            ("is_disabled", SqlType::Bit, "0"),
+            ("has_filter", SqlType::Bit, "0"),
+            ("fill_factor", SqlType::TinyInt, "0"),
+            ("is_padded", SqlType::Bit, "0"),
+            ("allow_row_locks", SqlType::Bit, "1"),
+            ("allow_page_locks", SqlType::Bit, "1"),
+            ("data_space_id", SqlType::Int, "1"),
             ("is_primary_key", SqlType::Bit, "prim"),
             ("is_unique_constraint", SqlType::Bit, "cons AND NOT prim"),
         ],
@@ -215,7 +243,7 @@ const COMPATIBLE: &[(&str, &str, &str)] = &[
     (
         "columns",
         "name",
-        "CASE WHEN octet_length(name) > 63 THEN substr(name, 1, 30) || printf('%032d', column_id) ELSE name END",
+        "CASE WHEN octet_length(name) > 63 THEN substr(name, 1, 30) || printf('%032d', column_id) ELSE lower(name) END",
     ),
     (
         "columns",

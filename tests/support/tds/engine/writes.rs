@@ -137,7 +137,11 @@ impl Session {
 
     pub fn run_write(&mut self, write: &Write) -> Result<u64> {
         self.check_rows(write)?;
-        match self.connection.execute(&write.sql, []) {
+        let mut sql = write.sql.clone();
+        if write.table.indexes.iter().any(|index| index.ignores) {
+            sql = sql.replacen("INSERT INTO", "INSERT OR IGNORE INTO", 1);
+        }
+        match self.connection.execute(&sql, []) {
             Ok(rows) => Ok(rows as u64),
             Err(error) => Err(self.write_refusal(&error, write)),
         }

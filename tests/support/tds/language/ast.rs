@@ -251,7 +251,7 @@ pub enum Statement {
         name: String,
         condition: Condition,
     },
-    DropCheck {
+    DropConstraint {
         table: Name,
         name: String,
     },
@@ -260,6 +260,8 @@ pub enum Statement {
         table: Name,
         columns: Vec<String>,
         unique: bool,
+        /// IGNORE_DUP_KEY = ON
+        ignores: bool,
     },
     DropTables(Vec<Name>),
     DropIndex {

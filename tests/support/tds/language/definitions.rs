@@ -33,11 +33,13 @@ pub fn create(tokens: &mut Tokens) -> Result<Statement> {
     tokens.expect("ON")?;
     let table = tokens.object_name()?;
     let columns = key_columns(tokens)?;
+    let ignores = index_options(tokens)?;
     Ok(Statement::CreateIndex {
         name,
         table,
         columns,
         unique,
+        ignores,
     })
 }
 
@@ -72,7 +74,7 @@ pub fn alter(tokens: &mut Tokens) -> Result<Statement> {
     }
     if tokens.take(&["DROP", "CONSTRAINT"]) {
         let name = tokens.name()?;
-        return Ok(Statement::DropCheck { table, name });
+        return Ok(Statement::DropConstraint { table, name });
     }
     if tokens.take(&["ADD"]) {
         let (columns, keys) = elements(tokens)?;
@@ -113,6 +115,7 @@ fn elements(tokens: &mut Tokens) -> Result<(Vec<ColumnDefinition>, Vec<Key>)> {
         if tokens.is("CONSTRAINT") || tokens.is("PRIMARY") || tokens.is("UNIQUE") {
             let mut key = key(tokens)?;
             key.columns = key_columns(tokens)?;
+            index_options(tokens)?;
             keys.push(key);
         } else {
             columns.push(column(tokens)?);
@@ -205,6 +208,24 @@ fn key(tokens: &mut Tokens) -> Result<Key> {
         primary,
         columns: Vec::new(),
     })
+}
+
+/// `WITH (option = value, …)` and `ON filegroup`: whether duplicate keys are ignored.
+fn index_options(tokens: &mut Tokens) -> Result<bool> {
+    let mut ignores = false;
+    if tokens.take(&["WITH"]) {
+        tokens.list(|tokens| {
+            let option = tokens.name()?;
+            tokens.expect_token(&Token::Eq)?;
+            ignores |= option.eq_ignore_ascii_case("IGNORE_DUP_KEY") && tokens.is("ON");
+            tokens.advance();
+            Ok(())
+        })?;
+    }
+    if tokens.take(&["ON"]) {
+        tokens.name()?;
+    }
+    Ok(ignores)
 }
 
 fn key_columns(tokens: &mut Tokens) -> Result<Vec<String>> {

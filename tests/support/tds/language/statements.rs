@@ -219,8 +219,14 @@ fn set(tokens: &mut Tokens) -> Result<Statement> {
             }
             _ => return tokens.unexpected(),
         },
-        "LOCK_TIMEOUT" | "TEXTSIZE" | "ROWCOUNT" | "DEADLOCK_PRIORITY" | "DATEFORMAT"
-        | "LANGUAGE" | "DATEFIRST" => {
+        "QUERY_GOVERNOR_COST_LIMIT"
+        | "LOCK_TIMEOUT"
+        | "TEXTSIZE"
+        | "ROWCOUNT"
+        | "DEADLOCK_PRIORITY"
+        | "DATEFORMAT"
+        | "LANGUAGE"
+        | "DATEFIRST" => {
             let minus = tokens.take_token(&Token::Minus);
             match tokens.advance() {
                 Some(Token::Number(digits, _)) => {
