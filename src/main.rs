@@ -76,10 +76,26 @@ fn run(settings: cli::Settings) -> Result<(), Error> {
         // The place only: a panic message may hold values.
         let place = panic
             .location()
-            .map_or_else(String::new, |place| format!(" at {place}"));
-        log::error!("internal error{place}; please report it");
+            .map_or_else(String::new, ToString::to_string);
+        log::error!("{}", panicked(&place));
     }));
     sync::run(settings, &log, shutdown)
+}
+
+/// What to say of a panic at this place: whose it is.
+fn panicked(place: &str) -> String {
+    let place = place.replace('\\', "/");
+    // The sources of a library lie in a directory of its name and version, ours are named from `src` on.
+    let library = place
+        .rsplit_once("/src/")
+        .and_then(|(before, file)| Some((before.rsplit('/').next()?.rsplit_once('-')?, file)))
+        .filter(|((_, version), _)| version.starts_with(|c: char| c.is_ascii_digit()));
+    match library {
+        Some(((name, version), file)) => format!(
+            "the library {name} {version} failed at src/{file}: what was done with it counts as failed"
+        ),
+        None => format!("internal error at {place}; please report it"),
+    }
 }
 
 fn ended_by(error: &Error) -> ExitCode {
@@ -97,5 +113,32 @@ fn print(text: &str) -> ExitCode {
     match writeln!(std::io::stdout(), "{}", text.trim_end()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_named_after_whose_it_is() {
+        for place in [
+            "/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/mysql_common-0.37.3/src/crypto/der.rs:12:5",
+            "C:\\cargo\\registry\\src\\index\\mysql_common-0.37.3\\src\\crypto\\der.rs:12:5",
+        ] {
+            assert_eq!(
+                panicked(place),
+                "the library mysql_common 0.37.3 failed at src/crypto/der.rs:12:5: what was done with it counts as failed"
+            );
+        }
+        for place in [
+            "src/sync/round.rs:1:2",
+            "/rustc/0a1b2c/library/core/src/str/mod.rs:3:4",
+        ] {
+            assert_eq!(
+                panicked(place),
+                format!("internal error at {place}; please report it")
+            );
+        }
     }
 }

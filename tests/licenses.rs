@@ -322,7 +322,7 @@ fn the_list_of_licenses_is_current() {
         "rustls",
         "libsqlite3-sys",
         "postgres",
-        "mysql",
+        "mysql_common",
         "ureq",
     ] {
         assert!(new.contains(&format!("\n  {begin} ")), "{begin}");

@@ -159,13 +159,20 @@ fn open_error(url: &MysqlUrl) -> Error {
     open(url).err().expect("refused")
 }
 
-/// A greeting of a server, then a packet without content in answer to the log-in: the driver panics there.
-pub fn greeting_and_nothing() -> Vec<u8> {
-    let mut body = b"\x0a5.7.0\0\x01\0\0\0abcdefgh\0".to_vec();
+/// What a server says that makes the client's library panic: a greeting, then, in answer to the log-in, that the password
+/// is wanted under a public key, and a key that is none.
+pub fn greeting_and_a_key_that_is_none() -> Vec<u8> {
+    let mut body = b"\x0a8.0.36\0\x01\0\0\0abcdefgh\0".to_vec();
     // CLIENT_PROTOCOL_41 and CLIENT_SECURE_CONNECTION, utf8, autocommit, CLIENT_PLUGIN_AUTH, 21 bytes of scramble.
-    body.extend(b"\x00\x82\x21\x02\x00\x08\x00\x15\0\0\0\0\0\0\0\0\0\0ijklmnopqrst\0mysql_native_password\0");
-    let mut packets = vec![u8::try_from(body.len()).unwrap(), 0, 0, 0];
-    packets.extend(body);
-    packets.extend([0, 0, 0, 2]);
+    body.extend(b"\x00\x82\x21\x02\x00\x08\x00\x15\0\0\0\0\0\0\0\0\0\0ijklmnopqrst\0caching_sha2_password\0");
+    let mut packets = Vec::new();
+    for (sequence, body) in [
+        (0, &body[..]),
+        (2, b"\x01\x04"),
+        (4, b"\x01-----BEGIN NONSENSE-----"),
+    ] {
+        packets.extend([u8::try_from(body.len()).unwrap(), 0, 0, sequence]);
+        packets.extend(body);
+    }
     packets
 }

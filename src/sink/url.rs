@@ -157,6 +157,8 @@ pub struct MysqlUrl {
     pub tls: TlsMode,
     /// `connect_timeout`: per host.
     pub connect_timeout: Duration,
+    /// `allow-unverified-password`: to send the password to a server that may be anybody, if it asks for it.
+    pub allow_unverified_password: bool,
 }
 
 /// A database URL, read and checked.
@@ -307,6 +309,7 @@ fn mysql(rest: &str) -> Result<MysqlUrl> {
         database: parts.database()?,
         tls: TlsMode::Prefer,
         connect_timeout: CONNECT_TIMEOUT,
+        allow_unverified_password: false,
     };
     let mut socket = None;
     for (name, value) in parts.options()? {
@@ -341,6 +344,10 @@ fn mysql(rest: &str) -> Result<MysqlUrl> {
                 )?;
             }
             "connect_timeout" => url.connect_timeout = seconds(&name, &value)?,
+            "allow-unverified-password" | "allow_unverified_password" => {
+                url.allow_unverified_password =
+                    choose(&name, &value, &[("true", true), ("false", false)])?;
+            }
             "socket" => socket = Some(PathBuf::from(value)),
             "charset" | "collation" | "parsetime" | "loc" => {
                 log::info!(
@@ -350,7 +357,7 @@ fn mysql(rest: &str) -> Result<MysqlUrl> {
             _ => {
                 return Err(unknown_option(
                     &name,
-                    "useSSL, ssl-mode, tls, connect_timeout, socket",
+                    "useSSL, ssl-mode, tls, connect_timeout, allow-unverified-password, socket",
                 ));
             }
         }

@@ -1,9 +1,8 @@
 //! What the database has of our tables: columns with their real types, and indexes.
 
-use mysql::Conn;
-
 use super::column::{Holds, Indexed};
-use super::connect::{Session, rows, text};
+use super::connect::{Session, text};
+use super::failure::Failure;
 use super::literal::push_text;
 use crate::tables::schema::ColumnKind;
 
@@ -37,7 +36,7 @@ pub(super) struct Index {
 }
 
 /// Reads a table of the current database; `None` if there is none of this name.
-pub(super) fn read(session: &mut Session, table: &str) -> mysql::Result<Option<RealTable>> {
+pub(super) fn read(session: &mut Session, table: &str) -> Result<Option<RealTable>, Failure> {
     let mut name = String::new();
     push_text(&mut name, table);
     let here = if session.fold_tables {
@@ -46,14 +45,11 @@ pub(super) fn read(session: &mut Session, table: &str) -> mysql::Result<Option<R
         format!("TABLE_SCHEMA = DATABASE() AND TABLE_NAME = {name}")
     };
     // The catalogue may compare names without case where tables that differ only in case are two.
-    let is_same = |found: &str| session.fold_tables || found == table;
-    let conn: &mut Conn = &mut session.conn;
-    let found = rows(
-        conn,
-        &format!(
-            "SELECT TABLE_NAME, TABLE_TYPE, ENGINE FROM information_schema.TABLES WHERE {here}"
-        ),
-    )?;
+    let fold = session.fold_tables;
+    let is_same = |found: &str| fold || found == table;
+    let found = session.catalogue(&format!(
+        "SELECT TABLE_NAME, TABLE_TYPE, ENGINE FROM information_schema.TABLES WHERE {here}"
+    ))?;
     let Some(found) = found.iter().find(|row| is_same(text(row, 0))) else {
         return Ok(None);
     };
@@ -68,7 +64,11 @@ pub(super) fn read(session: &mut Session, table: &str) -> mysql::Result<Option<R
          NUMERIC_PRECISION, NUMERIC_SCALE, CHARACTER_SET_NAME, EXTRA, COLLATION_NAME \
          FROM information_schema.COLUMNS WHERE {here} ORDER BY ORDINAL_POSITION"
     );
-    for row in rows(conn, &sql)?.iter().filter(|row| is_same(text(row, 0))) {
+    for row in session
+        .catalogue(&sql)?
+        .iter()
+        .filter(|row| is_same(text(row, 0)))
+    {
         let number = |column| text(row, column).parse().ok();
         let (declared, charset, extra) = (text(row, 3), text(row, 8), text(row, 9).to_uppercase());
         let collation = text(row, 10);
@@ -99,7 +99,11 @@ pub(super) fn read(session: &mut Session, table: &str) -> mysql::Result<Option<R
         "SELECT TABLE_NAME, INDEX_NAME, NON_UNIQUE, COLUMN_NAME, SUB_PART \
          FROM information_schema.STATISTICS WHERE {here} ORDER BY INDEX_NAME, SEQ_IN_INDEX"
     );
-    for row in rows(conn, &sql)?.iter().filter(|row| is_same(text(row, 0))) {
+    for row in session
+        .catalogue(&sql)?
+        .iter()
+        .filter(|row| is_same(text(row, 0)))
+    {
         let part = (text(row, 3).to_owned(), text(row, 4).parse().ok());
         match real.indexes.last_mut() {
             Some(index) if index.name == text(row, 1) => index.parts.push(part),

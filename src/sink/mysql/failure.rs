@@ -3,11 +3,56 @@
 //! Some of the server's messages quote the values that it refused. Those parts are cut out: values are nobody's
 //! business but the database's.
 
-use std::error::Error as _;
+use std::fmt;
+use std::io;
 
-use mysql::{DriverError, MySqlError};
-
+use super::payload::ServerError;
 use crate::error::{Error, ErrorKind};
+
+/// Why a call of the client failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The server refuses.
+    Server(ServerError),
+    /// The connection broke, or there was no answer in time.
+    Io(io::Error),
+    /// TLS can't be agreed on, or the certificate is not to be trusted.
+    Tls(rustls::Error),
+    /// The server has no TLS.
+    NoTls,
+    /// The account logs in by a method that this program refuses, or does not know.
+    Method(String),
+    /// What the other side sends is not MySQL's protocol, or more than was asked for.
+    Protocol(&'static str),
+    /// The server does not take statements in its present state, such as a read-only one.
+    State(String),
+}
+
+impl From<io::Error> for Failure {
+    fn from(e: io::Error) -> Self {
+        Failure::Io(e)
+    }
+}
+
+impl fmt::Display for Failure {
+    /// Without values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Server(server) => f.write_str(&safe_text(server)),
+            Failure::Io(e) => match e.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                    f.write_str("no answer within the time limit")
+                }
+                io::ErrorKind::UnexpectedEof => f.write_str("the server closed the connection"),
+                _ => e.fmt(f),
+            },
+            Failure::Tls(e) => e.fmt(f),
+            Failure::NoTls => f.write_str("the server has no TLS"),
+            Failure::Method(text) | Failure::State(text) => f.write_str(text),
+            Failure::Protocol(text) => f.write_str(text),
+        }
+    }
+}
 
 /// What the program needs on its tables.
 pub(super) const PRIVILEGES: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX";
@@ -20,14 +65,14 @@ pub(super) struct Connecting<'a> {
 }
 
 /// An error while connecting.
-pub(super) fn connecting(to: &Connecting<'_>, e: &mysql::Error) -> Error {
+pub(super) fn connecting(to: &Connecting<'_>, e: &Failure) -> Error {
     let Connecting {
         place,
         user,
         database,
     } = to;
     let (kind, why) = match e {
-        mysql::Error::MySqlError(server) => match server.code {
+        Failure::Server(server) => match server.code {
             1045 | 1698 => (
                 ErrorKind::Setup,
                 "user or password rejected (check --url)".to_owned(),
@@ -46,33 +91,20 @@ pub(super) fn connecting(to: &Connecting<'_>, e: &mysql::Error) -> Error {
             ),
             _ => explain(server, ErrorKind::Setup),
         },
-        _ if is_tls(e) => (
+        Failure::NoTls => (
             ErrorKind::Setup,
-            match e {
-                mysql::Error::DriverError(_) => {
-                    "the server has no TLS (set it up there, or use ssl-mode=PREFERRED in --url)"
-                        .to_owned()
-                }
-                _ => format!(
-                    "TLS: {} (name the authority's certificate with --ca-file, or use ssl-mode=REQUIRED in --url)",
-                    reason(e)
-                ),
-            },
+            format!("{e} (set it up there, or use ssl-mode=PREFERRED in --url)"),
         ),
-        mysql::Error::DriverError(
-            DriverError::UnknownAuthPlugin(_)
-            | DriverError::OldMysqlPasswordDisabled
-            | DriverError::CleartextPluginDisabled
-            | DriverError::UnsupportedProtocol(_)
-            | DriverError::Protocol41NotSet,
-        ) => (
+        Failure::Tls(_) => (
             ErrorKind::Setup,
             format!(
-                "{} (let the account use mysql_native_password or caching_sha2_password)",
-                reason(e)
+                "TLS: {e} (name the authority's certificate with --ca-file, or use ssl-mode=REQUIRED in --url)"
             ),
         ),
-        _ => (ErrorKind::Transient, reason(e)),
+        Failure::Method(_) => (ErrorKind::Setup, e.to_string()),
+        Failure::Io(_) | Failure::Protocol(_) | Failure::State(_) => {
+            (ErrorKind::Transient, e.to_string())
+        }
     };
     Error::new(
         kind,
@@ -81,46 +113,63 @@ pub(super) fn connecting(to: &Connecting<'_>, e: &mysql::Error) -> Error {
 }
 
 /// An error of a statement. What is not known to be something else is `otherwise`.
-pub(super) fn statement(place: &str, doing: &str, e: &mysql::Error, otherwise: ErrorKind) -> Error {
+pub(super) fn statement(place: &str, doing: &str, e: &Failure, otherwise: ErrorKind) -> Error {
     let (kind, why) = match e {
-        mysql::Error::MySqlError(server) => explain(server, otherwise),
-        mysql::Error::DriverError(DriverError::PacketTooLarge) => (
-            ErrorKind::Data,
-            "larger than max_allowed_packet of the server".to_owned(),
-        ),
-        _ => (ErrorKind::Transient, reason(e)),
+        Failure::Server(server) => explain(server, otherwise),
+        _ => (ErrorKind::Transient, e.to_string()),
     };
     Error::new(kind, format!("MySQL at {place}: {doing}: {why}"))
 }
 
 /// Whether the connection can't be used any more.
-pub(super) fn is_lost(e: &mysql::Error) -> bool {
-    !matches!(e, mysql::Error::MySqlError(server) if !matches!(server.code, 1053 | 1153 | 1158..=1161 | 1927 | 2006 | 2013))
+pub(super) fn is_lost(e: &Failure) -> bool {
+    match e {
+        Failure::Server(server) => {
+            matches!(
+                server.code,
+                1053 | 1153 | 1158..=1161 | 1927 | 2006 | 2013 | 4031
+            )
+        }
+        _ => true,
+    }
+}
+
+/// Why a table could not be changed that somebody else uses.
+pub(super) const HELD: &str = "another session holds the table: its lock was not granted within 2 s (end long transactions \
+     that read or write it)";
+
+/// Whether a table could not be changed as others use it.
+pub(super) fn is_held(e: &Failure) -> bool {
+    matches!(code(e), 1205 | 1213)
 }
 
 /// Whether the server refused a statement for what it says, rather than for its state.
-pub(super) fn is_refusal(e: &mysql::Error) -> bool {
-    matches!(e, mysql::Error::MySqlError(server) if explain(server, ErrorKind::Setup).0 != ErrorKind::Transient)
+pub(super) fn is_refusal(e: &Failure) -> bool {
+    matches!(e, Failure::Server(server) if explain(server, ErrorKind::Setup).0 != ErrorKind::Transient)
 }
 
-/// Whether TLS was impossible, or the certificate not to be trusted.
-pub(super) fn is_tls(e: &mysql::Error) -> bool {
+/// Whether the server takes no statements, or none that write, for now: another may.
+pub(super) fn is_for_state(e: &Failure) -> bool {
     match e {
-        mysql::Error::TlsError(_) | mysql::Error::DriverError(DriverError::TlsNotSupported) => true,
-        mysql::Error::IoError(io) => io
-            .get_ref()
-            .is_some_and(|inner| inner.is::<rustls::Error>()),
-        mysql::Error::CodecError(codec) => codec
-            .source()
-            .and_then(|source| source.downcast_ref::<std::io::Error>())
-            .and_then(std::io::Error::get_ref)
-            .is_some_and(|inner| inner.is::<rustls::Error>()),
+        Failure::Server(server) => match server.code {
+            1047 | 1053 | 1792 | 1836 | 3100 => true,
+            1290 => server.message.contains("read") && server.message.contains("only"),
+            _ => false,
+        },
         _ => false,
     }
 }
 
+/// The number of the server's error; 0 for others.
+pub(super) fn code(e: &Failure) -> u16 {
+    match e {
+        Failure::Server(server) => server.code,
+        _ => 0,
+    }
+}
+
 /// The one place that decides what an error number leads to.
-fn explain(e: &MySqlError, otherwise: ErrorKind) -> (ErrorKind, String) {
+fn explain(e: &ServerError, otherwise: ErrorKind) -> (ErrorKind, String) {
     use ErrorKind::{Data, Setup, Transient};
     let (kind, advice) = match e.code {
         // Privileges and log-in.
@@ -167,7 +216,8 @@ fn explain(e: &MySqlError, otherwise: ErrorKind) -> (ErrorKind, String) {
         | 2003
         | 2006
         | 2013
-        | 3024 => (Transient, ""),
+        | 3024
+        | 4031 => (Transient, ""),
         1205 | 1206 | 1213 | 1614 | 1637 | 3572 => (Transient, ""),
         // Gone or changed under us: the writer opens and prepares again.
         1054 | 1146 | 1412 | 1615 => (Transient, ""),
@@ -200,7 +250,7 @@ fn explain(e: &MySqlError, otherwise: ErrorKind) -> (ErrorKind, String) {
 }
 
 /// The server's message without the values that it may quote, and its number.
-fn safe_text(e: &MySqlError) -> String {
+fn safe_text(e: &ServerError) -> String {
     let message = e.message.as_str();
     let names_only = matches!(
         e.code,
@@ -257,33 +307,6 @@ fn safe_text(e: &MySqlError) -> String {
     format!("{before}…{names} (error {})", e.code)
 }
 
-/// Why the driver failed, without values.
-pub(super) fn reason(e: &mysql::Error) -> String {
-    match e {
-        mysql::Error::IoError(io) => io_reason(io),
-        mysql::Error::CodecError(codec) => codec
-            .source()
-            .and_then(|source| source.downcast_ref::<std::io::Error>())
-            .map_or_else(|| codec.to_string(), io_reason),
-        mysql::Error::DriverError(DriverError::CouldNotConnect(Some((_, why, _)))) => why.clone(),
-        mysql::Error::DriverError(DriverError::ConnectTimeout) => {
-            "no answer within the time limit".to_owned()
-        }
-        mysql::Error::DriverError(driver) => driver.to_string(),
-        mysql::Error::TlsError(tls) => tls.to_string(),
-        _ => "the server's answer can't be understood".to_owned(),
-    }
-}
-
-fn io_reason(e: &std::io::Error) -> String {
-    match e.kind() {
-        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
-            "no answer within the time limit".to_owned()
-        }
-        _ => e.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(
@@ -295,8 +318,8 @@ mod tests {
 
     use super::*;
 
-    fn answer(code: u16, state: &str, message: &str) -> mysql::Error {
-        mysql::Error::MySqlError(MySqlError {
+    fn answer(code: u16, state: &str, message: &str) -> Failure {
+        Failure::Server(ServerError {
             state: state.to_owned(),
             message: message.to_owned(),
             code,
@@ -394,6 +417,6 @@ mod tests {
     fn which_connections_can_go_on() {
         assert!(!is_lost(&answer(1062, "23000", "m")) && !is_lost(&answer(1213, "40001", "m")));
         assert!(is_lost(&answer(1927, "70100", "m")) && is_lost(&answer(1153, "08S01", "m")));
-        assert!(is_lost(&mysql::Error::IoError(std::io::Error::other("x"))));
+        assert!(is_lost(&Failure::Io(io::Error::other("x"))));
     }
 }

@@ -3,6 +3,7 @@
 //! A statement with many rows as text costs one round trip and one parse; a prepared one would have at most 65,535
 //! parameters, and be parsed anew for each number of rows.
 
+use super::payload::ServerError;
 use crate::sink::dialect::MYSQL;
 
 /// Appends a string literal. The session's fixed sql_mode and character set make this complete: a backslash
@@ -42,17 +43,33 @@ pub(super) fn list<'a>(values: impl IntoIterator<Item = &'a str>) -> String {
     sql
 }
 
+/// The largest integer: one more is an error, whatever the sql_mode.
+const BEYOND: &str = "18446744073709551615";
+
+/// Whether an error is that of the guard of [`upsert`].
+pub(super) fn is_guard(e: &ServerError) -> bool {
+    e.code == 1690 && e.message.contains(BEYOND)
+}
+
 /// The fixed parts of a table's upsert, before and behind the rows. `columns` are real names, the key first.
+///
+/// A row that clashes by another unique index, or by a key that only the column's collation takes for the same, would
+/// change the other's row. So the first assignment is guarded: where the keys differ, a sum overflows.
 pub(super) fn upsert(table: &str, columns: &[&str]) -> (String, String) {
     let quoted: Vec<String> = columns.iter().map(|name| MYSQL.quote(name)).collect();
-    let updated = quoted
-        .get(1..)
-        .filter(|rest| !rest.is_empty())
-        .unwrap_or(&quoted);
-    let updates: Vec<String> = updated
+    let key = quoted.first().map_or("", String::as_str);
+    let guard = format!("{BEYOND}+(NOT(CAST({key} AS BINARY)<=>CAST(VALUES({key}) AS BINARY)))");
+    let mut updates: Vec<String> = quoted
         .iter()
+        .skip(1)
         .map(|name| format!("{name}=VALUES({name})"))
         .collect();
+    match (updates.first_mut(), quoted.get(1)) {
+        (Some(first), Some(name)) => {
+            *first = format!("{name}=IF({guard},VALUES({name}),VALUES({name}))");
+        }
+        _ => updates.push(format!("{key}=IF({guard},{key},{key})")),
+    }
     (
         format!(
             "INSERT INTO {} ({}) VALUES ",
@@ -96,10 +113,16 @@ mod tests {
     fn upserts() {
         let (head, tail) = upsert("t`x", &["$id", "a`b"]);
         assert_eq!(head, "INSERT INTO `t``x` (`$id`,`a``b`) VALUES ");
-        assert_eq!(tail, " ON DUPLICATE KEY UPDATE `a``b`=VALUES(`a``b`)");
+        let guard =
+            "18446744073709551615+(NOT(CAST(`$id` AS BINARY)<=>CAST(VALUES(`$id`) AS BINARY)))";
         assert_eq!(
-            upsert("t", &["id"]).1,
-            " ON DUPLICATE KEY UPDATE `id`=VALUES(`id`)"
+            tail,
+            format!(" ON DUPLICATE KEY UPDATE `a``b`=IF({guard},VALUES(`a``b`),VALUES(`a``b`))")
+        );
+        let (_, tail) = upsert("t", &["$id"]);
+        assert_eq!(
+            tail,
+            format!(" ON DUPLICATE KEY UPDATE `$id`=IF({guard},`$id`,`$id`)")
         );
     }
 }

@@ -1,20 +1,16 @@
 //! Loading the rows of a new batch by `LOAD DATA LOCAL INFILE`, about twice as fast as statements.
 //!
-//! No file is read: the driver asks a closure for the contents, and has none to ask outside [`send`], whatever the server
-//! wants. With `LOCAL` the server skips or changes what it can't store, with a warning instead of an error; so a warning
+//! No file is read, whatever the server asks for. With `LOCAL` the server skips or changes what it can't store, with a warning instead of an error; so a warning
 //! undoes everything, as does a row that was skipped because its key is there already.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use mysql::LocalInfileHandler;
-use mysql::prelude::Queryable;
-
-use super::connect::guarded;
+use super::failure::Failure;
 use super::row::{LINE, push_row};
-use super::write::{begin, narrow, report, run};
+use super::widen::narrow;
+use super::write::{begin, report};
 use super::{MysqlSink, Prepared, failure};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::dialect::MYSQL;
@@ -56,10 +52,10 @@ pub(super) fn transaction(
             "rows of table {} can't be loaded, they are written by statements",
             table.name
         );
-        run(sink, "undoing what was loaded", "ROLLBACK")?;
+        sink.run("undoing what was loaded", "ROLLBACK")?;
         return Ok(false);
     }
-    run(sink, "committing a batch", "COMMIT")?;
+    sink.run("committing a batch", "COMMIT")?;
     Ok(true)
 }
 
@@ -146,23 +142,15 @@ fn send(
     table: &Prepared,
     pieces: Receiver<String>,
 ) -> Result<Option<(u64, u16)>> {
-    let conn = &mut sink.session.conn;
-    conn.set_local_infile_handler(Some(LocalInfileHandler::new(move |_, out| {
-        pieces
-            .iter()
-            .try_for_each(|lines| out.write_all(lines.as_bytes()))
-    })));
-    let outcome = guarded(|| conn.query_drop(&table.load));
     // With it goes the receiver of the pieces: whoever builds them sees that nobody takes them any more.
-    conn.set_local_infile_handler(None);
-    match outcome {
-        Ok(()) => Ok(Some((conn.affected_rows(), conn.warnings()))),
-        Err(e) if failure::is_lost(&e) => Err(sink.failed(
+    match sink.session.load(&table.load, pieces.into_iter()) {
+        Ok(done) => Ok(Some((done.affected, done.warnings))),
+        Err(e) if failure::is_lost(&e) || failure::is_for_state(&e) => Err(sink.failed(
             &format!("loading into {}", table.name),
             &e,
             ErrorKind::Transient,
         )),
-        Err(mysql::Error::MySqlError(e)) if NOT_FROM_CLIENTS.contains(&e.code) => Ok(None),
+        Err(Failure::Server(e)) if NOT_FROM_CLIENTS.contains(&e.code) => Ok(None),
         Err(_) => Ok(Some((0, 0))),
     }
 }

@@ -1,29 +1,37 @@
 //! MySQL and MariaDB as a destination.
 //!
 //! Each batch is one transaction of multi-row `INSERT … ON DUPLICATE KEY UPDATE`, sent as text, or for new contacts of
-//! `LOAD DATA LOCAL INFILE` where the server allows it. Before it, columns
-//! that are too narrow for a value of the batch are widened over a second connection, which may take hours for a
-//! large table where an answer to an ordinary statement may not.
+//! `LOAD DATA LOCAL INFILE` where the server allows it. Before it, columns that are too narrow for a value of the batch
+//! are widened, which may take hours for a large table where an answer to an ordinary statement may not. Everything
+//! happens on one connection: of several hosts, another could lead to another server.
 
+mod auth;
 mod catalog;
+mod client;
 mod column;
 mod connect;
 mod failure;
 mod literal;
 mod load;
+mod payload;
 mod prepare;
 mod privileges;
 mod probe;
 mod row;
+mod settings;
+mod widen;
+mod wire;
 mod write;
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use mysql::prelude::Queryable;
-
 use self::catalog::RealTable;
-use self::connect::{ANSWER, Limits, REBUILD, Session, guarded, rows};
+use self::client::Expected;
+use self::connect::{ANSWER, Limits, Session};
+use self::failure::Failure;
+use self::payload::Done;
+use self::widen::Unwidened;
 use super::load::Loading;
 use super::url::MysqlUrl;
 use super::{CheckLine, MissingColumn, MissingIndex, Sink, StoredContact};
@@ -39,18 +47,18 @@ const LOCK: Duration = Duration::from_secs(60);
 /// Ids per query.
 const IDS_PER_QUERY: usize = 500;
 
+/// Bytes of the answer to such a query: checksums and times are short.
+const MAX_STORED: usize = 16 << 20;
+
+/// Bytes of a few whole rows.
+const MAX_SAMPLE: usize = 64 << 20;
+
 /// A connection to MySQL or MariaDB.
 pub struct MysqlSink {
-    url: MysqlUrl,
-    roots: Roots,
-    lock: Duration,
     session: Session,
-    /// For statements that may take hours; opened when needed.
-    rebuilding: Option<Session>,
     lost: bool,
     tables: Vec<Prepared>,
-    /// Columns that could not be widened, and that this was logged for.
-    unwidened: HashSet<(Table, String)>,
+    unwidened: Unwidened,
     /// Columns whose numbers were rounded, and that this was logged for.
     rounded: HashSet<(Table, String)>,
     writer: Writer,
@@ -80,9 +88,6 @@ struct Written {
 impl MysqlSink {
     /// Connects to the first host of the URL that can be written to.
     ///
-    /// TLS trusts the certificates of `roots`. The driver can't leave out the compiled-in web roots: with
-    /// `--ca-file` it trusts both.
-    ///
     /// # Errors
     /// [`Setup`](ErrorKind::Setup) if the log-in, the database or the server's certificate is refused,
     /// [`Transient`](ErrorKind::Transient) if no host answers or all are read-only.
@@ -109,29 +114,28 @@ impl MysqlSink {
             session.encryption()
         );
         Ok(MysqlSink {
-            url: url.clone(),
-            roots: roots.clone(),
-            lock,
             session,
-            rebuilding: None,
             lost: false,
             tables: Vec::new(),
-            unwidened: HashSet::new(),
+            unwidened: Unwidened::default(),
             rounded: HashSet::new(),
             writer: Writer::default(),
             loading: Loading::default(),
         })
     }
 
-    /// Turns an error of the driver into ours; a connection that broke is not used again.
-    fn failed(&mut self, doing: &str, e: &mysql::Error, otherwise: ErrorKind) -> Error {
-        self.lost |= failure::is_lost(e);
+    /// Turns an error of the client into ours; a connection that broke, or whose server refuses for its state, is not
+    /// used again.
+    fn failed(&mut self, doing: &str, e: &Failure, otherwise: ErrorKind) -> Error {
+        self.lost |= failure::is_lost(e) || failure::is_for_state(e);
         failure::statement(&self.session.place, doing, e, otherwise)
     }
 
-    /// The same for a statement of [`MysqlSink::alter`], which has its own connection.
-    fn altering_failed(&self, doing: &str, e: &mysql::Error) -> Error {
-        failure::statement(&self.session.place, doing, e, ErrorKind::Setup)
+    /// Runs a statement that returns no rows.
+    fn run(&mut self, doing: &str, sql: &str) -> Result<Done> {
+        self.session
+            .run(sql)
+            .map_err(|e| self.failed(doing, &e, ErrorKind::Transient))
     }
 
     fn check_connection(&self) -> Result<()> {
@@ -142,31 +146,6 @@ impl MysqlSink {
             )));
         }
         Ok(())
-    }
-
-    /// Runs a statement that may take hours.
-    fn alter(&mut self, sql: &str) -> mysql::Result<()> {
-        if self.rebuilding.is_none() {
-            // An account may be allowed one connection only.
-            self.rebuilding = connect::connect(
-                &self.url,
-                &self.roots,
-                Limits {
-                    answer: REBUILD,
-                    lock: self.lock,
-                },
-            )
-            .ok();
-        }
-        let outcome = self
-            .rebuilding
-            .as_mut()
-            .unwrap_or(&mut self.session)
-            .query(sql);
-        if matches!(&outcome, Err(e) if failure::is_lost(e)) {
-            self.lost |= self.rebuilding.take().is_none();
-        }
-        outcome
     }
 
     fn prepared(&self, table: Table) -> Result<&Prepared> {
@@ -184,20 +163,6 @@ impl MysqlSink {
     fn table(&self, table: Table) -> Result<String> {
         self.prepared(table)
             .map(|t| super::dialect::MYSQL.quote(&t.name))
-    }
-}
-
-impl Session {
-    fn query(&mut self, sql: &str) -> mysql::Result<()> {
-        guarded(|| self.conn.query_drop(sql))
-    }
-
-    fn encryption(&self) -> String {
-        self.cipher
-            .as_ref()
-            .map_or("not encrypted".to_owned(), |cipher| {
-                format!("encrypted with {cipher}")
-            })
     }
 }
 
@@ -243,9 +208,7 @@ impl Prepared {
 impl Sink for MysqlSink {
     fn alive(&mut self) -> Result<()> {
         self.check_connection()?;
-        self.session
-            .query("DO 1")
-            .map_err(|e| self.failed("asking for an answer", &e, ErrorKind::Transient))
+        self.run("asking for an answer", "DO 1").map(|_| ())
     }
 
     fn columns(&mut self, table: &TableSchema) -> Result<Vec<String>> {
@@ -265,7 +228,6 @@ impl Sink for MysqlSink {
             tables.push(Prepared::new(table, real?, &missing));
         }
         self.tables = tables;
-        self.rebuilding = None;
         Ok(missing)
     }
 
@@ -280,7 +242,6 @@ impl Sink for MysqlSink {
             })
         });
         self.tables = tables;
-        self.rebuilding = None;
         made.map(|()| missing)
     }
 
@@ -292,7 +253,13 @@ impl Sink for MysqlSink {
                 "SELECT `$id`, `$md5`, `$changed` FROM {contacts} WHERE `$id` IN {}",
                 literal::list(ids.iter().copied())
             );
-            let rows = rows(&mut self.session.conn, &sql)
+            let expected = Expected {
+                rows: ids.len(),
+                bytes: MAX_STORED,
+            };
+            let rows = self
+                .session
+                .rows(&sql, expected)
                 .map_err(|e| self.failed("reading stored contacts", &e, ErrorKind::Transient))?;
             found.extend(rows.into_iter().map(|row| {
                 let mut values = row.into_iter();
@@ -313,7 +280,13 @@ impl Sink for MysqlSink {
             self.table(table)?,
             literal::list(keys.iter().copied())
         );
-        let rows = rows(&mut self.session.conn, &sql)
+        let expected = Expected {
+            rows: keys.len(),
+            bytes: MAX_STORED,
+        };
+        let rows = self
+            .session
+            .rows(&sql, expected)
             .map_err(|e| self.failed("looking for rows", &e, ErrorKind::Transient))?;
         Ok(rows
             .into_iter()
@@ -326,7 +299,9 @@ impl Sink for MysqlSink {
             "SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT {limit}) AS few",
             self.table(table)?
         );
-        let rows = rows(&mut self.session.conn, &sql)
+        let rows = self
+            .session
+            .catalogue(&sql)
             .map_err(|e| self.failed("counting rows", &e, ErrorKind::Transient))?;
         let count = rows.into_iter().flatten().next().flatten();
         Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
@@ -340,23 +315,17 @@ impl Sink for MysqlSink {
         );
         literal::push_text(&mut sql, stamp);
         sql.push(')');
-        self.session.query(&sql).map_err(|e| {
-            self.failed(
-                "marking contacts for a fresh look",
-                &e,
-                ErrorKind::Transient,
-            )
-        })?;
-        Ok(self.session.conn.affected_rows())
+        self.run("marking contacts for a fresh look", &sql)
+            .map(|done| done.affected)
     }
 
     fn write(&mut self, batch: &Batch) -> Result<()> {
         self.contacts()?;
-        write::widen(self, batch)?;
+        widen::widen(self, batch)?;
         let mut writer = std::mem::take(&mut self.writer);
         let outcome = writer.write(self, batch);
         self.writer = writer;
-        if outcome.is_err() && !self.lost && self.session.query("ROLLBACK").is_err() {
+        if outcome.is_err() && !self.lost && self.session.run("ROLLBACK").is_err() {
             self.lost = true;
         }
         outcome
@@ -364,7 +333,13 @@ impl Sink for MysqlSink {
 
     fn sample(&mut self, table: Table, most: usize, into: &mut Rows) -> Result<()> {
         let sql = probe::sample(self.prepared(table)?, most)?;
-        let found = rows(&mut self.session.conn, &sql)
+        let expected = Expected {
+            rows: most,
+            bytes: MAX_SAMPLE,
+        };
+        let found = self
+            .session
+            .rows(&sql, expected)
             .map_err(|e| self.failed("reading stored rows", &e, ErrorKind::Transient))?;
         for row in found {
             into.begin();
@@ -379,7 +354,9 @@ impl Sink for MysqlSink {
 
     fn triggers(&mut self, table: Table) -> Result<Vec<String>> {
         let sql = probe::triggers(&self.prepared(table)?.name);
-        let found = rows(&mut self.session.conn, &sql)
+        let found = self
+            .session
+            .catalogue(&sql)
             .map_err(|e| self.failed("reading the catalogue", &e, ErrorKind::Transient))?;
         Ok(found.into_iter().flatten().flatten().collect())
     }

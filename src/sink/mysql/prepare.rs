@@ -8,7 +8,7 @@ use crate::tables::schema::{Column, TableSchema};
 use super::MysqlSink;
 use super::catalog::{self, RealTable};
 use super::column::{Holds, Limit};
-use super::failure;
+use super::failure::{self, Failure};
 
 /// Characters of a text column that its index holds: enough for any id or time.
 const INDEXED_PREFIX: usize = 40;
@@ -148,7 +148,8 @@ pub(super) fn usable(sink: &MysqlSink, table: &TableSchema, real: &RealTable) ->
     } else {
         for index in real.other_unique(key) {
             log::warn!(
-                "table {}: the unique index {} may make one row overwrite another: drop it, or make it a plain index",
+                "table {}: rows that have another row's values in the unique index {} are refused: drop it, or make it a \
+                 plain index",
                 table.name,
                 index.name
             );
@@ -196,20 +197,20 @@ fn create(sink: &mut MysqlSink, table: &TableSchema) -> Result<()> {
             MYSQL.quote(table.table.key())
         )
     };
-    let mut outcome = sink.session.query(&sql(&columns));
-    if matches!(&outcome, Err(e) if failure::is_refusal(e) && code(e) != 1142) {
+    let mut outcome = sink.session.alter(&sql(&columns));
+    if matches!(&outcome, Err(e) if failure::is_refusal(e) && failure::code(e) != 1142) {
         columns.truncate(1);
-        outcome = sink.session.query(&sql(&columns));
+        outcome = sink.session.alter(&sql(&columns));
     }
     match outcome {
         // Another instance was faster.
-        Err(e) if code(&e) == 1050 => Ok(()),
+        Err(e) if failure::code(&e) == 1050 => Ok(()),
         Err(e) => Err(sink.failed(
             &format!("creating table {}", table.name),
             &e,
             ErrorKind::Setup,
         )),
-        Ok(()) => Ok(()),
+        Ok(_) => Ok(()),
     }
 }
 
@@ -232,23 +233,36 @@ fn add(
         )
     };
     let doing = format!("adding columns to {}", table.name);
-    match sink.alter(&alter(columns)) {
-        Ok(()) => return Ok(()),
-        Err(e) if !failure::is_refusal(&e) => return Err(sink.altering_failed(&doing, &e)),
-        Err(_) => {}
-    }
+    let mut held = match sink.session.alter(&alter(columns)) {
+        Ok(_) => return Ok(()),
+        Err(e) if failure::is_held(&e) => true,
+        Err(e) if !failure::is_refusal(&e) => {
+            return Err(sink.failed(&doing, &e, ErrorKind::Setup));
+        }
+        Err(_) => false,
+    };
     for column in columns {
-        match sink.alter(&alter(&[column])) {
-            Ok(()) => {}
-            Err(e) if code(&e) == 1060 => {}
-            Err(e) => {
-                let error = sink.altering_failed(&doing, &e);
+        // One wait is enough: the others would wait for the same lock.
+        let outcome = match held {
+            true => None,
+            false => Some(sink.session.alter(&alter(&[column]))),
+        };
+        let reason = match outcome {
+            Some(Ok(_)) => continue,
+            Some(Err(e)) if failure::code(&e) == 1060 => continue,
+            Some(Err(e)) if !failure::is_held(&e) => {
+                let error = sink.failed(&doing, &e, ErrorKind::Setup);
                 if !failure::is_refusal(&e) {
                     return Err(error);
                 }
-                missing.push(missing_column(table, column, &error.to_string()));
+                error.to_string()
             }
-        }
+            _ => {
+                held = true;
+                failure::HELD.to_owned()
+            }
+        };
+        missing.push(missing_column(table, column, &reason));
     }
     Ok(())
 }
@@ -262,6 +276,7 @@ fn create_indexes(
     missing: &mut Vec<MissingIndex>,
 ) -> Result<bool> {
     let mut any = false;
+    let mut held = false;
     for wanted in table.table.indexes().iter().copied() {
         let columns: Option<Vec<String>> = wanted
             .iter()
@@ -282,45 +297,72 @@ fn create_indexes(
             continue;
         };
         any = true;
-        let name: String = format!("{}_{}", table.name, wanted.join("_"))
-            .chars()
-            .take(64)
-            .collect();
-        let sql = format!(
-            "ALTER TABLE {} ADD INDEX {} ({})",
-            MYSQL.quote(&table.name),
-            MYSQL.quote(&name),
-            columns.join(", ")
-        );
-        let mut outcome = sink.alter(&format!("{sql}, ALGORITHM=INPLACE, LOCK=NONE"));
-        // What a server can't do without blocking writers, a small table bears.
-        if matches!(&outcome, Err(e) if matches!(code(e), 1235 | 1845 | 1846)) {
-            outcome = sink.alter(&sql);
-        }
-        match outcome {
-            Ok(()) => log::info!(
-                "added the index {name} on {}.{}",
-                table.name,
-                wanted.join(", ")
-            ),
-            // Another instance was faster.
-            Err(e) if code(&e) == 1061 => {}
-            Err(e) if failure::is_lost(&e) => {
-                return Err(sink.altering_failed("adding an index", &e));
-            }
-            Err(e) => missing.push(MissingIndex {
-                table: table.table,
-                columns: wanted,
-                reason: sink.altering_failed("adding an index", &e).to_string(),
-            }),
-        }
+        let reason = match held {
+            true => failure::HELD.to_owned(),
+            false => match create_index(sink, table, wanted, &columns.join(", ")) {
+                Ok(()) => continue,
+                Err(e) if failure::is_lost(&e) => {
+                    return Err(sink.failed("adding an index", &e, ErrorKind::Setup));
+                }
+                Err(e) if failure::is_held(&e) => {
+                    held = true;
+                    failure::HELD.to_owned()
+                }
+                Err(e) => sink
+                    .failed("adding an index", &e, ErrorKind::Setup)
+                    .to_string(),
+            },
+        };
+        missing.push(MissingIndex {
+            table: table.table,
+            columns: wanted,
+            reason,
+        });
     }
     Ok(any)
 }
 
-fn code(e: &mysql::Error) -> u16 {
-    match e {
-        mysql::Error::MySqlError(server) => server.code,
-        _ => 0,
+/// Creates one index, without blocking writers if the server can.
+fn create_index(
+    sink: &mut MysqlSink,
+    table: &TableSchema,
+    wanted: &[&str],
+    columns: &str,
+) -> std::result::Result<(), Failure> {
+    let full = format!("{}_{}", table.name, wanted.join("_"));
+    let mut outcome = Ok(());
+    // The name may be that of another index.
+    for suffix in ["", "_2"] {
+        let name: String = full.chars().take(64 - suffix.len()).collect::<String>() + suffix;
+        let sql = format!(
+            "ALTER TABLE {} ADD INDEX {} ({columns})",
+            MYSQL.quote(&table.name),
+            MYSQL.quote(&name)
+        );
+        outcome = sink
+            .session
+            .alter(&format!("{sql}, ALGORITHM=INPLACE, LOCK=NONE"))
+            .map(|_| ());
+        // What a server can't do without blocking writers, a small table bears.
+        if matches!(&outcome, Err(e) if matches!(failure::code(e), 1235 | 1845 | 1846)) {
+            outcome = sink.session.alter(&sql).map(|_| ());
+        }
+        match &outcome {
+            Ok(()) => {
+                log::info!(
+                    "added the index {name} on {}.{}",
+                    table.name,
+                    wanted.join(", ")
+                );
+                return Ok(());
+            }
+            Err(e) if failure::code(e) == 1061 => {}
+            Err(_) => return outcome,
+        }
+        // Another instance was faster.
+        if catalog::read(&mut sink.session, &table.name)?.is_some_and(|now| now.has_index(wanted)) {
+            return Ok(());
+        }
     }
+    outcome
 }

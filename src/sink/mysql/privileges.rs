@@ -3,10 +3,8 @@
 //! Grants are no reliable source: they hold patterns, roles and levels. A server checks the privilege before
 //! anything else, so that a statement that is bound to fail afterwards tells them apart.
 
-use mysql::prelude::Queryable;
-
-use super::connect::{Session, guarded};
-use super::failure;
+use super::connect::Session;
+use super::failure::{self, Failure};
 use crate::error::{ErrorKind, Result};
 use crate::sink::CheckLine;
 use crate::sink::dialect::MYSQL;
@@ -50,15 +48,15 @@ pub(super) fn check(session: &mut Session, schema: &Schema) -> Result<Vec<CheckL
             }
             let place = session.place.clone();
             let doing = format!("trying {privilege} on {}", table.name);
-            let outcome = guarded(|| session.conn.query_drop(&sql));
+            let outcome = session.run(&sql);
             let reason = match &outcome {
-                Ok(()) => continue,
-                Err(mysql::Error::MySqlError(e))
+                Ok(_) => continue,
+                Err(Failure::Server(e))
                     if matches!(e.code, 1050 | 1060 | 1091 | 1146 | 1054 | 1347) =>
                 {
                     continue;
                 }
-                Err(e @ mysql::Error::MySqlError(server)) => match server.code {
+                Err(e @ Failure::Server(server)) => match server.code {
                     1044 | 1142 | 1143 | 1227 => table.name.clone(),
                     _ => failure::statement(&place, &doing, e, ErrorKind::Setup).to_string(),
                 },
