@@ -197,10 +197,10 @@ if command -v update-rc.d >/dev/null 2>&1; then
 fi
 rm -rf /var/log/dbsync2 /etc/dbsync2
 cd /
-for file in /var/lib/dbsync2/*; do
+for file in /var/lib/dbsync2/* /var/lib/dbsync2/.*.new; do
     case $file in
-    *.json | *.json.new | *.json.old | *.jsonl | *.jsonl.new | *.jsonl.old) rm -f "$file" ;;
-    *.ledger | *.ledger.* | *.lock | *.lost) rm -f "$file" ;;
+    *.json | *.json.old | *.jsonl | *.jsonl.old | *.new) rm -f "$file" ;;
+    *.ledger | *.lock | *.lost) rm -f "$file" ;;
     esac
 done
 rmdir /var/lib/dbsync2 2>/dev/null || true

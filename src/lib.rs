@@ -36,6 +36,7 @@
 //! | [`webhook`] | the other destination, a web service: requests, lanes, what was delivered and what could not be | SQL |
 //! | [`sync`] | from one to the other: which time ranges are due, passes over them, writing whatever happens | – |
 //! | [`state`] | what outlives a run: checkpoint and lock | – |
+//! | [`files`] | how every file that is kept is opened, made and replaced, whatever others have prepared in its place | what is in them |
 //! | [`status`], [`logging`], [`progress`] | what the admin sees | – |
 //! | [`shutdown`] | signals | – |
 //! | [`moment`], [`percent`] | how times are shown, percent-decoding | all else |
@@ -53,6 +54,7 @@
 pub mod cli;
 pub mod dialfire;
 pub mod error;
+pub mod files;
 pub mod logging;
 pub mod moment;
 pub mod percent;

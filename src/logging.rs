@@ -12,7 +12,9 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::cli::Settings;
+use crate::cli::settings::Mode;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::text;
 use rotation::{Clock, Limits, RotatingLog};
 
@@ -31,6 +33,8 @@ const OWN_CRATE: &str = env!("CARGO_CRATE_NAME");
 pub struct LogFile {
     /// The first file; `None` where no directory could be written to and the log goes to standard output.
     pub path: Option<PathBuf>,
+    /// Why `--log-dir` is not written to, where others could lead the log astray; only `check` goes on then.
+    pub problem: Option<String>,
 }
 
 /// Opens the log of this campaign and mode, and prints its path to standard output, as the vendor's client does.
@@ -40,7 +44,8 @@ pub struct LogFile {
 /// standard output and says so.
 ///
 /// # Errors
-/// [`Setup`](crate::error::ErrorKind::Setup) if the log is open already.
+/// [`Setup`](crate::error::ErrorKind::Setup) if the log is open already, or if `--log-dir` names a directory in which
+/// others could lead the log astray.
 pub fn init(settings: &Settings, start_time: OffsetDateTime) -> Result<LogFile> {
     let directories = directories(settings.log_dir.as_deref(), &|name| std::env::var_os(name));
     let stem = format!("{}_{}", settings.campaign, settings.mode.name());
@@ -48,7 +53,20 @@ pub fn init(settings: &Settings, start_time: OffsetDateTime) -> Result<LogFile> 
         goes_on: settings.once,
         ..LIMITS
     };
-    let (file, notice) = open_first(&directories, &stem, limits, &|| clock_from(start_time));
+    let Opened {
+        file,
+        notice,
+        refused,
+    } = open_first(&directories, &stem, limits, &|| clock_from(start_time));
+    let problem = refused
+        .first()
+        .filter(|_| settings.log_dir.is_some())
+        .map(|refused| format!("cannot write a log file in {refused} (check --log-dir)"));
+    if let Some(problem) = &problem
+        && settings.mode != Mode::Check
+    {
+        return Err(Error::setup(problem.clone()));
+    }
     // Not println!, which panics when nobody listens.
     let _ = writeln!(io::stdout(), "{notice}");
     let path = file.as_ref().map(|file| file.path().to_owned());
@@ -58,7 +76,10 @@ pub fn init(settings: &Settings, start_time: OffsetDateTime) -> Result<LogFile> 
     log::set_boxed_logger(Box::new(logger))
         .map_err(|error| Error::setup(format!("cannot open the log: {error}")))?;
     log::set_max_level(levels.file.max(levels.stdout));
-    Ok(LogFile { path })
+    for refused in refused {
+        log::warn!("no log is written to {refused}");
+    }
+    Ok(LogFile { path, problem })
 }
 
 /// The real clock, but for the first file the time that the caller calls its start.
@@ -92,21 +113,40 @@ fn directories(
     }
 }
 
-/// The log in the first directory that takes it, and the line about it for the admin.
+/// What came of the search for a directory.
+struct Opened {
+    file: Option<RotatingLog>,
+    /// The line about it for the admin.
+    notice: String,
+    /// Directories that could be written to, and why they were passed over.
+    refused: Vec<String>,
+}
+
+/// The log in the first directory that takes it.
 fn open_first(
     directories: &[PathBuf],
     stem: &str,
     limits: Limits,
     clock: &dyn Fn() -> Clock,
-) -> (Option<RotatingLog>, String) {
-    let mut failures = Vec::new();
+) -> Opened {
+    let (mut failures, mut refused) = (Vec::new(), Vec::new());
     for directory in directories {
         match RotatingLog::create(directory, stem, limits, clock()) {
             Ok(log) => {
                 let notice = format!("log file: {}", log.path().display());
-                return (Some(log), notice);
+                return Opened {
+                    file: Some(log),
+                    notice,
+                    refused,
+                };
             }
-            Err(error) => failures.push(format!("{}: {error}", directory.display())),
+            Err(error) => {
+                let reason = format!("{}: {error}", directory.display());
+                if files::is_refusal(&error) && files::is_writable(directory) {
+                    refused.push(reason.clone());
+                }
+                failures.push(reason);
+            }
         }
     }
     let reasons = if failures.is_empty() {
@@ -116,7 +156,11 @@ fn open_first(
     };
     let notice =
         format!("cannot write a log file: {reasons} (give --log-dir); logging to standard output");
-    (None, notice)
+    Opened {
+        file: None,
+        notice,
+        refused,
+    }
 }
 
 /// What goes where.

@@ -71,7 +71,8 @@ fn say(message: &dyn std::fmt::Display) {
 
 fn run(settings: cli::Settings) -> Result<(), Error> {
     let shutdown = Shutdown::install()?;
-    let log = logging::init(&settings, OffsetDateTime::now_utc())?;
+    let log =
+        logging::init(&settings, OffsetDateTime::now_utc()).inspect_err(|error| say(error))?;
     std::panic::set_hook(Box::new(|panic| {
         // The place only: a panic message may hold values.
         let place = panic

@@ -2,8 +2,8 @@
 
 mod bounded;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{BufWriter, Read, Seek, Write};
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::files;
 
 /// The most contacts that are remembered for another try; beyond it they are forgotten, and logged. The most transactions
 /// of webhook; beyond it none is forgotten, and the checkpoint waits.
@@ -19,6 +20,9 @@ pub const MOST_RETRIES: usize = 10_000;
 
 /// The most contacts by which it is noticed that the database went back to an earlier state.
 pub const MOST_WITNESSES: usize = 16;
+
+/// Bytes of the vendor's state file, which has some hundred.
+const MAX_OLD_STATE: usize = 64 * 1024;
 
 /// Ending of the file with the checkpoint before the last one.
 const BEFORE: &str = "json.old";
@@ -110,16 +114,16 @@ impl StateFiles {
         let stem = stem(campaign, target);
         let places = wanted.map_or_else(|| places.to_vec(), |wanted| vec![wanted.to_owned()]);
         let mut reasons = Vec::new();
-        for directory in places {
-            match make_private_directory(&directory).and_then(|()| try_writing(&directory, &stem)) {
-                Ok(()) => {
-                    return Ok(StateFiles {
-                        directory,
-                        stem,
-                        target: String::new(),
-                    });
+        for place in places {
+            match files::directory(&place).and_then(|found| try_writing(found, &stem)) {
+                Ok(files) => return Ok(files),
+                Err(error) => {
+                    reasons.push(format!("{}: {error}", place.display()));
+                    // What was kept there must not be forgotten for another place.
+                    if files::is_refusal(&error) && files::is_writable(&place) {
+                        break;
+                    }
                 }
-                Err(error) => reasons.push(format!("{}: {error}", directory.display())),
             }
         }
         Err(Error::setup(format!(
@@ -157,9 +161,7 @@ impl StateFiles {
                 path.display()
             ))
         };
-        let mut file = private_file(OpenOptions::new().read(true).write(true).create(true))
-            .open(&path)
-            .map_err(failed)?;
+        let mut file = files::update(&path).map_err(failed)?;
         match try_lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -177,6 +179,8 @@ impl StateFiles {
         file.set_len(0).map_err(failed)?;
         file.rewind().map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        files::settle(&self.directory, &format!("{}.", self.stem))
+            .map_err(|error| Error::setup(format!("cannot keep state: {error}")))?;
         Ok(Lock { _file: file })
     }
 
@@ -215,9 +219,9 @@ impl StateFiles {
             ..before.unwrap_or_default()
         };
         let replace = || -> std::io::Result<()> {
-            fs::copy(path, &aside)?;
+            files::copy(path, &aside)?;
             let text = self.text(&checkpoint)?;
-            replace_file(path, |file| file.write_all(text.as_bytes()))
+            files::replace(path, |file| file.write_all(text.as_bytes()))
         };
         replace().map_err(|error| {
             Error::setup(format!(
@@ -244,7 +248,7 @@ impl StateFiles {
         let write = || -> std::io::Result<()> {
             let text = self.text(checkpoint)?;
             keep_before(&path, &self.path(BEFORE));
-            replace_file(&path, |file| file.write_all(text.as_bytes()))
+            files::replace(&path, |file| file.write_all(text.as_bytes()))
         };
         write().map_err(|error| {
             Error::transient(format!(
@@ -271,7 +275,7 @@ pub fn stem(campaign: &str, target: &str) -> String {
 /// Those of the system.
 pub fn lock_holder(directory: &Path, stem: &str) -> std::io::Result<Option<String>> {
     let path = directory.join(format!("{stem}.lock"));
-    let mut file = match File::open(&path) {
+    let mut file = match files::open(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
@@ -317,7 +321,9 @@ pub fn old_client_timestamp(
     }
     directories.iter().find_map(|directory| {
         let path = directory.join(format!("{campaign}.json"));
-        let state: OldState = serde_json::from_str(&fs::read_to_string(&path).ok()?).ok()?;
+        // Its owner may be another user.
+        let state = files::input::read_all(&path, MAX_OLD_STATE).ok()?;
+        let state: OldState = serde_json::from_slice(&state).ok()?;
         let text = state.timestamp.trim();
         let text = if text.ends_with('Z') {
             text.to_owned()
@@ -332,47 +338,22 @@ pub fn old_client_timestamp(
 
 /// The text of a file, empty where it is none; `None` where there is no file.
 fn read_text(path: &Path) -> Result<Option<String>> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+    match files::read_text(path) {
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(Some(String::new())),
-        Err(error) => Err(Error::setup(format!(
-            "cannot read {}: {error} (check --state-dir)",
-            path.display()
-        ))),
+        read => read.map_err(|error| {
+            Error::setup(format!(
+                "cannot read {}: {error} (check --state-dir)",
+                path.display()
+            ))
+        }),
     }
 }
 
 /// A file that is about to be replaced stays under another name. Where that fails, only what it would serve for is not
 /// there.
 fn keep_before(path: &Path, before: &Path) {
-    let _ = fs::remove_file(before);
-    // Not every file system has hard links.
-    if fs::hard_link(path, before).is_err() {
-        let _ = fs::copy(path, before);
-    }
-}
-
-/// Opens files that only their owner may read.
-pub fn private_file(options: &mut OpenOptions) -> &mut OpenOptions {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    options
-}
-
-/// Makes a directory that only its owner may enter, with its parents; an existing one is left as it is.
-pub fn make_private_directory(path: &Path) -> std::io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt;
-        builder.mode(0o700);
-    }
-    builder.create(path)
+    // No hard link: killed in between, the file would have two names.
+    let _ = files::copy(path, before);
 }
 
 /// Why no directory can be written to. There may be none at all, on Windows without `LOCALAPPDATA`.
@@ -384,46 +365,15 @@ pub fn none_of(reasons: &[String]) -> String {
     }
 }
 
-fn try_writing(directory: &Path, stem: &str) -> std::io::Result<()> {
-    let path = directory.join(format!("{stem}.lock"));
-    private_file(OpenOptions::new().append(true).create(true))
-        .open(path)
-        .map(drop)
-}
-
-/// Writes a file of the state directory anew, so that either the old or the new one is there after a crash.
-///
-/// # Errors
-/// Those of the system and of `write`; the old file then stands as it was.
-pub fn replace_file(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
-) -> std::io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    let temporary = PathBuf::from(temporary);
-    let file = private_file(OpenOptions::new().write(true).create(true).truncate(true))
-        .open(&temporary)?;
-    let mut buffered = BufWriter::new(file);
-    write(&mut buffered)?;
-    buffered
-        .into_inner()
-        .map_err(|error| error.into_error())?
-        .sync_all()?;
-    fs::rename(&temporary, path)?;
-    sync_directory(path.parent().unwrap_or(Path::new(".")))
-}
-
-/// Makes the name of a file durable that was made, renamed or removed there.
-///
-/// # Errors
-/// Those of the system.
-pub fn sync_directory(directory: &Path) -> std::io::Result<()> {
-    #[cfg(unix)]
-    File::open(directory)?.sync_all()?;
-    #[cfg(not(unix))]
-    let _ = directory;
-    Ok(())
+fn try_writing(directory: PathBuf, stem: &str) -> std::io::Result<StateFiles> {
+    let stem = stem.to_owned();
+    let files = StateFiles {
+        directory,
+        stem,
+        target: String::new(),
+    };
+    files::update(&files.path("lock"))?;
+    Ok(files)
 }
 
 #[cfg(test)]

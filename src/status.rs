@@ -1,13 +1,12 @@
 //! The status file: how things stand, as JSON for monitoring.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::moment;
 
 /// What the status file says. Times are UTC, such as `2024-03-05T09:15:42.468Z`. No secrets, no contact values.
@@ -119,41 +118,26 @@ pub fn write(path: &Path, status: &Status) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(status)
         .map_err(|error| Error::transient(format!("cannot write the status as JSON: {error}")))?;
     text.push(b'\n');
-    replace(path, &text).map_err(|error| {
-        Error::transient(format!(
-            "cannot write the status file {}: {error} (check --status-file)",
-            path.display()
-        ))
-    })
+    files::publish(path, &text).map_err(|error| Error::transient(unusable(path, &error)))
 }
 
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let temporary = temporary_beside(path)?;
-    // Left over from a process of the same id that was killed while writing.
-    let _ = fs::remove_file(&temporary);
-    let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&temporary)?;
-        file.write_all(text)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
-    })
+/// Looks whether the status file can be what [`write`] will replace.
+///
+/// # Errors
+/// [`Setup`](crate::error::ErrorKind::Setup) where something else has its name, or others have a say in its directory.
+/// What may pass (a full disk, a directory that is missing) is left to [`write`].
+pub fn prepare(path: &Path) -> Result<()> {
+    match files::prepare_publishing(path) {
+        Err(error) if files::is_refusal(&error) => Err(Error::setup(unusable(path, &error))),
+        _ => Ok(()),
+    }
 }
 
-/// In the same directory, as a file can be renamed only within its file system.
-fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
-    let name = path
-        .file_name()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "that is no file name"))?;
-    let mut temporary = std::ffi::OsString::from(".");
-    temporary.push(name);
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    Ok(path.with_file_name(temporary))
+fn unusable(path: &Path, error: &std::io::Error) -> String {
+    format!(
+        "cannot write the status file {}: {error} (check --status-file)",
+        path.display()
+    )
 }
 
 fn time<S: Serializer>(time: &OffsetDateTime, to: S) -> std::result::Result<S::Ok, S::Error> {

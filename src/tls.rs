@@ -8,6 +8,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::{Error, Result};
+use crate::files::input;
+
+/// Bytes of a file with root certificates: those of operating systems have some hundred thousand.
+const MAX_CA_FILE: usize = 16 << 20;
 
 /// The root certificates that servers are checked against: those of `--ca-file`, else the compiled-in web roots.
 ///
@@ -32,7 +36,7 @@ impl Roots {
             let store: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
             return Roots::trusting(Vec::new(), store, None);
         };
-        let pem = std::fs::read(path).map_err(|e| {
+        let pem = input::read_all(path, MAX_CA_FILE).map_err(|e| {
             Error::usage(format!(
                 "cannot read the root certificates {}: {e} (check --ca-file)",
                 path.display()

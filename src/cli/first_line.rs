@@ -1,11 +1,10 @@
 //! The first line of a file that holds a secret, in the encodings that editors and shells write.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use super::arguments::Value;
 use crate::error::Result;
+use crate::files::input;
 
 /// Bytes that are read of such a file; the line must end within them.
 const MAX_BYTES: usize = 64 * 1024;
@@ -16,10 +15,7 @@ const MAX_BYTES: usize = 64 * 1024;
 /// # Errors
 /// [`Usage`](crate::error::ErrorKind::Usage), without quoting from the file.
 pub fn read(value: &Value, path: &Path) -> Result<String> {
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);
-    File::open(path)
-        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+    let bytes = input::read_line(path, MAX_BYTES)
         .map_err(|error| value.wrong(&format!("cannot read this file: {error}")))?;
     first_line(&bytes).map_err(|problem| value.wrong(problem))
 }

@@ -12,6 +12,7 @@ use super::settings::{FieldLimit, FilterMode, Mode, Secret, Settings};
 use super::web_address::{is_host_and_port, is_web_address};
 use super::{duration, first_line, start_date, webhook};
 use crate::error::{Error, Result};
+use crate::files::input;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest campaign id, in characters; real ones have 16.
@@ -65,16 +66,20 @@ pub fn parse(
 fn settings(values: &Values) -> Result<Settings> {
     let mode = mode(&required(values, "a", &mode_names())?)?;
     let (api_url, mut warnings) = api_url(values)?;
-    warnings.extend(webhook::warning(values, mode));
+    let campaign = campaign(&required(
+        values,
+        "c",
+        "the id of the campaign, as Dialfire shows it",
+    )?)?;
+    let token = token(values)?;
+    let url = target_url(values, mode)?;
+    warnings.extend(webhook::warning(values, mode, url.reveal()));
+    warnings.extend(open_to_all(values));
     Ok(Settings {
         mode,
-        campaign: campaign(&required(
-            values,
-            "c",
-            "the id of the campaign, as Dialfire shows it",
-        )?)?,
-        token: token(values)?,
-        url: target_url(values, mode)?,
+        campaign,
+        token,
+        url,
         api_url,
         start: optional(values, "s", |value| {
             start_date::parse(&value.text).ok_or_else(|| value.wrong(start_date::SPELLINGS))
@@ -287,32 +292,63 @@ pub(super) fn secret(
     file: &str,
     what: &str,
 ) -> Result<(Value, String)> {
-    let on_command_line = |value: &Value| value.origin == Origin::CommandLine;
-    let value = match (given(values, direct), given(values, file)) {
-        (Some(direct), Some(file)) if on_command_line(&direct) == on_command_line(&file) => {
-            return Err(Error::usage(format!(
-                "{} and {} exclude each other: give one of them",
-                direct.name(),
-                file.name()
-            )));
-        }
-        (Some(_), Some(file)) if on_command_line(&file) => file,
-        (Some(direct), _) => direct,
-        (None, Some(file)) => file,
-        (None, None) => {
-            return Err(Error::usage(format!(
-                "{} or {} is required: {what} (see dbsync2 --help)",
-                shown(file),
-                shown(direct)
-            )));
-        }
-    };
+    let value = chosen(values, direct, file, what)?;
     let text = if value.flag.name == file {
         first_line::read(&value, Path::new(&value.text))?
     } else {
         value.text.trim().to_owned()
     };
     Ok((value, text))
+}
+
+/// The flag by which a secret comes.
+pub(super) fn chosen(values: &Values, direct: &str, file: &str, what: &str) -> Result<Value> {
+    let on_command_line = |value: &Value| value.origin == Origin::CommandLine;
+    match (given(values, direct), given(values, file)) {
+        (Some(direct), Some(file)) if on_command_line(&direct) == on_command_line(&file) => {
+            Err(Error::usage(format!(
+                "{} and {} exclude each other: give one of them",
+                direct.name(),
+                file.name()
+            )))
+        }
+        (Some(_), Some(file)) if on_command_line(&file) => Ok(file),
+        (Some(direct), _) => Ok(direct),
+        (None, Some(file)) => Ok(file),
+        (None, None) => Err(Error::usage(format!(
+            "{} or {} is required: {what} (see dbsync2 --help)",
+            shown(file),
+            shown(direct)
+        ))),
+    }
+}
+
+/// One warning for each file with a secret that every user of this computer may read or change.
+fn open_to_all(values: &Values) -> Vec<String> {
+    let files = [
+        ("ct", "token-file"),
+        ("url", "url-file"),
+        ("webhook-secret", "webhook-secret-file"),
+    ]
+    .into_iter()
+    .filter_map(|(direct, file)| {
+        let value = chosen(values, direct, file, "").ok()?;
+        (value.flag.name == file).then(|| (value.name(), PathBuf::from(&value.text)))
+    });
+    let header = given(values, "header");
+    let header_files = header.iter().flat_map(|value| {
+        webhook::files_of_headers(&value.text).map(|path| (value.name(), PathBuf::from(path)))
+    });
+    files
+        .chain(header_files)
+        .filter_map(|(name, path)| {
+            let may = input::open_to_all(&path)?;
+            let path = path.display();
+            Some(format!(
+                "{name}: every user of this computer may {may} {path}: chmod 600 {path}"
+            ))
+        })
+        .collect()
 }
 
 /// The API's address, and warnings about it.

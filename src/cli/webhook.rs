@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::arguments::{Value, Values};
 use super::first_line;
-use super::parse::{given, optional, secret};
+use super::parse::{chosen, given, optional, secret};
 use super::settings::{Mode, Secret};
 use crate::error::Result;
 
@@ -62,14 +62,20 @@ fn header(value: &Value, line: &str) -> Result<(String, Secret)> {
     Ok((name.to_owned(), Secret::new(text)))
 }
 
+/// The files that `--header` names behind `@`.
+pub fn files_of_headers(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .filter_map(|line| line.split_once(':')?.1.trim().strip_prefix('@'))
+}
+
 /// Whether a byte may be part of a header's name (RFC 9110, token).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Posting without encryption is allowed, but unwise.
-pub fn warning(values: &Values, mode: Mode) -> Option<String> {
-    let (value, url) = secret(values, "url", "url-file", "the address of the target").ok()?;
+pub fn warning(values: &Values, mode: Mode, url: &str) -> Option<String> {
+    let value = chosen(values, "url", "url-file", "").ok()?;
     let begin = url.get(..7)?;
     let is_plain = begin.eq_ignore_ascii_case("http://");
     (is_plain && matches!(mode, Mode::Webhook | Mode::Replay)).then(|| {

@@ -1,13 +1,15 @@
 //! A log that never fills the disk: a row of files of bounded size, of which the newest are kept.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use time::OffsetDateTime;
 use time::macros::format_description;
+
+use crate::files;
 
 /// How large and how many the files of one log may become.
 #[derive(Debug, Clone, Copy)]
@@ -52,13 +54,13 @@ impl RotatingLog {
         limits: Limits,
         clock: Clock,
     ) -> io::Result<RotatingLog> {
-        create_private_directory(directory)?;
+        let directory = &files::directory(directory)?;
         let last = others(directory, stem, None)
             .pop()
             .filter(|_| limits.goes_on)
             .map(|(_, _, path)| path);
         let (file, path) = match last {
-            Some(path) => (OpenOptions::new().append(true).open(&path)?, path),
+            Some(path) => (files::append(&path)?, path),
             None => create_file(directory, stem, clock())?,
         };
         let written = file.metadata()?.len();
@@ -107,7 +109,7 @@ impl RotatingLog {
         let surplus = (others.len() + 1).saturating_sub(self.limits.files);
         for (_, _, path) in others.iter().take(surplus) {
             // One that can't be removed is tried again with the next file.
-            let _ = fs::remove_file(path);
+            let _ = files::remove(path);
         }
     }
 }
@@ -158,14 +160,6 @@ fn others(
     others
 }
 
-fn create_private_directory(directory: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)
-}
-
 /// A new file with a name of its own: two within one second get `-2`, `-3` behind their time.
 fn create_file(directory: &Path, stem: &str, now: OffsetDateTime) -> io::Result<(File, PathBuf)> {
     let stamp = now
@@ -173,17 +167,13 @@ fn create_file(directory: &Path, stem: &str, now: OffsetDateTime) -> io::Result<
             "[year][month][day][hour][minute][second]"
         ))
         .map_err(io::Error::other)?;
-    let mut options = OpenOptions::new();
-    options.append(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut number: u32 = 1;
     loop {
         let path = directory.join(match number {
             1 => format!("{stem}_{stamp}.log"),
             _ => format!("{stem}_{stamp}-{number}.log"),
         });
-        match options.open(&path) {
+        match files::create(&path) {
             Ok(file) => return Ok((file, path)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 1000 => {
                 number += 1;

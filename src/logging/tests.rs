@@ -199,21 +199,44 @@ fn the_first_directory_that_can_be_written_to_is_taken() {
     let good = scratch.path().join("good");
     let clock = || clock_from(START);
 
-    let (log, notice) = open_first(&[bad.clone(), good.clone()], "CAMP_check", LIMITS, &clock);
+    let opened = open_first(&[bad.clone(), good.clone()], "CAMP_check", LIMITS, &clock);
     let expected = good.join("CAMP_check_20240305091542.log");
-    assert_eq!(log.unwrap().path(), expected);
-    assert_eq!(notice, format!("log file: {}", expected.display()));
+    assert_eq!(opened.file.unwrap().path(), expected);
+    assert_eq!(opened.notice, format!("log file: {}", expected.display()));
     assert!(expected.exists());
 
-    let (log, notice) = open_first(std::slice::from_ref(&bad), "C", LIMITS, &clock);
-    assert!(log.is_none());
+    let opened = open_first(std::slice::from_ref(&bad), "C", LIMITS, &clock);
+    assert!(opened.file.is_none() && opened.refused.is_empty());
+    let notice = opened.notice;
     let beginning = format!("cannot write a log file: {}: ", bad.display());
     assert!(notice.starts_with(&beginning), "{notice}");
     assert!(notice.ends_with(" (give --log-dir); logging to standard output"));
 
-    let (log, notice) = open_first(&[], "C", LIMITS, &clock);
-    assert!(log.is_none());
-    assert!(notice.contains("no directory is known"), "{notice}");
+    let opened = open_first(&[], "C", LIMITS, &clock);
+    assert!(opened.file.is_none());
+    assert!(opened.notice.contains("no directory is known"));
+}
+
+/// What could be written to, but only by trusting others, is passed over and told of.
+#[cfg(unix)]
+#[test]
+fn a_directory_that_others_may_write_to_takes_no_log() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new().unwrap();
+    let bad = scratch.path().join("bad");
+    fs::create_dir(&bad).unwrap();
+    fs::set_permissions(&bad, fs::Permissions::from_mode(0o1777)).unwrap();
+    let good = scratch.path().join("good");
+    let opened = open_first(&[bad.clone(), good.clone()], "C", LIMITS, &|| {
+        clock_from(START)
+    });
+    assert!(opened.file.unwrap().path().starts_with(good));
+    let [refused] = opened.refused.as_slice() else {
+        unreachable!("{:?}", opened.refused)
+    };
+    let wanted = format!("{}: others may write to it (mode 1777", bad.display());
+    assert!(refused.starts_with(&wanted), "{refused}");
+    assert_eq!(fs::read_dir(&bad).unwrap().count(), 0);
 }
 
 const CHILD: &str = "DBSYNC2_TEST_LOG_DIR";

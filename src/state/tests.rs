@@ -1,6 +1,8 @@
 //! Checkpoints that survive, locks that hold.
 #![allow(clippy::unwrap_used)]
 
+use std::fs::{self, OpenOptions};
+
 use super::*;
 
 fn directory(name: &str) -> PathBuf {

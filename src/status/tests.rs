@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use std::fs;
+
 use super::*;
 use crate::error::ErrorKind;
 use crate::scratch::Scratch;
@@ -82,12 +84,28 @@ fn writes_json_and_replaces_it() {
 }
 
 #[test]
-fn a_leftover_of_a_killed_process_is_no_obstacle() {
+fn what_killed_processes_left_goes_and_what_is_being_written_stays() {
     let scratch = Scratch::new().unwrap();
     let path = scratch.path().join("status.json");
-    fs::write(temporary_beside(&path).unwrap(), "half").unwrap();
+    for (name, age) in [
+        (".status.json.0123456789abcdef.new", 3600),
+        (".status.json.1123456789abcdef.new", 0),
+        (".other.json.0123456789abcdef.new", 3600),
+    ] {
+        let file = fs::File::create(scratch.path().join(name)).unwrap();
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+        file.set_modified(then).unwrap();
+    }
+    prepare(&path).unwrap();
     write(&path, &status()).unwrap();
-    assert_eq!(names(scratch.path()), ["status.json"]);
+    assert_eq!(
+        names(scratch.path()),
+        [
+            ".other.json.0123456789abcdef.new",
+            ".status.json.1123456789abcdef.new",
+            "status.json"
+        ]
+    );
 }
 
 #[test]
@@ -105,20 +123,6 @@ fn failures_name_the_file_and_leave_nothing_behind() {
 
     assert!(write(&scratch.path().join("missing/status.json"), &status()).is_err());
     assert!(write(Path::new("/"), &status()).is_err());
-}
-
-#[test]
-fn the_temporary_file_lies_beside_the_file() {
-    let pid = std::process::id();
-    let beside = |path| temporary_beside(Path::new(path)).unwrap();
-    assert_eq!(
-        beside("/run/s.json"),
-        PathBuf::from(format!("/run/.s.json.{pid}.tmp"))
-    );
-    assert_eq!(
-        beside("s.json"),
-        PathBuf::from(format!(".s.json.{pid}.tmp"))
-    );
 }
 
 #[cfg(unix)]

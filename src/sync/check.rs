@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::Settings;
 use crate::dialfire::retry::Pause;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files;
 use crate::logging::LogFile;
 use crate::sink::{CheckLine, Target};
 use crate::state::{lock_holder, none_of, stem};
@@ -77,12 +78,16 @@ pub fn run(
         .state_dir
         .as_ref()
         .map_or_else(|| places.to_vec(), |wanted| vec![wanted.clone()]);
-    let state = state_directory(&wanted);
+    let mut state = state_directory(&wanted);
     if let Ok((directory, _)) = &state {
+        let stem = stem(&settings.campaign, &identity);
         lines.push(CheckLine {
             subject: "lock".to_owned(),
-            outcome: lock(directory, &stem(&settings.campaign, &identity)),
+            outcome: lock(directory, &stem),
         });
+        if let Err(error) = files::inspect(directory, &format!("{stem}.")) {
+            state = Err(format!("{error} (check --state-dir)"));
+        }
     }
     lines.push(CheckLine {
         subject: "state directory".to_owned(),
@@ -98,10 +103,10 @@ pub fn run(
         subject: "log directory".to_owned(),
         outcome: match log.path.as_deref().and_then(Path::parent) {
             Some(directory) => Ok(format!("{} can be written to", directory.display())),
-            None => Err(
+            None => Err(log.problem.clone().unwrap_or_else(|| {
                 "no directory can be written to, the log goes to standard output (see --log-dir)"
-                    .to_owned(),
-            ),
+                    .to_owned()
+            })),
         },
     });
     let _ = write!(std::io::stdout(), "{}", table(&lines));
@@ -156,61 +161,38 @@ fn lock(directory: &Path, stem: &str) -> std::result::Result<String, String> {
     }
 }
 
-/// Whether a status file can be replaced: that needs a directory to write to, and no other kind of file in its place.
+/// Whether a status file can be replaced, by making another file beside it and removing that.
 fn status_file(path: &Path) -> std::result::Result<String, String> {
-    let problem = |text: &str| format!("{} {text} (check --status-file)", path.display());
-    if path.file_name().is_none() {
-        return Err(problem("is not a file name"));
-    }
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => return Err(problem("is a directory")),
-        Ok(found) if !found.is_file() && !found.is_symlink() => {
-            return Err(problem("exists and is not a regular file"));
-        }
-        Ok(_) | Err(_) => {}
-    }
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let directory = path.parent().unwrap_or(&path);
-    match try_writing(directory) {
+    match files::try_publishing(path) {
         Ok(()) => Ok(format!("{} can be written", path.display())),
         Err(error) => Err(format!(
-            "cannot write into {}: {error} (check --status-file)",
-            directory.display()
+            "cannot write {}: {error} (check --status-file)",
+            path.display()
         )),
     }
-}
-
-/// Makes a file and removes it.
-fn try_writing(directory: &Path) -> std::io::Result<()> {
-    let probe = directory.join(format!(".dbsync2-check-{}", std::process::id()));
-    std::fs::File::create_new(&probe).and_then(|_| std::fs::remove_file(&probe))
 }
 
 /// The first directory that can be written to or be made. Nothing is made, except a file that is removed at once.
 fn state_directory(places: &[PathBuf]) -> std::result::Result<(PathBuf, String), String> {
     let mut reasons = Vec::new();
     for place in places {
-        // A relative path has no parent that exists by its name.
         let place = &std::path::absolute(place).unwrap_or_else(|_| place.clone());
-        let existing = place
-            .ancestors()
-            .find(|path| path.exists())
-            .unwrap_or(place);
-        match try_writing(existing) {
-            Ok(()) => {
-                let can = match existing == place {
-                    true => "can be written to",
-                    false => "can be made",
-                };
-                return Ok((place.clone(), format!("{} {can}", place.display())));
+        let can = match files::try_directory(place) {
+            Ok(true) => "can be written to",
+            Ok(false) => "can be made",
+            Err(error) => {
+                reasons.push(format!("{}: {error}", place.display()));
+                if files::is_refusal(&error) && files::is_writable(place) {
+                    break;
+                }
+                continue;
             }
-            Err(error) => reasons.push(format!("{}: {error}", existing.display())),
-        }
+        };
+        return Ok((place.clone(), format!("{} {can}", place.display())));
     }
     Err(format!("{} (check --state-dir)", none_of(&reasons)))
 }
 
-/// One line each, whatever a server said.
 fn table(lines: &[CheckLine]) -> String {
     let width = lines
         .iter()
@@ -245,7 +227,7 @@ mod tests {
             assert!(found.ends_with(&format!("{place} can be made")), "{found}");
         }
         let refused = state_directory(&[PathBuf::from("/proc/none")]).unwrap_err();
-        assert!(refused.starts_with("/proc: "), "{refused}");
+        assert!(refused.starts_with("/proc/none: "), "{refused}");
     }
 
     #[test]
@@ -262,35 +244,24 @@ mod tests {
         for (path, problem) in [
             (
                 scratch.path().to_owned(),
-                format!(
-                    "{} is a directory (check --status-file)",
-                    scratch.path().display()
-                ),
+                "it is a directory, not a regular file: remove it",
             ),
             (
                 PathBuf::from("/dev/null"),
-                "/dev/null exists and is not a regular file (check --status-file)".to_owned(),
+                "it is a device, not a regular file: remove it",
             ),
-            (
-                PathBuf::from("/"),
-                "/ is not a file name (check --status-file)".to_owned(),
-            ),
-            (
-                path.join("below"),
-                format!(
-                    "cannot write into {}: Not a directory (os error 20) (check --status-file)",
-                    path.display()
-                ),
-            ),
+            (PathBuf::from("/"), "that is no file name"),
+            (path.join("below"), "Not a directory (os error 20)"),
             (
                 scratch.path().join("no/status.json"),
-                format!(
-                    "cannot write into {}: No such file or directory (os error 2) (check --status-file)",
-                    scratch.path().join("no").display()
-                ),
+                "its directory is missing",
             ),
         ] {
-            assert_eq!(status_file(&path), Err(problem));
+            let wanted = format!(
+                "cannot write {}: {problem} (check --status-file)",
+                path.display()
+            );
+            assert_eq!(status_file(&path), Err(wanted));
         }
     }
 

@@ -2,12 +2,11 @@
 //!
 //! The note is a file: a process killed between making the tables and filling them must not forget it.
 
-use std::fs::{self, OpenOptions};
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::sink::Sink;
-use crate::state::private_file;
 use crate::tables::schema::Schema;
 
 /// The note that tables or rows were lost.
@@ -53,8 +52,7 @@ impl Losses {
     /// # Errors
     /// [`Transient`](crate::error::ErrorKind::Transient) where the note can't be written.
     pub fn note(&self) -> Result<()> {
-        private_file(OpenOptions::new().write(true).create(true))
-            .open(&self.path)
+        files::update(&self.path)
             .and_then(|file| file.sync_all())
             .map_err(|error| {
                 Error::transient(format!(
@@ -71,7 +69,7 @@ impl Losses {
 
     /// Whether tables or rows were lost since the note was last removed.
     pub fn noted(&self) -> bool {
-        self.path.exists()
+        files::exists(&self.path)
     }
 
     /// Removes the note, after the checkpoint says that everything is to be copied again.
@@ -79,7 +77,7 @@ impl Losses {
     /// # Errors
     /// [`Transient`](crate::error::ErrorKind::Transient) where it can't be removed.
     pub fn remove(&self) -> Result<()> {
-        fs::remove_file(&self.path).map_err(|error| {
+        files::remove(&self.path).map_err(|error| {
             Error::transient(format!(
                 "cannot remove {}: {error} (check --state-dir)",
                 self.path.display()

@@ -41,7 +41,7 @@ use crate::moment;
 use crate::shutdown::Shutdown;
 use crate::sink::Target;
 use crate::state::{Checkpoint, StateFiles, old_client_timestamp};
-use crate::status::{Status, Totals};
+use crate::status::{self, Status, Totals};
 use crate::tls::{self, Roots};
 use crate::webhook::ledger::Ledger;
 use crate::webhook::rate::Rate;
@@ -86,6 +86,11 @@ pub fn run(settings: Settings, log: &LogFile, shutdown: Shutdown) -> Result<()> 
         log::warn!("{warning}");
     }
     tls::install_provider();
+    if let Some(path) = &settings.status_file
+        && settings.mode != Mode::Check
+    {
+        status::prepare(path)?;
+    }
     match settings.mode {
         Mode::Webhook | Mode::Replay => post(settings, shutdown),
         Mode::DbInit | Mode::DbUpdate | Mode::DbSync => copy(settings, shutdown),

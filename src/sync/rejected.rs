@@ -1,14 +1,13 @@
 //! The reject file: rows that the database refused, with the reason, one JSON object per line.
 
 use std::collections::HashSet;
-use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
-use crate::state::private_file;
+use crate::files;
 use crate::tables::batch::Row;
 use crate::tables::schema::TableSchema;
 
@@ -77,11 +76,11 @@ impl RejectFile {
     }
 
     fn write(&self, line: &str) -> std::io::Result<()> {
-        if fs::metadata(&self.path).is_ok_and(|file| file.len() >= self.largest) {
-            fs::rename(&self.path, self.path.with_extension("jsonl.old"))?;
+        let mut file = files::append(&self.path)?;
+        if file.metadata()?.len() >= self.largest {
+            files::rename(&self.path, &self.path.with_extension("jsonl.old"))?;
+            file = files::append(&self.path)?;
         }
-        let mut file =
-            private_file(OpenOptions::new().append(true).create(true)).open(&self.path)?;
         file.write_all(line.as_bytes())?;
         file.sync_data()
     }
@@ -90,6 +89,8 @@ impl RejectFile {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use std::fs;
+
     use super::*;
     use crate::tables::batch::Rows;
     use crate::tables::schema::{Schema, Table};

@@ -6,12 +6,12 @@
 mod table;
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::state::{private_file, replace_file};
+use crate::files;
 use table::Table;
 
 /// Bytes of a record: key 8, event 4, content 4, day 4, checksum 4; all little endian.
@@ -124,9 +124,7 @@ impl Ledger {
                 path.display()
             ))
         };
-        let file = private_file(OpenOptions::new().read(true).append(true).create(true))
-            .open(path)
-            .map_err(failed)?;
+        let file = files::append(path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         let most = usize::try_from(length).unwrap_or(usize::MAX) / RECORD;
         let mut table = Table::with_room(most);
@@ -297,9 +295,9 @@ impl Ledger {
     }
 
     fn make_anew(&mut self, cutoff: u32) -> io::Result<()> {
-        let old = File::open(&self.path)?;
+        let old = files::open(&self.path)?;
         let (table, spooled, mut kept) = (&self.table, &self.spooled, 0);
-        replace_file(&self.path, |new| {
+        files::replace(&self.path, |new| {
             let mut problem = Ok(());
             read_records(&old, |record| {
                 let counts = record.day >= cutoff || spooled.contains_key(&record.key);
@@ -316,7 +314,7 @@ impl Ledger {
             self.path.display(),
             self.records
         );
-        self.file = OpenOptions::new().append(true).open(&self.path)?;
+        self.file = files::append(&self.path)?;
         self.length = self.file.metadata()?.len();
         self.records = kept;
         Ok(())

@@ -4,7 +4,6 @@
 //! removed from the file at once, and it is made anew from time to time.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +13,7 @@ use time::macros::{date, format_description};
 
 use super::ledger::{Ledger, Mark};
 use crate::error::{Error, Result};
-use crate::state::{private_file, replace_file, sync_directory};
+use crate::files;
 
 /// The most requests, and bytes, that are spooled. What fails beyond it is tried again and again, and holds the
 /// checkpoint.
@@ -96,7 +95,7 @@ impl Spool {
                 path.display()
             ))
         };
-        let file = match File::open(path) {
+        let file = match files::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 spool.compare(ledger, false);
@@ -135,7 +134,7 @@ impl Spool {
                 path.display(),
                 copy.display()
             );
-            fs::copy(path, &copy).map_err(failed)?;
+            files::copy(path, &copy).map_err(failed)?;
         }
         // An empty file is what a full disk and a kill have left.
         spool.untidy |= spool.length == 0;
@@ -223,15 +222,14 @@ impl Spool {
     }
 
     fn append(&self, line: &[u8]) -> io::Result<()> {
-        let mut file =
-            private_file(OpenOptions::new().append(true).create(true)).open(&self.path)?;
+        let mut file = files::append(&self.path)?;
         // A line that was written in part before is cut off.
         file.set_len(self.length)?;
         file.write_all(line)?;
         file.sync_data()?;
         if self.length == 0 {
             // It may have been made just now.
-            sync_directory(self.path.parent().unwrap_or(Path::new(".")))?;
+            files::sync_directory(self.path.parent().unwrap_or(Path::new(".")))?;
         }
         Ok(())
     }
@@ -296,7 +294,7 @@ impl Spool {
     }
 
     fn line(&self, place: Place) -> io::Result<Vec<u8>> {
-        let mut file = File::open(&self.path)?;
+        let mut file = files::open(&self.path)?;
         file.seek(SeekFrom::Start(place.offset))?;
         let mut line = Vec::new();
         file.take(place.length).read_to_end(&mut line)?;
@@ -315,12 +313,12 @@ impl Spool {
         let mut length = 0;
         let mut write = || -> io::Result<()> {
             if self.places.is_empty() {
-                return match fs::remove_file(&self.path) {
+                return match files::remove(&self.path) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                     done => done,
                 };
             }
-            replace_file(&self.path, |file| {
+            files::replace(&self.path, |file| {
                 for key in self.keys() {
                     let Some(place) = self.places.get(&key) else {
                         continue;

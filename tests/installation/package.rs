@@ -220,10 +220,11 @@ fn dpkg_installs_and_removes_it() {
         "X-1.rejected.jsonl",
         "X-1.rejected.jsonl.old",
         "X-1.ledger",
-        "X-1.ledger.new",
+        "X-1.ledger.0123456789abcdef.new",
         "X-1.undelivered.jsonl",
         "X-1.undelivered.damaged.jsonl",
         "status.json",
+        ".status.json.0123456789abcdef.new",
     ] {
         write(&data.join(file));
     }

@@ -25,7 +25,7 @@ impl Bare {
         system.write("token", &format!("{}\n", sim.token()));
         for words in [
             &["mkdir", "-p", "/home/data"][..],
-            &["chmod", "777", "/home/data"],
+            &["chown", "65534:65534", "/home/data"],
             &["chmod", "-R", "a+rX", "/tmp", "/token"],
         ] {
             succeed(&mut system.command(words));

@@ -51,7 +51,8 @@ impl Place {
         )
         .unwrap();
         std::fs::create_dir(place.path("data")).unwrap();
-        let everybody = std::fs::Permissions::from_mode(0o777);
+        // As /tmp: the service's user makes its directories there, and nobody else can exchange them.
+        let everybody = std::fs::Permissions::from_mode(0o1777);
         std::fs::set_permissions(place.path("data"), everybody).unwrap();
         place
     }

@@ -118,6 +118,54 @@ fn secrets_in_utf16_are_read_by_every_flag() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn a_secret_that_everybody_may_read_gets_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new().unwrap();
+    let file = |name: &str, text: &str| -> String {
+        let path: PathBuf = scratch.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let names = ["token", "url", "key", "header"];
+    let [token, url, key, header] = names.map(|name| {
+        file(
+            name,
+            match name {
+                "url" => "http://h/",
+                "key" => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+                _ => "TOKEN",
+            },
+        )
+    });
+    let header = format!("Authorization: @{header}");
+    let line = [
+        &["--a", "webhook", "--c", "X", "--token-file", &token][..],
+        &["--url-file", &url, "--webhook-secret-file", &key],
+        &["--header", &header],
+    ]
+    .concat();
+    let exposed = |mode: u32| -> Vec<String> {
+        for name in names {
+            let mode = fs::Permissions::from_mode(mode);
+            fs::set_permissions(scratch.path().join(name), mode).unwrap();
+        }
+        let warnings = settings_in(&line, &[]).warnings;
+        let exposed = warnings.into_iter().filter(|w| w.contains("every user"));
+        exposed.collect()
+    };
+    assert_eq!(exposed(0o600), [""; 0]);
+    assert_eq!(exposed(0o640), [""; 0]);
+    let found = exposed(0o644);
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert_eq!(
+        found.first().unwrap(),
+        &format!("--token-file: every user of this computer may read {token}: chmod 600 {token}")
+    );
+    assert!(exposed(0o666).iter().all(|w| w.contains("may change")));
+}
+
 #[test]
 fn wrong_secrets_are_not_repeated() {
     let schemes = "an address that begins with postgres://, postgresql://, mysql://, mariadb://, sqlserver:// (or mssql://) or sqlite: is expected";

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+use std::fs;
+
 use super::*;
 use crate::scratch::Scratch;
 
