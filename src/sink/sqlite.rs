@@ -13,10 +13,10 @@ use std::time::Duration;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params_from_iter};
 
-use self::failure::{failure, opening};
+use self::failure::{failure, is_busy, opening};
 use super::decimal::Decimal;
 use super::dialect::SQLITE;
-use super::{CheckLine, MissingColumn, MissingIndex, Sink, StoredContact};
+use super::{CheckLine, MAX_DDL_LOCK_WAIT, MissingColumn, MissingIndex, Sink, StoredContact};
 use crate::error::{Error, Result};
 use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::{Schema, Table, TableSchema};
@@ -45,6 +45,8 @@ const LOG: u32 = 1000;
 pub struct SqliteSink {
     conn: Connection,
     path: PathBuf,
+    /// How long to wait for other writers.
+    busy: Duration,
     identity: Option<Identity>,
     created: bool,
     tables: Vec<Prepared>,
@@ -90,6 +92,10 @@ impl SqliteSink {
         let conn = Connection::open_with_flags(path, flags).map_err(|e| opening(path, &e))?;
         conn.busy_timeout(busy)
             .and_then(|()| conn.pragma_update(None, "synchronous", "FULL"))
+            // What a build of SQLite may have set otherwise, and what would make rows vanish or refuse good ones.
+            .and_then(|()| conn.pragma_update(None, "recursive_triggers", "OFF"))
+            .and_then(|()| conn.pragma_update(None, "ignore_check_constraints", "OFF"))
+            .and_then(|()| conn.pragma_update(None, "legacy_alter_table", "OFF"))
             .and_then(|()| set_cache(&conn, CACHE))
             .and_then(|()| conn.query_row("PRAGMA schema_version", [], |_| Ok(())))
             .map_err(|e| opening(path, &e))?;
@@ -103,6 +109,7 @@ impl SqliteSink {
             identity: Identity::of(path),
             conn,
             path: path.to_owned(),
+            busy,
             created,
             tables: Vec::new(),
         })
@@ -163,16 +170,30 @@ impl Sink for SqliteSink {
             .query_row("PRAGMA journal_size_limit=67108864", [], |_| Ok(()))
             .and_then(|()| set_log(&self.conn, LOG_OF_FIRST_COPY))
             .map_err(failed)?;
-        let tx = self
-            .conn
-            .transaction_with_behavior(TransactionBehavior::Immediate)
+        let (mut missing, mut tables) = (Vec::new(), Vec::new());
+        let conn = &self.conn;
+        conn.busy_timeout(self.busy.min(MAX_DDL_LOCK_WAIT))
             .map_err(failed)?;
-        let mut missing = Vec::new();
-        let mut tables = Vec::new();
-        for table in schema.tables() {
-            tables.push(catalog::prepare(&tx, path, table, &mut missing)?);
-        }
-        tx.commit().map_err(failed)?;
+        // Where another program writes, we go on with the tables as they are.
+        let immediate = TransactionBehavior::Immediate;
+        let (tx, locked) = match Transaction::new_unchecked(conn, immediate) {
+            Ok(tx) => (tx, None),
+            Err(e) if is_busy(&e) => {
+                let locked = failed(e);
+                let reading = TransactionBehavior::Deferred;
+                let tx = Transaction::new_unchecked(conn, reading).map_err(failed)?;
+                (tx, Some(locked))
+            }
+            Err(e) => return Err(failed(e)),
+        };
+        let prepared = schema.tables().try_for_each(|table| {
+            let prepared = catalog::prepare(&tx, path, table, locked.as_ref(), &mut missing)?;
+            tables.push(prepared);
+            Ok(())
+        });
+        // What could be made stays, whatever the rest.
+        let end = tx.commit().and_then(|()| conn.busy_timeout(self.busy));
+        prepared.and(end.map_err(failed))?;
         self.tables = tables;
         self.created = false;
         Ok(missing)
@@ -180,14 +201,19 @@ impl Sink for SqliteSink {
 
     fn index(&mut self, schema: &Schema) -> Result<Vec<MissingIndex>> {
         self.check_file()?;
-        let SqliteSink { conn, path, .. } = self;
+        let SqliteSink {
+            conn, path, busy, ..
+        } = self;
         let failed = |e: rusqlite::Error| failure(path, "making indexes", &e);
-        set_cache(conn, CACHE_WHILE_SORTING).map_err(failed)?;
+        set_cache(conn, CACHE_WHILE_SORTING)
+            .and_then(|()| conn.busy_timeout((*busy).min(MAX_DDL_LOCK_WAIT)))
+            .map_err(failed)?;
         let mut missing = Vec::new();
         let mut tables = schema.tables();
         let made = tables.try_for_each(|table| catalog::create_indexes(conn, table, &mut missing));
         set_cache(conn, CACHE)
             .and_then(|()| set_log(conn, LOG))
+            .and_then(|()| conn.busy_timeout(*busy))
             .and(made)
             .map_err(failed)?;
         Ok(missing)
@@ -199,7 +225,8 @@ impl Sink for SqliteSink {
         let mut found = Vec::with_capacity(ids.len());
         for ids in ids.chunks(IDS_PER_QUERY) {
             let sql = format!(
-                "SELECT \"$id\", \"$md5\", \"$changed\" FROM {} WHERE \"$id\" IN ({})",
+                // With the table before them, as a name that is no column is a text otherwise.
+                "SELECT d.\"$id\", d.\"$md5\", d.\"$changed\" FROM {} AS d WHERE d.\"$id\" IN ({})",
                 table.name,
                 placeholders(ids.len())
             );
@@ -290,8 +317,15 @@ impl Sink for SqliteSink {
                         .map_err(|e| failed("deleting placeholders of recordings", e))?;
                 }
             }
-            upsert(&tx, table, batch.rows(table.table))
-                .map_err(|e| failed(&format!("writing to table {}", table.name), e))?;
+            let doing = format!("writing to table {}", table.name);
+            let left_out =
+                upsert(&tx, table, batch.rows(table.table)).map_err(|e| failed(&doing, e))?;
+            if left_out > 0 {
+                return Err(Error::data(format!(
+                    "SQLite database {}: {doing}: a trigger left out {left_out} rows without an error (let it raise one)",
+                    path.display()
+                )));
+            }
         }
         let end = if batch.is_rehearsal {
             tx.rollback()
@@ -370,10 +404,11 @@ fn set_log(conn: &Connection, pages: u32) -> rusqlite::Result<()> {
     )
 }
 
-/// Puts all rows of one table in; the statement is prepared once per batch.
-fn upsert(tx: &Transaction<'_>, table: &Prepared, rows: &Rows) -> rusqlite::Result<()> {
+/// Puts all rows of one table in; the statement is prepared once per batch. Returns how many are not there then.
+fn upsert(tx: &Transaction<'_>, table: &Prepared, rows: &Rows) -> rusqlite::Result<usize> {
+    let mut left_out = 0;
     if rows.is_empty() {
-        return Ok(());
+        return Ok(left_out);
     }
     let mut statement = tx.prepare(&table.upsert)?;
     for row in rows.by_key() {
@@ -385,9 +420,11 @@ fn upsert(tx: &Transaction<'_>, table: &Prepared, rows: &Rows) -> rusqlite::Resu
             };
             statement.raw_bind_parameter(parameter, ToSqlOutput::Borrowed(value))?;
         }
-        statement.raw_execute()?;
+        // A row that is a key alone, and is there, needs no change.
+        let changes = statement.raw_execute()?;
+        left_out += usize::from(changes == 0 && table.columns.len() > 1);
     }
-    Ok(())
+    Ok(left_out)
 }
 
 /// The number a text stands for, as SQLite can hold it exactly; else the text itself.

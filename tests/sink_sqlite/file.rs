@@ -134,3 +134,55 @@ fn what_cannot_be_opened_is_explained() {
     .unwrap();
     assert!(opening_error(&place.file()).contains("file is not a database (check the file name"));
 }
+
+/// Where SQLite can't do away with the log of a file that is gone.
+#[test]
+fn a_log_without_its_file_is_named() {
+    let place = Place::new("orphan");
+    std::fs::create_dir(place.0.join("out.db-wal")).unwrap();
+    let message = opening_error(&place.file());
+    assert!(message.contains("disk I/O error"), "{message}");
+    assert!(message.contains("out.db-wal and "), "{message}");
+    std::fs::remove_dir(place.0.join("out.db-wal")).unwrap();
+    SqliteSink::open(&place.file()).unwrap();
+}
+
+/// Another program writes for long: we go on without the new column and the indexes, and make them later.
+#[test]
+fn a_locked_file_delays_columns_and_indexes_only() {
+    let place = Place::new("delayed");
+    let before = schema(&[]);
+    let after = schema(&[("later", ColumnKind::Text)]);
+    let mut sink = SqliteSink::open(&place.file()).unwrap();
+    sink.prepare(&before).unwrap();
+    let other = place.reader();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let begin = std::time::Instant::now();
+    let missing = sink.prepare(&after).unwrap();
+    let columns: Vec<_> = missing.iter().map(|m| m.column.as_str()).collect();
+    assert_eq!(columns, ["later"]);
+    let indexes = sink.index(&after).unwrap();
+    assert!(indexes.len() > 5, "{indexes:?}");
+    // Two waits of two seconds, not one per index.
+    assert!(begin.elapsed() < Duration::from_secs(12));
+    other.execute_batch("COMMIT").unwrap();
+    let values = [("$id", Some("C1")), ("later", Some("x"))];
+    sink.write(&one(&after, Table::Contacts, &values)).unwrap();
+    assert_eq!(sink.prepare(&after).unwrap(), []);
+    assert_eq!(sink.index(&after).unwrap(), []);
+    sink.write(&one(&after, Table::Contacts, &values)).unwrap();
+    assert_eq!(
+        value(&place.reader(), "SELECT later FROM dfire_contacts"),
+        text("x")
+    );
+    // Without its tables there is nothing to go on with.
+    let place = Place::new("delayed-tables");
+    let mut sink = SqliteSink::open_waiting(&place.file(), Duration::from_millis(50)).unwrap();
+    sink.prepare(&before).unwrap();
+    let other = place.reader();
+    other
+        .execute_batch("DROP TABLE dfire_contacts; BEGIN IMMEDIATE")
+        .unwrap();
+    let error = sink.prepare(&before).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transient, "{error}");
+}

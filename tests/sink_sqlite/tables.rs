@@ -189,3 +189,141 @@ fn check_says_what_it_sees_and_leaves_nothing_behind() {
             .contains("another program holds the file")
     );
 }
+
+/// Neither another row's end nor its own silent one.
+#[test]
+fn a_clash_on_another_unique_key_is_a_refused_row() {
+    let columns = "\"$id\" TEXT NOT NULL PRIMARY KEY, \"$md5\" TEXT, ref TEXT";
+    for (number, more) in [
+        "CREATE UNIQUE INDEX once ON dfire_contacts (ref COLLATE NOCASE)",
+        "UNIQUE (ref) ON CONFLICT REPLACE",
+        "UNIQUE (ref) ON CONFLICT IGNORE",
+        "UNIQUE (ref) ON CONFLICT ROLLBACK",
+        "UNIQUE (ref) ON CONFLICT FAIL",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let place = Place::new(&format!("clash-{number}"));
+        let (constraint, index) = match more.strip_prefix("UNIQUE") {
+            Some(_) => (format!(", {more}"), ""),
+            None => (String::new(), more),
+        };
+        place
+            .reader()
+            .execute_batch(&format!(
+                "CREATE TABLE dfire_contacts ({columns}{constraint}); {index}"
+            ))
+            .unwrap();
+        let schema = schema(&[("ref", ColumnKind::Text)]);
+        let mut sink = SqliteSink::open(&place.file()).unwrap();
+        sink.prepare(&schema).unwrap();
+        let row = |id: &str, md5: &str, reference: &str| {
+            let values = [
+                ("$id", Some(id)),
+                ("$md5", Some(md5)),
+                ("ref", Some(reference)),
+            ];
+            one(&schema, Table::Contacts, &values)
+        };
+        sink.write(&row("C1", "m1", "A")).unwrap();
+        sink.write(&row("C2", "m2", "B")).unwrap();
+        for refused in [row("C3", "m3", "A"), row("C2", "m4", "A")] {
+            let error = sink.write(&refused).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Data, "{more}: {error}");
+        }
+        let reader = place.reader();
+        for (id, md5, reference) in [("C1", "m1", "A"), ("C2", "m2", "B")] {
+            let of = |column: &str| {
+                let sql = format!("SELECT \"{column}\" FROM dfire_contacts WHERE \"$id\" = '{id}'");
+                value(&reader, &sql)
+            };
+            assert_eq!(
+                (of("$md5"), of("ref")),
+                (text(md5), text(reference)),
+                "{more}"
+            );
+        }
+        let count = value(&reader, "SELECT count(*) FROM dfire_contacts");
+        assert_eq!(count, Value::Integer(2), "{more}");
+        sink.write(&row("C3", "m3", "C")).unwrap();
+    }
+}
+
+#[test]
+fn a_row_that_a_trigger_leaves_out_silently_is_a_refused_row() {
+    let place = Place::new("ignored");
+    let schema = schema(&[]);
+    let mut sink = SqliteSink::open(&place.file()).unwrap();
+    sink.prepare(&schema).unwrap();
+    let row = |id: &str| one(&schema, Table::Contacts, &[("$id", Some(id))]);
+    sink.write(&row("C1")).unwrap();
+    place
+        .reader()
+        .execute_batch(
+            "CREATE TRIGGER no_new BEFORE INSERT ON dfire_contacts WHEN NEW.\"$id\" = 'C2' BEGIN SELECT RAISE(IGNORE); END;
+             CREATE TRIGGER no_change BEFORE UPDATE ON dfire_contacts BEGIN SELECT RAISE(IGNORE); END",
+        )
+        .unwrap();
+    for id in ["C1", "C2"] {
+        let error = sink.write(&row(id)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+        assert!(error.to_string().contains("left out 1 rows"), "{error}");
+    }
+    sink.write(&row("C3")).unwrap();
+    let count = value(&place.reader(), "SELECT count(*) FROM dfire_contacts");
+    assert_eq!(count, Value::Integer(2));
+}
+
+/// Names that another database takes for the same are two columns here, each with its own values after a restart.
+#[test]
+fn each_field_has_a_column_of_its_own() {
+    let place = Place::new("names");
+    let names = [
+        "İ", "i\u{307}", "Straße", "strasse", "K", "\u{212a}", "ΣΑΣ", "σας", "É", "é",
+    ];
+    let fields: Vec<_> = names.iter().map(|name| (*name, ColumnKind::Text)).collect();
+    let mut values: Vec<_> = names.iter().map(|name| (*name, Some(*name))).collect();
+    values.insert(0, ("$id", Some("C1")));
+    for _ in 0..2 {
+        let schema = schema(&fields);
+        let mut sink = SqliteSink::open(&place.file()).unwrap();
+        assert_eq!(sink.prepare(&schema).unwrap(), []);
+        sink.write(&one(&schema, Table::Contacts, &values)).unwrap();
+        let reader = place.reader();
+        for name in names {
+            let sql = format!("SELECT \"{name}\" FROM dfire_contacts");
+            assert_eq!(value(&reader, &sql), text(name));
+        }
+    }
+}
+
+/// Views of the users read a table as it becomes.
+#[test]
+fn views_and_triggers_survive_new_columns() {
+    let place = Place::new("views");
+    let before = schema(&[("note", ColumnKind::Text)]);
+    let mut sink = SqliteSink::open(&place.file()).unwrap();
+    sink.prepare(&before).unwrap();
+    place
+        .reader()
+        .execute_batch(
+            "CREATE VIEW everything AS SELECT * FROM dfire_contacts;
+             CREATE VIEW notes AS SELECT \"$id\" AS id, note FROM everything;
+             CREATE TABLE seen (id TEXT, note TEXT);
+             CREATE TRIGGER see AFTER INSERT ON dfire_contacts BEGIN INSERT INTO seen VALUES (NEW.\"$id\", NEW.note); END",
+        )
+        .unwrap();
+    let after = schema(&[("note", ColumnKind::Text), ("later", ColumnKind::Text)]);
+    assert_eq!(sink.prepare(&after).unwrap(), []);
+    let values = [
+        ("$id", Some("C1")),
+        ("note", Some("a")),
+        ("later", Some("b")),
+    ];
+    sink.write(&one(&after, Table::Contacts, &values)).unwrap();
+    let reader = place.reader();
+    assert_eq!(value(&reader, "SELECT note FROM notes"), text("a"));
+    assert_eq!(value(&reader, "SELECT later FROM everything"), text("b"));
+    assert_eq!(value(&reader, "SELECT note FROM seen"), text("a"));
+}

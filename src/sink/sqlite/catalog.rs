@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-use super::failure::failure;
+use super::failure::{failure, is_busy};
 use super::{Prepared, Storage};
 use crate::error::{Error, Result};
 use crate::sink::dialect::SQLITE;
@@ -39,17 +39,22 @@ pub(super) fn find<'a>(columns: &'a [RealColumn], name: &str) -> Option<&'a Real
     columns.iter().find(|c| c.name.eq_ignore_ascii_case(name))
 }
 
-/// Creates what is missing of one table. Columns that SQLite refuses are added to `missing`.
+/// Creates what is missing of one table. Columns that SQLite refuses are added to `missing`, as are all where the file is
+/// `locked`.
 pub(super) fn prepare(
     tx: &Transaction<'_>,
     path: &Path,
     table: &TableSchema,
+    locked: Option<&Error>,
     missing: &mut Vec<MissingColumn>,
 ) -> Result<Prepared> {
     let failed = |e: rusqlite::Error| failure(path, &format!("preparing table {}", table.name), &e);
     let name = SQLITE.quote(&table.name);
     let mut real = columns(tx, &table.name).map_err(failed)?;
     if real.is_empty() {
+        if let Some(locked) = locked {
+            return Err(locked.clone());
+        }
         create(tx, &name, table).map_err(failed)?;
         real = columns(tx, &table.name).map_err(failed)?;
     }
@@ -66,6 +71,7 @@ pub(super) fn prepare(
         let reason = match find(&real, &column.name) {
             Some(column) if column.generated => "it is a generated column".to_owned(),
             Some(_) => continue,
+            None if locked.is_some() => locked.map(Error::to_string).unwrap_or_default(),
             None => match tx.execute(&add_column(&name, column), []) {
                 Ok(_) => continue,
                 Err(e) if refused(&e) => e.to_string(),
@@ -137,6 +143,16 @@ pub(super) fn create_indexes(
     let real = columns(conn, &table.name)?;
     // Each alone, so that others who write need not wait for all of them.
     for wanted in lacking(conn, table, &real)? {
+        // One program that holds the file for long is waited for once.
+        if let Some(locked) = missing.iter().find(|index| index.reason == LOCKED) {
+            let reason = locked.reason.clone();
+            missing.push(MissingIndex {
+                table: table.table,
+                columns: wanted,
+                reason,
+            });
+            continue;
+        }
         let columns: Vec<String> = wanted.iter().map(|c| SQLITE.quote(c)).collect();
         let sql = format!(
             "CREATE INDEX IF NOT EXISTS {} ON {} ({})",
@@ -148,6 +164,11 @@ pub(super) fn create_indexes(
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .and_then(|tx| tx.execute(&sql, []).and_then(|_| tx.commit()));
         match made {
+            Err(e) if is_busy(&e) => missing.push(MissingIndex {
+                table: table.table,
+                columns: wanted,
+                reason: LOCKED.to_owned(),
+            }),
             Err(e) if refused(&e) || is_without_room(&e) => missing.push(MissingIndex {
                 table: table.table,
                 columns: wanted,
@@ -158,6 +179,9 @@ pub(super) fn create_indexes(
     }
     Ok(())
 }
+
+/// Why an index is not made while another program writes.
+const LOCKED: &str = "another program holds the file";
 
 /// Whether there is no directory for temporary files, or none with room.
 fn is_without_room(e: &rusqlite::Error) -> bool {
@@ -225,7 +249,8 @@ fn prepared(table: &TableSchema, name: String, real: &[RealColumn]) -> Prepared 
     Prepared {
         table: table.table,
         upsert: format!(
-            "INSERT INTO {name} ({}) VALUES ({}) ON CONFLICT ({}) DO {conflict}",
+            // ABORT, as the table's constraints may name what would delete other rows, or leave this one out.
+            "INSERT OR ABORT INTO {name} ({}) VALUES ({}) ON CONFLICT ({}) DO {conflict}",
             names.join(", "),
             super::placeholders(names.len()),
             SQLITE.quote(table.table.key())

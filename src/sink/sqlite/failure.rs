@@ -1,6 +1,6 @@
 //! What errors of SQLite mean, and what the user can do about them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
@@ -25,7 +25,34 @@ pub(super) fn opening(path: &Path, e: &rusqlite::Error) -> Error {
             directory.display()
         ));
     }
+    let log = ["-wal", "-shm"].map(|end| beside(path, end));
+    if e.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
+        && log.iter().any(|file| file.exists())
+    {
+        let [wal, shm] = log;
+        return Error::setup(format!(
+            "{what}: {e} (if the file was deleted or moved without {} and {}, delete these while no program has them open; \
+             what they hold belongs to the file that is gone)",
+            wal.display(),
+            shm.display()
+        ));
+    }
     failure(path, "opening it", e)
+}
+
+/// A file that SQLite keeps beside a database.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+/// Whether another program holds the file.
+pub(super) fn is_busy(e: &rusqlite::Error) -> bool {
+    matches!(
+        e.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
 }
 
 /// The one place that decides what an error of SQLite leads to. SQLite's messages name tables, columns and
