@@ -88,7 +88,7 @@ fi
 
 # Where the tests were built, nearly all is there already; else a build without optimization is over soonest.
 target=${CARGO_TARGET_DIR:-target}/debug profile=dev
-[ -x "$target/examples/receiver" ] || target=${CARGO_TARGET_DIR:-target}/demo profile=demo
+[ -x "$target/dbsync2" ] || target=${CARGO_TARGET_DIR:-target}/demo profile=demo
 step "Building the program, the simulator and the receiver (a minute or two the first time)"
 begin=$SECONDS
 cargo build --locked --profile $profile --bin dbsync2 --example simulator --example receiver

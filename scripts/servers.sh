@@ -222,7 +222,7 @@ mariadb_accounts() {
 # The paths of sockets are relative to the data directory: a whole path has a limit of 107 bytes.
 postgres_command() { # PORT
     command=("$tools/postgres" -D "$data" -p "$1" -c listen_addresses=127.0.0.1
-        -c unix_socket_directories=.. -c max_connections=100
+        -c unix_socket_directories=.. -c max_connections=300
         -c ssl=on -c "ssl_cert_file=$home/tls.pem" -c "ssl_key_file=$home/tls.key")
     [ "${DBSYNC_TEST_FAST-}" != 1 ] || command+=(-c fsync=off -c full_page_writes=off)
     [ "${DBSYNC_SERVERS_LARGE-}" != 1 ] || command+=(-c shared_buffers=1GB -c max_wal_size=4GB)
@@ -232,7 +232,7 @@ mariadb_command() { # PORT
     mariadb_accounts >"$home/accounts.sql"
     command=("$(find_program mariadbd)" --no-defaults "--datadir=$data" "--port=$1" --bind-address=127.0.0.1
         --socket=../socket "--pid-file=$home/mariadbd.pid" "--tmpdir=$home" --skip-name-resolve
-        "--init-file=$home/accounts.sql" --character-set-server=utf8mb4 --max-connections=100
+        "--init-file=$home/accounts.sql" --character-set-server=utf8mb4 --max-connections=300
         "--ssl-cert=$home/tls.pem" "--ssl-key=$home/tls.key")
     [ "${DBSYNC_TEST_FAST-}" != 1 ] ||
         command+=(--innodb-flush-log-at-trx-commit=2 --innodb-flush-method=nosync --innodb-doublewrite=OFF)

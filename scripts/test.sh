@@ -1,7 +1,14 @@
 #!/usr/bin/env bash
 # Runs all tests, against throwaway PostgreSQL and MariaDB servers that end with it.
 #
-# usage: scripts/test.sh [arguments for cargo test, such as: --test behaviour -- outage]
+# usage: scripts/test.sh [--nightly] [arguments for cargo test, such as: --test behaviour -- outage]
+#
+# --nightly    more of the same in the tests that kill, interrupt and generate (tests/support/size.rs), and an hour of
+#              scripts/torture.sh if no arguments are given
+#
+# The servers keep their data in memory where there is room, and don't wait for the disk: what a server has committed
+# survives that it is killed, which the tests do, all the same. DBSYNC_TEST_FAST=0 lets them wait, with data on disk.
+# RUST_TEST_THREADS says how many tests run at a time; most wait for a process or a server.
 #
 # What the tests find in their environment:
 #   DBSYNC_TEST_POSTGRES, DBSYNC_TEST_MYSQL   address of a running server, with user, password and a database
@@ -12,6 +19,17 @@
 #   DBSYNC_TEST_SQLSERVER                     only if it is set before: a real SQL Server, in place of the tests' own
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+nightly=
+if [ "${1-}" = --nightly ]; then
+    nightly=1
+    shift
+    export DBSYNC_TEST_SIZE=${DBSYNC_TEST_SIZE-full} DBSYNC_TEST_CASES=${DBSYNC_TEST_CASES-2000}
+fi
+export DBSYNC_TEST_FAST=${DBSYNC_TEST_FAST-1}
+export RUST_TEST_THREADS=${RUST_TEST_THREADS-$(($(nproc) * 3))}
+# What is made is to be readable by the servers' users, whatever this was started with.
+umask 022
 
 servers=$PWD/scripts/servers.sh
 say() { printf '\n== %s\n' "$*"; }
@@ -24,7 +42,26 @@ command -v cargo >/dev/null || {
 "$servers" install
 scripts/tools.sh install
 
-directory=$(mktemp -d "${TMPDIR:-/tmp}/dbsync2-test.XXXXXX")
+# A directory in memory that has 8 GiB to spare, as the machine has, and lets programs run; else a usual one.
+place() {
+    local memory=/dev/shm try
+    if [ "$DBSYNC_TEST_FAST" = 1 ] && [ -z "${TMPDIR-}" ] && [ -w "$memory" ] &&
+        [ "$(df --output=avail "$memory" | tail -n 1)" -gt 8388608 ] &&
+        [ "$(awk '$1 == "MemAvailable:" { print $2 }' /proc/meminfo)" -gt 12582912 ] &&
+        try=$(mktemp "$memory/dbsync2-try.XXXXXX"); then
+        printf '#!/bin/sh\n' >"$try"
+        chmod 755 "$try"
+        if "$try" 2>/dev/null; then
+            rm "$try"
+            echo "$memory"
+            return
+        fi
+        rm "$try"
+    fi
+    echo "${TMPDIR:-/tmp}"
+}
+
+directory=$(mktemp -d "$(place)/dbsync2-test.XXXXXX")
 mkdir "$directory/tmp"
 # The servers of a root user run as other users, who have to get through.
 chmod 755 "$directory" "$directory/tmp"
@@ -73,7 +110,13 @@ python3 -m venv "$directory/python" >/dev/null
     standardwebhooks~=1.0 python-tds==1.17.1 sqlfluff==4.5.0
 export DBSYNC_TEST_PYTHON=$directory/python/bin/python
 
-say "cargo test --locked $*"
+# Everything but the examples, which have no tests and compile what the tests stand on once more each.
+all=
+if [ $# = 0 ]; then
+    all=1
+    set -- --lib --bins --tests
+fi
+say "cargo test --locked $* ($RUST_TEST_THREADS at a time)"
 # Job control gives the tests a process group of their own; waiting for it lets signals through at once.
 set -m
 TMPDIR=$directory/tmp cargo test --locked "$@" </dev/null &
@@ -83,9 +126,13 @@ code=0
 wait "$tests" || code=$?
 tests=
 # Once in a run of everything.
-if [ "$code" = 0 ] && [ $# = 0 ]; then
+if [ "$code" = 0 ] && [ -n "$all" ]; then
     say 'scripts/check-sql.sh'
     SQLFLUFF=$directory/python/bin/sqlfluff scripts/check-sql.sh || code=$?
+fi
+if [ "$code" = 0 ] && [ -n "$all" ] && [ -n "$nightly" ]; then
+    say 'scripts/torture.sh 60'
+    scripts/torture.sh 60 || code=$?
 fi
 say "$([ "$code" = 0 ] && echo 'All tests passed' || echo "Tests failed, exit code $code")"
 exit "$code"

@@ -9,12 +9,10 @@ use crate::support::program::{Program, Running};
 use crate::support::servers::Kind;
 use crate::support::simulator::random::Dice;
 use crate::support::simulator::{Config, Endpoint, Fault, Faults, Simulator, TruthFilter};
+use crate::support::size::size;
 
 /// The promise.
 const IN_TIME: Duration = Duration::from_secs(5);
-
-/// Signals in each of the two modes, per database.
-const SIGNALS: u64 = 20;
 
 const HOURS: Duration = Duration::from_secs(4 * 3600);
 
@@ -55,9 +53,10 @@ fn at_many_moments(kind: Kind) {
     let begin = Instant::now();
     program.succeed("db_init");
     let life = begin.elapsed().as_micros() as u64;
-    for number in 0..2 * SIGNALS {
+    let signals = size(kind).signals;
+    for number in 0..2 * signals {
         sim.advance(HOURS);
-        let mode = if number < SIGNALS {
+        let mode = if number < signals {
             "db_init"
         } else {
             "db_sync"

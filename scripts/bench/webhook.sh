@@ -56,7 +56,7 @@ fi
 listen
 line() { printf '%11s %10s %8s %6s %12s %6s %12s %10s %8s %10s\n' "$@"; }
 line connections 'plain loop' lanes ratio deliveries/s ratio 'start to end' 'plain copy' 'own CPU' 'memory MB'
-share() { awk -v one="$1" -v other="$2" 'BEGIN { printf "%.1f", other ? 100 * one / other : 0 }'; }
+share() { awk -v one="$1" -v other="$2" 'BEGIN { printf "%.1f\n", other ? 100 * one / other : 0 }'; }
 for connections in ${BENCH_CONNECTIONS:-1 2 4 8}; do
     : >"$directory/runs"
     for ((nth = 1; nth <= runs; nth++)); do
@@ -81,9 +81,9 @@ for connections in ${BENCH_CONNECTIONS:-1 2 4 8}; do
         }
         whole=$(calculate %.0f "$count / $seconds")
         echo "$per_second $loop $whole $own $(calculate %.1f "$peak / 1024")" >>"$directory/runs"
-        echo "$(share "$per_second" "$loop")" >>"$directory/ratios"
+        share "$per_second" "$loop" >>"$directory/ratios"
         echo "$lanes" >>"$directory/lanes"
-        echo "$(share "$lanes" "$loop")" >>"$directory/lane_ratios"
+        share "$lanes" "$loop" >>"$directory/lane_ratios"
         echo "$copy" >>"$directory/copies"
     done
     read -r steady loop whole own memory <<<"$(median <"$directory/runs")"

@@ -5,7 +5,7 @@ use crate::support::compare::assert_equal;
 use crate::support::database::{Database, fresh_database};
 use crate::support::program::Program;
 use crate::support::servers::Kind;
-use crate::support::simulator::{Config, Simulator, TruthFilter};
+use crate::support::simulator::{Config, Fault, Faults, Simulator, TruthFilter};
 
 #[test]
 fn passwords_with_every_special_character_work_in_every_form() {
@@ -179,4 +179,49 @@ fn the_status_file_and_the_profile_tell_how_things_stand() {
     );
     let target = status["target"].as_str().unwrap();
     assert!(target.starts_with("sqlite:"), "{target}");
+}
+
+#[test]
+fn a_terminal_shows_percent_and_time_left_and_each_error_once() {
+    let contacts = 600;
+    let sim = Simulator::start(Config {
+        contacts,
+        long_texts: false,
+        ..Config::default()
+    });
+    // So slow that there is something to show.
+    sim.set_faults(Faults::at_rate(1.0, &[Fault::Delay(100)]));
+    let database = fresh_database(Kind::Sqlite);
+    let program = Program::new(&sim, &database.url)
+        .arg("--w", "1")
+        .in_terminal();
+    let shown = program.succeed("db_init").stdout;
+    // Such as: contacts: 120 of 600 (20%), 190/s, about 2 s left
+    let lines: Vec<(u64, u64, &str)> = shown
+        .split('\r')
+        .filter_map(|line| {
+            let (done, rest) = line.strip_prefix("contacts: ")?.split_once(" of ")?;
+            let (total, rest) = rest.split_once(' ')?;
+            Some((done.parse().ok()?, total.parse().ok()?, rest))
+        })
+        .collect();
+    let stored = database.dump("dfire_contacts").len() as u64;
+    let complete = |(done, total, rest): &&(u64, u64, &str)| {
+        let percent = format!("({}%), ", done * 100 / total);
+        rest.starts_with(&percent)
+            && rest.contains("/s, about ")
+            && rest.trim_end().ends_with(" s left")
+    };
+    let (done, total, _) = lines
+        .iter()
+        .find(complete)
+        .unwrap_or_else(|| panic!("{shown:?}"));
+    assert!(
+        done < total && (stored..=u64::from(contacts)).contains(total),
+        "{shown:?}"
+    );
+
+    let wrong = Program::new(&sim, "sqlite:/nowhere/at/all.db").in_terminal();
+    let shown = wrong.run("db_init").stdout;
+    assert_eq!(shown.matches("does not exist").count(), 1, "{shown}");
 }

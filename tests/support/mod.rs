@@ -11,6 +11,7 @@ pub mod reading;
 pub mod receiver;
 pub mod servers;
 pub mod simulator;
+pub mod size;
 pub mod sqlserver;
 pub mod tds;
 pub mod temp;

@@ -112,6 +112,14 @@ impl Program {
         self
     }
 
+    /// Starts it in a terminal of its own; what is shown there becomes its standard output.
+    pub fn in_terminal(mut self) -> Self {
+        let script =
+            "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+        self.wrapper = ["python3", "-c", script].map(str::to_owned).to_vec();
+        self
+    }
+
     /// Starts it with the signals' default effects, whatever the tests were started by: what is ignored (by nohup) is
     /// inherited, and a shell can't change it back.
     pub fn with_default_signals(mut self) -> Self {

@@ -16,7 +16,15 @@ impl TempDir {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
             let path = std::env::temp_dir().join(format!("dbsync2-{}-{number}", process::id()));
             match fs::create_dir(&path) {
-                Ok(()) => return TempDir(path),
+                Ok(()) => {
+                    // Servers that a test of root starts run as other users, and the umask may keep these out.
+                    #[cfg(unix)]
+                    {
+                        use std::os::unix::fs::PermissionsExt;
+                        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+                    }
+                    return TempDir(path);
+                }
                 // Left behind by a process of the same number.
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
                 Err(e) => panic!("cannot create {}: {e}", path.display()),

@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::support::receiver::Reply;
+use crate::support::servers::Kind;
 use crate::support::simulator::instant;
 use crate::support::simulator::random::Dice;
+use crate::support::size::{Size, size};
 
 /// Every way to fail that the issue names.
 fn ways(silence: Duration) -> Vec<Reply> {
@@ -47,37 +49,14 @@ fn a_receiver_that_fails_at_random_gets_everything_in_order() {
     assert_eq!(spool(&program), [serde_json::Value::Null; 0]);
 }
 
-/// How large the test with the kills is.
-struct Size {
-    contacts: u32,
-    kills: u32,
-    silence: Duration,
-}
-
-/// `DBSYNC_TEST_SIZE=full` asks for 20,000 transactions and 100 kills, which takes minutes.
-fn size() -> Size {
-    match std::env::var("DBSYNC_TEST_SIZE").as_deref() {
-        Err(_) => Size {
-            contacts: 2200,
-            kills: 20,
-            silence: Duration::from_secs(1),
-        },
-        Ok("full") => Size {
-            contacts: 7500,
-            kills: 100,
-            silence: Duration::from_secs(10),
-        },
-        Ok(other) => panic!("DBSYNC_TEST_SIZE is {other:?}: only \"full\" is known"),
-    }
-}
-
 #[test]
 fn a_process_that_is_killed_loses_and_mislabels_nothing() {
     let Size {
-        contacts,
-        kills,
-        silence,
-    } = size();
+        webhook_contacts: contacts,
+        webhook_kills: kills,
+        webhook_silence: silence,
+        ..
+    } = size(Kind::Sqlite);
     let sim = Simulator::start(Config {
         readings: Readings {
             // What is late comes within the day that the nets reach back.
