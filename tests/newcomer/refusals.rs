@@ -261,14 +261,11 @@ fn a_status_file_that_cannot_be_written_is_found_by_check() {
     let sim = campaign();
     let database = fresh_database(Kind::Sqlite);
     for (path, problem) in [
-        (
-            "/dev/null",
-            "/dev/null exists and is not a regular file (check --status-file)",
-        ),
-        ("/tmp", "/tmp is a directory (check --status-file)"),
+        ("/dev/null", "cannot write /dev/null: it is a device"),
+        ("/tmp", "cannot write /tmp: it is a directory"),
         (
             "/proc/nowhere/status.json",
-            "cannot write into /proc/nowhere: No such file or directory (os error 2) (check --status-file)",
+            "cannot write /proc/nowhere/status.json: No such file or directory (os error 2) (check --status-file)",
         ),
     ] {
         let program = Program::new(&sim, &database.url).arg("--status-file", path);
