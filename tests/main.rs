@@ -13,6 +13,7 @@ mod by_name;
 mod certificates_of_servers;
 mod damaged;
 mod databases_themselves;
+mod field_names;
 mod hostile;
 mod indexes;
 mod installation;

@@ -246,6 +246,19 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(length)
 }
 
+/// Why TLS failed, for the admin.
+pub fn problem(e: &rustls::Error) -> String {
+    match e {
+        rustls::Error::InvalidCertificate(why) => {
+            format!(
+                "the server's certificate can't be verified: {}",
+                certificate_problem(why)
+            )
+        }
+        other => other.to_string(),
+    }
+}
+
 /// What is wrong with a certificate, for the admin.
 pub fn certificate_problem(e: &CertificateError) -> String {
     let words = e.to_string();

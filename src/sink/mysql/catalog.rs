@@ -4,7 +4,10 @@ use super::column::{Holds, Indexed};
 use super::connect::{Session, text};
 use super::failure::Failure;
 use super::literal::push_text;
+use crate::sink::columns;
+use crate::sink::dialect::MYSQL;
 use crate::tables::schema::ColumnKind;
+use crate::tables::schema::TableSchema;
 
 /// A table as it is.
 pub(super) struct RealTable {
@@ -118,6 +121,12 @@ pub(super) fn read(session: &mut Session, table: &str) -> Result<Option<RealTabl
 }
 
 impl RealTable {
+    /// For each column of the schema, the position of the one that holds it.
+    pub(super) fn assigned(&self, schema: &TableSchema) -> Vec<Option<usize>> {
+        let names: Vec<&str> = self.columns.iter().map(|c| c.name.as_str()).collect();
+        columns::assign(&schema.columns, &names, MYSQL.naming)
+    }
+
     /// The column of this name; MySQL compares column names without case.
     pub(super) fn position(&self, name: &str) -> Option<usize> {
         let name = name.to_lowercase();

@@ -8,6 +8,7 @@ use std::io;
 
 use super::payload::ServerError;
 use crate::error::{Error, ErrorKind};
+use crate::sink::tls::problem;
 
 /// Why a call of the client failed.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ impl fmt::Display for Failure {
                 io::ErrorKind::UnexpectedEof => f.write_str("the server closed the connection"),
                 _ => e.fmt(f),
             },
-            Failure::Tls(e) => e.fmt(f),
+            Failure::Tls(e) => f.write_str(&problem(e)),
             Failure::NoTls => f.write_str("the server has no TLS"),
             Failure::Method(text) | Failure::State(text) => f.write_str(text),
             Failure::Protocol(text) => f.write_str(text),

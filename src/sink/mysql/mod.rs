@@ -173,15 +173,13 @@ impl Prepared {
                 .iter()
                 .any(|m| m.table == schema.table && m.column == name)
         };
-        let columns: Vec<Written> = schema
-            .columns
-            .iter()
+        let columns: Vec<Written> = (schema.columns.iter().zip(real.assigned(schema)))
             .enumerate()
-            .filter(|(_, column)| !is_missing(&column.name))
-            .filter_map(|(position, column)| {
+            .filter(|(_, (column, _))| !is_missing(&column.name))
+            .filter_map(|(position, (column, real))| {
                 Some(Written {
                     position,
-                    real: real.position(&column.name)?,
+                    real: real?,
                     kind: column.kind,
                 })
             })
@@ -385,10 +383,10 @@ impl Sink for MysqlSink {
             let outcome = match real {
                 None => Ok("will be created".to_owned()),
                 Some(real) => prepare::usable(self, table, &real).map(|()| {
-                    match table
-                        .columns
+                    match real
+                        .assigned(table)
                         .iter()
-                        .filter(|c| real.position(&c.name).is_none())
+                        .filter(|at| at.is_none())
                         .count()
                     {
                         0 => "present".to_owned(),

@@ -1,6 +1,7 @@
 //! Making the database's tables what the schema wants: tables, columns, indexes.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::sink::columns::distinct;
 use crate::sink::dialect::MYSQL;
 use crate::sink::{MissingColumn, MissingIndex};
 use crate::tables::schema::{Column, TableSchema};
@@ -47,15 +48,16 @@ pub(super) fn table(
             refused_name(&column.name).unwrap_or_default(),
         )
     }));
-    for _ in 0..ROUNDS {
-        let wanted: Vec<&Column> = table
-            .columns
-            .iter()
-            .filter(|c| {
-                real.position(&c.name).is_none()
-                    && !missing
-                        .iter()
-                        .any(|m| m.table == table.table && m.column == c.name)
+    for round in 0..ROUNDS {
+        let wanted: Vec<New<'_>> = (table.columns.iter().zip(real.assigned(table)))
+            .filter(|(column, at)| at.is_none() && !is_missing(missing, table, column))
+            .map(|(wanted, _)| New {
+                wanted,
+                // What is not there after it was added has a name that the server takes for another's.
+                column: match round {
+                    0 => wanted.clone(),
+                    _ => distinct(wanted, MYSQL.naming),
+                },
             })
             .collect();
         if wanted.is_empty() {
@@ -64,29 +66,30 @@ pub(super) fn table(
         add(sink, table, &wanted, missing)?;
         real = read(sink, table)?.unwrap_or(real);
     }
-    let mut taken: Vec<usize> = Vec::new();
-    for column in &table.columns {
-        let reason = match real.position(&column.name) {
+    for (column, at) in table.columns.iter().zip(real.assigned(table)) {
+        let reason = match at {
             Some(at) if real.columns.get(at).is_some_and(|c| c.generated) => {
                 "it is a generated column"
             }
-            Some(at) if taken.contains(&at) => {
-                "the server takes its name for that of another column"
-            }
-            Some(at) => {
-                taken.push(at);
-                continue;
-            }
+            Some(_) => continue,
             None => "the server takes its name for that of another column",
         };
-        if !missing
-            .iter()
-            .any(|m| m.table == table.table && m.column == column.name)
-        {
+        if !is_missing(missing, table, column) {
             missing.push(missing_column(table, column, reason));
         }
     }
     Ok(real)
+}
+
+/// A column to be added, under its own name or another.
+struct New<'a> {
+    wanted: &'a Column,
+    column: Column,
+}
+
+fn is_missing(missing: &[MissingColumn], table: &TableSchema, column: &Column) -> bool {
+    let mut missing = missing.iter();
+    missing.any(|m| m.table == table.table && m.column == column.name)
 }
 
 /// Creates the indexes of one table that was prepared, and notes that it has them.
@@ -218,13 +221,13 @@ fn create(sink: &mut MysqlSink, table: &TableSchema) -> Result<()> {
 fn add(
     sink: &mut MysqlSink,
     table: &TableSchema,
-    columns: &[&Column],
+    columns: &[New<'_>],
     missing: &mut Vec<MissingColumn>,
 ) -> Result<()> {
-    let alter = |columns: &[&Column]| {
+    let alter = |columns: &[New<'_>]| {
         let added: Vec<String> = columns
             .iter()
-            .map(|c| format!("ADD COLUMN {} NULL", definition(c)))
+            .map(|new| format!("ADD COLUMN {} NULL", definition(&new.column)))
             .collect();
         format!(
             "ALTER TABLE {} {}",
@@ -241,11 +244,11 @@ fn add(
         }
         Err(_) => false,
     };
-    for column in columns {
+    for new in columns {
         // One wait is enough: the others would wait for the same lock.
         let outcome = match held {
             true => None,
-            false => Some(sink.session.alter(&alter(&[column]))),
+            false => Some(sink.session.alter(&alter(std::slice::from_ref(new)))),
         };
         let reason = match outcome {
             Some(Ok(_)) => continue,
@@ -262,7 +265,7 @@ fn add(
                 failure::HELD.to_owned()
             }
         };
-        missing.push(missing_column(table, column, &reason));
+        missing.push(missing_column(table, new.wanted, &reason));
     }
     Ok(())
 }

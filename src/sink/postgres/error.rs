@@ -6,6 +6,7 @@ use postgres::error::DbError;
 
 use super::negotiate::{NO_TLS, NoAnswer};
 use crate::error::{Error, ErrorKind};
+use crate::sink::tls::certificate_problem;
 
 /// Names the server in messages.
 #[derive(Debug, Clone)]
@@ -203,6 +204,7 @@ fn tls_reason(error: &postgres::Error, causes: &str) -> Option<String> {
                 .to_owned(),
         ),
         rustls::Error::InvalidCertificate(reason) => {
+            let reason = certificate_problem(reason);
             Some(format!("its certificate is not accepted: {reason}"))
         }
         other => Some(other.to_string()),

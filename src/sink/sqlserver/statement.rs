@@ -169,14 +169,14 @@ pub(super) fn add_primary_key(table: &str, key: &PrimaryKey) -> String {
     )
 }
 
-/// Schema and name of what refers to a table: 1 where it is bound to the table's columns as they are.
-pub(super) fn dependents(table: &str, bound: bool) -> String {
+/// Schema and name of what refers to an object, whose name is quoted: `bound` to its columns as they are, or views.
+pub(super) fn dependents(object: &str, bound: bool) -> String {
     format!(
         "SELECT DISTINCT s.[name], o.[name] FROM sys.sql_expression_dependencies AS d \
          INNER JOIN sys.objects AS o ON o.[object_id] = d.[referencing_id] \
          INNER JOIN sys.schemas AS s ON s.[schema_id] = o.[schema_id] \
          WHERE d.[referenced_id] = OBJECT_ID({}) AND d.[is_schema_bound_reference] = {}{}",
-        literal(&quote(table)),
+        literal(object),
         u8::from(bound),
         if bound { "" } else { " AND o.[type] = N'V'" }
     )

@@ -214,13 +214,13 @@ fn primary_key(
 /// Views with `SELECT *` or computed columns know the types of their columns from when they were made.
 fn refresh_views(sink: &mut SqlServerSink, table: &str) -> Result<()> {
     let mut views: Vec<String> = Vec::new();
-    let mut open = vec![table.to_owned()];
-    while let Some(name) = open.pop() {
-        for row in dependents(sink, &name, false)? {
-            let view = format!("{}.{}", statement::quote(&row.0), statement::quote(&row.1));
+    let mut open = vec![statement::quote(table)];
+    while let Some(object) = open.pop() {
+        for (schema, name) in dependents(sink, &object, false)? {
+            let view = format!("{}.{}", statement::quote(&schema), statement::quote(&name));
             if !views.contains(&view) && views.len() < MAX_VIEWS {
-                views.push(view);
-                open.push(row.1);
+                views.push(view.clone());
+                open.push(view);
             }
         }
     }
@@ -242,9 +242,13 @@ fn refresh_views(sink: &mut SqlServerSink, table: &str) -> Result<()> {
 /// Views that are looked at after a column was widened.
 const MAX_VIEWS: usize = 200;
 
-/// Schema and name of what refers to a table; nothing where the server does not say.
-fn dependents(sink: &mut SqlServerSink, table: &str, bound: bool) -> Result<Vec<(String, String)>> {
-    let rows = catalog::optional(&mut sink.connection, &statement::dependents(table, bound))
+/// Schema and name of what refers to an object; nothing where the server does not say.
+fn dependents(
+    sink: &mut SqlServerSink,
+    object: &str,
+    bound: bool,
+) -> Result<Vec<(String, String)>> {
+    let rows = catalog::optional(&mut sink.connection, &statement::dependents(object, bound))
         .map_err(|e| sink.failed("looking for views", &e, ErrorKind::Transient))?;
     let name = |row: &Values, at| text(row, at).to_owned();
     Ok(rows
@@ -257,7 +261,7 @@ fn dependents(sink: &mut SqlServerSink, table: &str, bound: bool) -> Result<Vec<
 pub(super) fn check(sink: &mut SqlServerSink, schema: &Schema) -> Result<Vec<CheckLine>> {
     let mut lines = Vec::new();
     for table in schema.tables() {
-        let bound = dependents(sink, &table.name, true)?;
+        let bound = dependents(sink, &statement::quote(&table.name), true)?;
         if bound.is_empty() {
             continue;
         }
