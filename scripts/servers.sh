@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Throwaway PostgreSQL and MariaDB servers for tests and benchmarks.
+# Throwaway PostgreSQL and MariaDB servers for tests and benchmarks, standbys and poolers of the former.
 #
 # Each server keeps everything in one directory and listens on 127.0.0.1 at the port it is given, so it never
 # meets a server of the distribution. Its data stay in the directory when it is stopped: starting it again
@@ -24,24 +24,31 @@ usage() {
 usage: servers.sh install
        servers.sh certificates DIR
        servers.sh start  postgres|mariadb DIR PORT
-       servers.sh stop   postgres|mariadb DIR [fast|kill]
-       servers.sh halt   postgres|mariadb DIR
-       servers.sh resume postgres|mariadb DIR
-       servers.sh status postgres|mariadb DIR
-       servers.sh url    postgres|mariadb DIR PORT
+       servers.sh start  standby|pgbouncer DIR PORT SERVER-PORT
+       servers.sh stop   SERVER DIR [fast|kill]
+       servers.sh halt   SERVER DIR
+       servers.sh resume SERVER DIR
+       servers.sh status SERVER DIR
+       servers.sh url    SERVER DIR PORT
+       servers.sh promote standby DIR
        servers.sh free-port
        servers.sh faketime
 
-install       installs what is missing of PostgreSQL, MariaDB, FreeTDS, OpenSSL, PHP, Node, Python, libfaketime and a C
-              compiler (Debian, Ubuntu)
+SERVER is postgres, mariadb, standby (a PostgreSQL that follows another one) or pgbouncer (in transaction mode, before a
+PostgreSQL server).
+
+install       installs what is missing of PostgreSQL, PgBouncer, MariaDB, FreeTDS, OpenSSL, PHP, Node, Python, libfaketime
+              and a C compiler (Debian, Ubuntu)
 certificates  makes ca.pem, server.pem (localhost, 127.0.0.1, ::1), wrong-host.pem (same authority, another
               host), their .key files and other-ca.pem (an authority that signed nothing) in DIR
-start         starts a server that keeps its data in DIR/postgres or DIR/mariadb; returns when it answers
+start         starts a server that keeps its data in DIR/SERVER; returns when it answers. A standby copies the PostgreSQL
+              server at SERVER-PORT first, a pgbouncer connects its clients with it
 stop          fast: orderly (default); kill: at once, by SIGKILL
 halt          lets it stand still, with its connections open and silent, until resume or stop kill
 resume        lets it go on
 status        prints whether it runs; exit code 0 if so, otherwise 3
 url           prints the address of its test database
+promote       makes a standby a server of its own, which can be written to
 free-port     prints a port of 127.0.0.1 that nobody uses
 faketime      prints the path of libfaketime, which a program is started with to have a clock of its own
 END
@@ -67,6 +74,7 @@ postgres_tools() {
 
 missing_packages() {
     postgres_tools >/dev/null || echo postgresql
+    find_program pgbouncer >/dev/null || echo pgbouncer
     { find_program tsql && find_program freebcp; } >/dev/null || echo freetds-bin
     { find_program mariadbd && find_program mariadb-install-db && find_program mariadb; } >/dev/null ||
         echo mariadb-server
@@ -131,15 +139,17 @@ certificates() { # DIR
 # ---- servers -------------------------------------------------------------------------------------------------
 
 # Sets the variables that the functions below share: what, home, data, log, pid_file, socket.
-choose() { # postgres|mariadb DIR
+choose() { # SERVER DIR
     case ${1-} in
-    postgres | mariadb) what=$1 ;;
-    *) fail "unknown server '${1-}' (it is postgres or mariadb)" ;;
+    postgres | mariadb | standby | pgbouncer) what=$1 ;;
+    *) fail "unknown server '${1-}' (it is postgres, mariadb, standby or pgbouncer)" ;;
     esac
     [ -n "${2-}" ] || fail "the directory is missing (see servers.sh --help)"
     directory=$(realpath -m "$2")
     home=$directory/$what
     data=$home/data
+    # It has no data, and is known by its settings.
+    [ "$what" != pgbouncer ] || data=$home/pgbouncer.ini
     log=$home/log
     pid_file=$home/pid
 }
@@ -149,7 +159,7 @@ check_port() {
 }
 
 account() {
-    if [ "$what" = postgres ]; then echo postgres; else echo mysql; fi
+    if [ "$what" = mariadb ]; then echo mysql; else echo postgres; fi
 }
 
 # Goes on as a command of the server's user; to be called in a subshell.
@@ -200,6 +210,32 @@ initialise_postgres() {
         mv "$new" "$data"
 }
 
+# With all that it needs to follow the server that is copied.
+initialise_standby() { # PORT SERVER-PORT
+    local new=$home/new
+    rm -rf "$new"
+    (as_account env "PGPASSWORD=$password" "$tools/pg_basebackup" -D "$new" -R -X stream -c fast --no-sync \
+        -d "host=127.0.0.1 port=$2 user=$user password='$password'") &&
+        mv "$new" "$data"
+}
+
+initialise_pgbouncer() { # PORT SERVER-PORT
+    printf '"%s" "%s"\n' "$user" "$password" >"$home/users"
+    cat >"$data" <<END
+[databases]
+* = host=127.0.0.1 port=$2
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = $1
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = $home/users
+admin_users = $user
+pool_mode = transaction
+default_pool_size = 3
+END
+}
+
 initialise_mariadb() {
     local new=$home/new
     rm -rf "$new"
@@ -228,6 +264,14 @@ postgres_command() { # PORT
     [ "${DBSYNC_SERVERS_LARGE-}" != 1 ] || command+=(-c shared_buffers=1GB -c max_wal_size=4GB)
 }
 
+standby_command() { # PORT
+    postgres_command "$1"
+}
+
+pgbouncer_command() { # PORT
+    command=("$(find_program pgbouncer)" "$data")
+}
+
 mariadb_command() { # PORT
     mariadb_accounts >"$home/accounts.sql"
     command=("$(find_program mariadbd)" --no-defaults "--datadir=$data" "--port=$1" --bind-address=127.0.0.1
@@ -244,25 +288,37 @@ postgres_answers() { # PORT
         -c 'SELECT 1'
 }
 
+standby_answers() { # PORT
+    postgres_answers "$1"
+}
+
+pgbouncer_answers() { # PORT
+    postgres_answers "$1"
+}
+
 mariadb_answers() { # PORT
     MYSQL_PWD=$password mariadb --no-defaults --skip-ssl --connect-timeout=5 -h 127.0.0.1 -P "$1" -u "$user" \
         "$database" -e 'SELECT 1'
 }
 
-start() { # postgres|mariadb DIR PORT
+start() { # SERVER DIR PORT [SERVER-PORT]
     choose "${1-}" "${2-}"
-    local port=${3-} tools='' give_up
+    local port=${3-} server_port=${4-} tools='' give_up
     local -a command
     check_port "$port"
+    case $what in
+    standby | pgbouncer) check_port "$server_port" ;;
+    esac
     ! running || fail "$what in $home runs already, as process $pid"
-    if [ "$what" = postgres ]; then
-        tools=$(postgres_tools) || fail "PostgreSQL is missing (run servers.sh install)"
-    else
+    if [ "$what" = mariadb ]; then
         find_program mariadbd >/dev/null || fail "MariaDB is missing (run servers.sh install)"
+    else
+        tools=$(postgres_tools) || fail "PostgreSQL is missing (run servers.sh install)"
     fi
+    [ "$what" != pgbouncer ] || find_program pgbouncer >/dev/null || fail "PgBouncer is missing (run servers.sh install)"
     (certificates "$directory")
     prepare_home
-    if [ ! -d "$data" ] && ! "initialise_$what" >>"$log" 2>&1 </dev/null; then
+    if [ ! -e "$data" ] && ! "initialise_$what" "$port" "$server_port" >>"$log" 2>&1 </dev/null; then
         show_log
         fail "cannot initialise $what in $home"
     fi
@@ -302,14 +358,14 @@ ended() { # PID
     grep -q '^State:[[:space:]]*Z' <<<"$status" && grep -q '^Threads:[[:space:]]*1$' <<<"$status"
 }
 
-stop() { # postgres|mariadb DIR [fast|kill]
+stop() { # SERVER DIR [fast|kill]
     choose "${1-}" "${2-}"
     local how=${3:-fast} give_up
     local -a victims
     running || return 0
     case $how in
-    # To PostgreSQL SIGTERM means: wait until the last client has gone.
-    fast) if [ "$what" = postgres ]; then kill -INT "$pid"; else kill -TERM "$pid"; fi ;;
+    # To PostgreSQL SIGTERM means: wait until the last client has gone; to PgBouncer SIGINT does.
+    fast) case $what in postgres | standby) kill -INT "$pid" ;; *) kill -TERM "$pid" ;; esac ;;
     kill)
         # Halted first, so that it starts no more children while they are counted.
         kill -STOP "$pid"
@@ -333,15 +389,15 @@ stop() { # postgres|mariadb DIR [fast|kill]
     rm "$pid_file"
 }
 
-halt() { # postgres|mariadb DIR
+halt() { # SERVER DIR
     signal_all "${1-}" "${2-}" STOP
 }
 
-resume() { # postgres|mariadb DIR
+resume() { # SERVER DIR
     signal_all "${1-}" "${2-}" CONT
 }
 
-signal_all() { # postgres|mariadb DIR SIGNAL
+signal_all() { # SERVER DIR SIGNAL
     local -a processes
     choose "$1" "$2"
     running || fail "$what in $home does not run"
@@ -351,7 +407,18 @@ signal_all() { # postgres|mariadb DIR SIGNAL
     kill "-$3" "${processes[@]}" 2>/dev/null || true
 }
 
-status() { # postgres|mariadb DIR
+promote() { # standby DIR
+    local tools
+    choose "${1-}" "${2-}"
+    running || fail "$what in $home does not run"
+    tools=$(postgres_tools)
+    (as_account "$tools/pg_ctl" promote -w -t "$patience" -D "$data") >>"$log" 2>&1 </dev/null || {
+        show_log
+        fail "cannot promote $what in $home"
+    }
+}
+
+status() { # SERVER DIR
     choose "${1-}" "${2-}"
     if running; then
         echo "$what in $home runs as process $pid"
@@ -361,11 +428,11 @@ status() { # postgres|mariadb DIR
     fi
 }
 
-url() { # postgres|mariadb DIR PORT
+url() { # SERVER DIR PORT
     choose "${1-}" "${2-}"
     check_port "${3-}"
     local scheme=postgres
-    [ "$what" = postgres ] || scheme=mysql
+    [ "$what" != mariadb ] || scheme=mysql
     # The password above, percent-encoded.
     echo "$scheme://$user:p%40ss%3Aw%2Frd%3F%23%25@127.0.0.1:$3/$database"
 }
@@ -384,7 +451,7 @@ free_port() {
 }
 
 case ${1-} in
-install | certificates | start | stop | halt | resume | status | url) "$@" ;;
+install | certificates | start | stop | halt | resume | promote | status | url) "$@" ;;
 free-port) free_port ;;
 faketime) faketime ;;
 -h | --help) usage ;;

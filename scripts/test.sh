@@ -77,7 +77,8 @@ clean_up() {
     while read -r pid_file; do
         home=$(dirname "$pid_file")
         "$servers" stop "$(basename "$home")" "$(dirname "$home")" kill || true
-    done < <(find "$directory" \( -path '*/postgres/pid' -o -path '*/mariadb/pid' \) 2>/dev/null)
+    done < <(find "$directory" \( -path '*/postgres/pid' -o -path '*/mariadb/pid' -o -path '*/standby/pid' -o \
+        -path '*/pgbouncer/pid' \) 2>/dev/null)
     # Disks of tests that were killed.
     local mounted
     while read -r mounted; do umount -l "$mounted" || true; done < <(

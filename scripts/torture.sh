@@ -86,7 +86,8 @@ clean_up() {
     while read -r pid_file; do
         home=$(dirname "$pid_file")
         "$servers" stop "$(basename "$home")" "$(dirname "$home")" kill || true
-    done < <(find "$directory" \( -path '*/postgres/pid' -o -path '*/mariadb/pid' \) 2>/dev/null)
+    done < <(find "$directory" \( -path '*/postgres/pid' -o -path '*/mariadb/pid' -o -path '*/standby/pid' -o \
+        -path '*/pgbouncer/pid' \) 2>/dev/null)
     while read -r mounted; do umount -l "$mounted" || true; done < <(
         awk -v under="$directory/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r
     )

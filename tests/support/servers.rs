@@ -68,6 +68,43 @@ pub fn private_server_prepared(
     prepare: &mut dyn FnMut(&Path),
 ) -> PrivateServer {
     assert_ne!(kind, Kind::SqlServer, "see PrivateSqlServer");
+    let name = match kind {
+        Kind::Postgres => "postgres",
+        Kind::Mysql => "mariadb",
+        Kind::Sqlite | Kind::SqlServer => panic!("{kind:?} is not started by a script"),
+    };
+    launch(kind, name, certificate, None, prepare)
+}
+
+/// Starts a PgBouncer in transaction mode before the PostgreSQL server at this port. Its users are that server's one.
+pub fn pooler(server_port: u16) -> PrivateServer {
+    launch(
+        Kind::Postgres,
+        "pgbouncer",
+        "server",
+        Some(server_port),
+        &mut |_| (),
+    )
+}
+
+/// Starts a standby of a PostgreSQL server.
+pub fn standby(of: &PrivateServer) -> PrivateServer {
+    launch(
+        Kind::Postgres,
+        "standby",
+        "server",
+        Some(of.port()),
+        &mut |_| (),
+    )
+}
+
+fn launch(
+    kind: Kind,
+    name: &'static str,
+    certificate: &'static str,
+    server_port: Option<u16>,
+    prepare: &mut dyn FnMut(&Path),
+) -> PrivateServer {
     let dir = TempDir::new();
     prepare(dir.path());
     for file in fs::read_dir(certificates())
@@ -82,17 +119,13 @@ pub fn private_server_prepared(
         }
     }
     let port = script(&["free-port"]);
-    let name = match kind {
-        Kind::Postgres => "postgres",
-        Kind::Mysql => "mariadb",
-        Kind::Sqlite | Kind::SqlServer => panic!("{kind:?} is not started by a script"),
-    };
     let url = script(&["url", name, text(dir.path()), &port]);
     let server = PrivateServer {
         kind,
         url,
         name,
         port,
+        server_port: server_port.map(|port| port.to_string()),
         certificate,
         dir,
     };
@@ -107,6 +140,8 @@ pub struct PrivateServer {
     pub url: String,
     name: &'static str,
     port: String,
+    /// Of the server that a standby copies, or a pooler serves.
+    server_port: Option<String>,
     certificate: &'static str,
     dir: TempDir,
 }
@@ -115,7 +150,13 @@ impl PrivateServer {
     /// Starts it again after `stop` or `kill`; returns when it answers.
     pub fn start(&self) {
         let mut command = command(&["start", self.name, text(self.dir.path()), &self.port]);
+        command.args(&self.server_port);
         output(command.env("DBSYNC_TEST_CERTIFICATE", self.certificate)).unwrap();
+    }
+
+    /// Makes a standby a server that can be written to.
+    pub fn promote(&self) {
+        script(&["promote", self.name, text(self.dir.path())]);
     }
 
     /// Ends it in order; its clients lose their connections.
