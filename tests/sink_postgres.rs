@@ -14,10 +14,17 @@ use postgres::{Client, NoTls, SimpleQueryMessage};
 
 mod connection;
 mod foreign;
+mod hosts;
+mod keys;
+mod locks;
+mod login;
+mod pooled;
 mod privileges;
 mod refused;
+mod settings;
 mod tables;
 mod values;
+mod views;
 
 fn server() -> PostgresUrl {
     let url = std::env::var("DBSYNC_TEST_POSTGRES").expect(
@@ -93,6 +100,20 @@ impl Database {
         self.admin
             .batch_execute(sql)
             .unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+    }
+
+    /// Another connection, in the same schema.
+    fn client(&self) -> Client {
+        let mut config = postgres::Config::new();
+        let at = host(&self.url);
+        config
+            .host(&at.name)
+            .port(at.port)
+            .dbname(&self.url.database)
+            .user(&self.url.user)
+            .password(self.url.password.reveal())
+            .options(&format!("-csearch_path={}", self.schema));
+        config.connect(NoTls).unwrap()
     }
 
     /// All rows as text; `None` is NULL.

@@ -14,6 +14,7 @@ pub mod decimal;
 pub mod dialect;
 mod load;
 pub mod mysql;
+mod peer;
 pub mod postgres;
 mod resolve;
 #[cfg(feature = "sqlite")]

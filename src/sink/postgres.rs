@@ -6,15 +6,20 @@ mod connect;
 mod define;
 mod error;
 mod fit;
+mod guard;
 mod index;
 mod load;
 mod negotiate;
 mod patience;
 mod probe;
+mod session;
+mod settings;
 mod transaction;
 mod upsert;
+mod views;
+mod widen;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,12 +34,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::{Schema, Table, TableSchema};
 use crate::tls::Roots;
-use connect::Session;
 use define::note;
-use fit::{Class, Wider};
+use fit::Class;
 use patience::ANSWER;
+use session::Session;
 use transaction::{fill, key_is_one_of, prepared};
 use upsert::{Upsert, without_nul};
+use widen::{Narrow, Stuck, widen};
 
 /// One connection to a PostgreSQL server, version 9.5 or later.
 ///
@@ -43,8 +49,8 @@ pub struct PostgresSink {
     client: Client,
     session: Session,
     tables: [Option<Upsert>; 5],
-    /// Columns that can't be widened, and why, so that it is not tried for each batch.
-    fixed: HashMap<(Table, String), String>,
+    /// Columns that can't be widened now, so that it is not tried for each row.
+    stuck: Stuck,
     /// What was logged once.
     noted: HashSet<String>,
     loading: Loading,
@@ -70,7 +76,7 @@ impl PostgresSink {
             client,
             session,
             tables: [const { None }; 5],
-            fixed: HashMap::new(),
+            stuck: Stuck::default(),
             noted: HashSet::new(),
             loading: Loading::default(),
         })
@@ -86,8 +92,10 @@ impl PostgresSink {
                 "",
             )
         };
-        let columns = catalog::columns(&mut self.client, &relation).map_err(failed)?;
-        let indexes = catalog::indexes(&mut self.client, &relation).map_err(failed)?;
+        let columns =
+            catalog::columns(&mut self.client, &self.session, &relation).map_err(failed)?;
+        let indexes =
+            catalog::indexes(&mut self.client, &self.session, &relation).map_err(failed)?;
         define::require_unique_key(server, wanted, &relation, &columns, &indexes)?;
         for column in columns
             .iter()
@@ -112,7 +120,7 @@ impl PostgresSink {
         let upsert = prepared(&self.tables, table)?;
         let (wanted, relation) = (Arc::clone(&upsert.wanted), upsert.relation.clone());
         let findings: Vec<_> = upsert.survey(batch.rows(table));
-        let mut wider = Vec::new();
+        let mut narrow = Vec::new();
         for (target, finding) in upsert.targets.iter().zip(findings) {
             let name = POSTGRES.quote(&target.name);
             if finding.nuls > 0 && self.noted.insert(format!("NUL {table:?} {name}")) {
@@ -123,38 +131,64 @@ impl PostgresSink {
                 );
             }
             if let Some(to) = finding.wider {
-                wider.push((target.name.clone(), target.class, to));
-            }
-        }
-        if wider.is_empty() {
-            return Ok(());
-        }
-        let mut refused = None;
-        for (column, class, to) in wider {
-            let key = (table, column);
-            if !self.fixed.contains_key(&key)
-                && let Err(error) = widen(
-                    &mut self.client,
-                    &self.session,
-                    &relation,
-                    &key.1,
-                    class,
+                narrow.push(Narrow {
+                    column: target.name.clone(),
+                    class: target.class,
                     to,
-                )
-            {
-                if error.kind() == ErrorKind::Transient {
-                    return Err(error);
-                }
-                log::warn!("{error}: rows that don't fit are set aside");
-                self.fixed.insert(key.clone(), error.to_string());
-            }
-            if let Some(reason) = self.fixed.get(&key) {
-                refused = Some(Error::data(format!("a value does not fit: {reason}")));
+                });
             }
         }
-        // Also where one was refused: casts of the others must be those of their new types.
-        self.plan(&wanted, relation)?;
-        refused.map_or(Ok(()), Err)
+        let (held, free): (Vec<Narrow>, Vec<Narrow>) =
+            (narrow.into_iter()).partition(|narrow| self.stuck.holds(table, &narrow.column));
+        let mut stuck: Vec<String> = held.into_iter().map(|narrow| narrow.column).collect();
+        let tried = free.len();
+        let refused = self.widen_what_can_be(table, &relation, free)?;
+        // Casts have to be those of the new types.
+        if refused.len() < tried {
+            self.plan(&wanted, relation.clone())?;
+        }
+        stuck.extend(refused);
+        match stuck.first() {
+            None => Ok(()),
+            Some(column) => Err(Error::data(format!(
+                "a value does not fit into column {} of table {}, which can't be widened now",
+                POSTGRES.quote(column),
+                relation.quoted()
+            ))),
+        }
+    }
+
+    /// Widens the columns, all together, else each of them that can be; returns the others.
+    fn widen_what_can_be(
+        &mut self,
+        table: Table,
+        relation: &catalog::Relation,
+        columns: Vec<Narrow>,
+    ) -> Result<Vec<String>> {
+        if columns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Err(error) = widen(&mut self.client, &self.session, relation, &columns) else {
+            return Ok(Vec::new());
+        };
+        let mut refused = Vec::new();
+        match error.kind() {
+            ErrorKind::Transient => return Err(error),
+            // It is one of them that can't be.
+            ErrorKind::Setup if columns.len() > 1 => {
+                for narrow in columns {
+                    refused.extend(self.widen_what_can_be(table, relation, vec![narrow])?);
+                }
+            }
+            _ => {
+                note(&mut self.noted, error.to_string());
+                for narrow in columns {
+                    self.stuck.add(table, &narrow.column);
+                    refused.push(narrow.column);
+                }
+            }
+        }
+        Ok(refused)
     }
 }
 
@@ -178,30 +212,26 @@ impl Sink for PostgresSink {
 
     fn columns(&mut self, table: &TableSchema) -> Result<Vec<String>> {
         let server = &self.session.server;
-        let Some(relation) = define::locate(&mut self.client, server, &table.name)? else {
+        let Some(relation) = define::locate(&mut self.client, &self.session, &table.name)? else {
             return Ok(Vec::new());
         };
-        let columns = catalog::columns(&mut self.client, &relation).map_err(|e| {
-            server.error(
-                &e,
-                &format!("cannot read the columns of table \"{}\"", table.name),
-                "",
-            )
-        })?;
+        let columns =
+            catalog::columns(&mut self.client, &self.session, &relation).map_err(|e| {
+                server.error(
+                    &e,
+                    &format!("cannot read the columns of table \"{}\"", table.name),
+                    "",
+                )
+            })?;
         Ok(columns.into_iter().map(|column| column.name).collect())
     }
 
     fn prepare(&mut self, schema: &Schema) -> Result<Vec<MissingColumn>> {
         let mut missing = Vec::new();
         for wanted in schema.tables() {
-            let relation = define::table(
-                &mut self.client,
-                &self.session.server,
-                wanted,
-                &mut self.noted,
-            )?;
+            let relation = define::table(&mut self.client, &self.session, wanted, &mut self.noted)?;
             let failed =
-                define::missing_columns(&mut self.client, &self.session.server, wanted, &relation)?;
+                define::missing_columns(&mut self.client, &self.session, wanted, &relation)?;
             missing.extend(failed.into_iter().map(|failed| MissingColumn {
                 table: wanted.table,
                 column: failed.column,
@@ -213,7 +243,7 @@ impl Sink for PostgresSink {
     }
 
     fn index(&mut self, schema: &Schema) -> Result<Vec<MissingIndex>> {
-        let mut missing = Vec::new();
+        let (mut missing, mut blocked) = (Vec::new(), None);
         for wanted in schema.tables() {
             let relation = prepared(&self.tables, wanted.table)?.relation.clone();
             index::indexes(
@@ -221,6 +251,7 @@ impl Sink for PostgresSink {
                 &self.session,
                 wanted,
                 &relation,
+                &mut blocked,
                 &mut missing,
             )?;
         }
@@ -244,8 +275,8 @@ impl Sink for PostgresSink {
         );
         let ids: Vec<_> = ids.iter().map(|id| without_nul(id)).collect();
         let rows = self
-            .client
-            .query_typed(&sql, &[(&ids, Type::TEXT_ARRAY)])
+            .session
+            .query(&mut self.client, &sql, &[(&ids, Type::TEXT_ARRAY)])
             .map_err(|e| self.cannot_read(&e, &table))?;
         rows.iter()
             .map(|row| {
@@ -268,8 +299,8 @@ impl Sink for PostgresSink {
             key_is_one_of(upsert)
         );
         let keys: Vec<_> = keys.iter().map(|key| without_nul(key)).collect();
-        self.client
-            .query_typed(&sql, &[(&keys, Type::TEXT_ARRAY)])
+        self.session
+            .query(&mut self.client, &sql, &[(&keys, Type::TEXT_ARRAY)])
             .and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect())
             .map_err(|e| self.cannot_read(&e, &relation))
     }
@@ -277,8 +308,8 @@ impl Sink for PostgresSink {
     fn count(&mut self, table: Table, limit: u32) -> Result<u32> {
         let relation = prepared(&self.tables, table)?.relation.quoted();
         let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {relation} LIMIT {limit}) AS few");
-        self.client
-            .query_typed_one(&sql, &[])
+        self.session
+            .query_one(&mut self.client, &sql, &[])
             .and_then(|row| row.try_get::<_, i64>(0))
             .map(|count| u32::try_from(count).unwrap_or(0))
             .map_err(|e| self.cannot_read(&e, &relation))
@@ -304,8 +335,8 @@ impl Sink for PostgresSink {
         };
         let sql =
             format!("UPDATE {table} SET \"$md5\" = NULL WHERE \"$md5\" IS NOT NULL AND {later}");
-        self.client
-            .execute_typed(&sql, &[(&stamp, Type::TEXT)])
+        self.session
+            .execute(&mut self.client, &sql, &[(&stamp, Type::TEXT)])
             .map_err(|e| {
                 let grant = format!(
                     "GRANT SELECT, UPDATE ON {table} TO \"{}\"",
@@ -327,7 +358,7 @@ impl Sink for PostgresSink {
         }
         let server = &self.session.server;
         let failed = |e| server.error(&e, "cannot start a transaction", "");
-        let mut transaction = self.client.transaction().map_err(failed)?;
+        let mut transaction = self.session.begin(&mut self.client).map_err(failed)?;
         let loading = &mut self.loading;
         match fill(
             &mut transaction,
@@ -352,7 +383,7 @@ impl Sink for PostgresSink {
 
     fn sample(&mut self, table: Table, most: usize, rows: &mut Rows) -> Result<()> {
         let upsert = prepared(&self.tables, table)?;
-        probe::sample(&mut self.client, upsert, most, rows).map_err(|e| {
+        probe::sample(&mut self.client, &self.session, upsert, most, rows).map_err(|e| {
             let tried = format!("cannot read table {}", upsert.relation.quoted());
             self.session.server.error(&e, &tried, "")
         })
@@ -360,7 +391,7 @@ impl Sink for PostgresSink {
 
     fn triggers(&mut self, table: Table) -> Result<Vec<String>> {
         let upsert = prepared(&self.tables, table)?;
-        probe::triggers(&mut self.client, &upsert.relation).map_err(|e| {
+        probe::triggers(&mut self.client, &self.session, &upsert.relation).map_err(|e| {
             let tried = format!(
                 "cannot read the triggers of table {}",
                 upsert.relation.quoted()
@@ -372,39 +403,4 @@ impl Sink for PostgresSink {
     fn check(&mut self, schema: &Schema) -> Result<Vec<CheckLine>> {
         check::check(&mut self.client, &self.session, schema)
     }
-}
-
-fn widen(
-    client: &mut Client,
-    session: &Session,
-    relation: &catalog::Relation,
-    column: &str,
-    class: Class,
-    to: Wider,
-) -> Result<()> {
-    let (table, name) = (relation.quoted(), POSTGRES.quote(column));
-    let to = match to {
-        Wider::Numeric => "numeric",
-        Wider::Text => "text",
-    };
-    // Text columns hold our booleans as 1 and 0.
-    let using = match class {
-        Class::Bool => format!(" USING CASE {name} WHEN true THEN '1' WHEN false THEN '0' END"),
-        _ => String::new(),
-    };
-    let sql = format!("ALTER TABLE {table} ALTER COLUMN {name} TYPE {to}{using}");
-    let server = &session.server;
-    session
-        .patience
-        .while_rebuilding(|| client.batch_execute(&sql))
-        .map_err(|e| {
-            let grant = format!("ALTER TABLE {table} OWNER TO \"{}\"", server.user);
-            server.error(
-                &e,
-                &format!("cannot change column {name} of table {table} to {to}"),
-                &grant,
-            )
-        })?;
-    log::warn!("column {name} of table {table} was too narrow for a value: it is now {to}");
-    Ok(())
 }

@@ -33,6 +33,14 @@ pub struct Host {
     pub port: u16,
 }
 
+impl Host {
+    /// Whether it is this computer by its name or address: nobody else hears what is sent there.
+    pub fn is_local(&self) -> bool {
+        let address = self.name.parse::<std::net::IpAddr>();
+        address.map_or(self.name == "localhost", |ip| ip.is_loopback())
+    }
+}
+
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.name.contains(':') {
@@ -121,6 +129,66 @@ pub enum TlsMode {
     VerifyFull,
 }
 
+/// The methods by which a PostgreSQL server may have us log in: `require_auth`, with libpq's meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuthMethods {
+    /// The server asks for nothing.
+    pub none: bool,
+    /// The password as it is.
+    pub password: bool,
+    /// The password's MD5 sum, which can be cracked and is as good as the password.
+    pub md5: bool,
+    /// SCRAM, which tells whoever asks nothing that is of use to them.
+    pub scram: bool,
+}
+
+impl AuthMethods {
+    /// What is allowed unless the URL says otherwise: the password in clear text only where we know who gets it
+    /// (a `trusted` server is on this computer, or its certificate was verified), MD5 only there and where it is
+    /// encrypted.
+    pub fn by_default(trusted: bool, encrypted: bool) -> Self {
+        AuthMethods {
+            none: true,
+            password: trusted,
+            md5: trusted || encrypted,
+            scram: true,
+        }
+    }
+
+    fn parse(value: &str) -> Result<Self> {
+        let refused = || {
+            Error::usage(
+                "database address (--url): option require_auth must be a list of password, md5, scram-sha-256 and none, \
+                 either all with a ! before them or none",
+            )
+        };
+        let negated = value.starts_with('!');
+        let mut methods = AuthMethods {
+            none: negated,
+            password: negated,
+            md5: negated,
+            scram: negated,
+        };
+        for word in value.split(',') {
+            let name = match (word.strip_prefix('!'), negated) {
+                (Some(name), true) => name,
+                (None, false) => word,
+                _ => return Err(refused()),
+            };
+            match name.to_ascii_lowercase().as_str() {
+                "password" => methods.password = !negated,
+                "md5" => methods.md5 = !negated,
+                "scram-sha-256" => methods.scram = !negated,
+                "none" => methods.none = !negated,
+                // Methods of libpq's that this program has not: none of them is ever used.
+                "gss" | "sspi" | "oauth" => {}
+                _ => return Err(refused()),
+            }
+        }
+        Ok(methods)
+    }
+}
+
 /// What a PostgreSQL URL says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostgresUrl {
@@ -136,6 +204,8 @@ pub struct PostgresUrl {
     pub tls: TlsMode,
     /// `connect_timeout`: per host.
     pub connect_timeout: Duration,
+    /// `require_auth`: how the server may have us log in.
+    pub require_auth: Option<AuthMethods>,
     /// `application_name`: as shown in `pg_stat_activity`.
     pub application_name: String,
     /// `options`: command line options for the server process, such as `-csearch_path=reports`.
@@ -250,6 +320,7 @@ fn postgres(rest: &str) -> Result<PostgresUrl> {
         database: parts.database()?,
         tls: TlsMode::Prefer,
         connect_timeout: CONNECT_TIMEOUT,
+        require_auth: None,
         application_name: "dbsync2".to_owned(),
         options: None,
     };
@@ -271,6 +342,7 @@ fn postgres(rest: &str) -> Result<PostgresUrl> {
                 )?;
             }
             "connect_timeout" => url.connect_timeout = seconds(&name, &value)?,
+            "require_auth" => url.require_auth = Some(AuthMethods::parse(&value)?),
             "application_name" => url.application_name = value,
             "options" => url.options = Some(value),
             "host" => {
@@ -290,7 +362,7 @@ fn postgres(rest: &str) -> Result<PostgresUrl> {
             _ => {
                 return Err(unknown_option(
                     &name,
-                    "sslmode, connect_timeout, application_name, options, host, port",
+                    "sslmode, require_auth, connect_timeout, application_name, options, host, port",
                 ));
             }
         }

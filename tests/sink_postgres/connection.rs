@@ -181,8 +181,10 @@ fn a_server_without_tls() {
         let mut request = [0; 8];
         client.read_exact(&mut request).unwrap();
         if request[4..] == [0x04, 0xd2, 0x16, 0x2f] {
+            client.write_all(b"S").unwrap();
+            assert!(client.read(&mut [0; 4096]).unwrap() > 0);
             // An alert: handshake_failure.
-            client.write_all(b"S\x15\x03\x03\x00\x02\x02\x28").unwrap();
+            client.write_all(b"\x15\x03\x03\x00\x02\x02\x28").unwrap();
             let _ = client.read_to_end(&mut Vec::new());
         } else {
             pump(client, port, &request);
@@ -308,7 +310,7 @@ fn a_unix_socket() {
 }
 
 /// A port of 127.0.0.1 on which nobody listens.
-fn closed_port() -> u16 {
+pub(super) fn closed_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -317,7 +319,7 @@ fn closed_port() -> u16 {
 }
 
 /// Serves each connection in a thread of its own; returns the port.
-fn answering(name: &str, serve: impl Fn(TcpStream) + Send + Clone + 'static) -> u16 {
+pub(super) fn answering(name: &str, serve: impl Fn(TcpStream) + Send + Clone + 'static) -> u16 {
     let listener = TcpListener::bind((name, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -335,7 +337,7 @@ fn forward(name: &str, port: u16) -> u16 {
 }
 
 /// Copies both ways until both ends have closed; `first` goes to the server before.
-fn pump(client: TcpStream, port: u16, first: &[u8]) {
+pub(super) fn pump(client: TcpStream, port: u16, first: &[u8]) {
     let mut server = TcpStream::connect(("127.0.0.1", port)).unwrap();
     server.write_all(first).unwrap();
     let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());

@@ -4,8 +4,9 @@ use postgres::Client;
 use postgres::types::Type;
 
 use super::catalog::{self, Relation};
-use super::connect::Session;
 use super::define::{locate, missing, name_problem, require_unique_key};
+use super::session::Session;
+use super::views::Dependents;
 use crate::error::Result;
 use crate::sink::CheckLine;
 use crate::sink::dialect::POSTGRES;
@@ -50,18 +51,31 @@ pub(super) fn check(
         },
     });
     for wanted in schema.tables() {
+        let mut kept_narrow = None;
         let outcome = match name_problem(&wanted.name) {
             Some(problem) => Err(problem),
-            None => match locate(client, server, &wanted.name)? {
+            None => match locate(client, session, &wanted.name)? {
                 None if may_create => Ok("does not exist, will be created".to_owned()),
                 None => Err(format!("does not exist and can't be created ({remedy})")),
-                Some(relation) => existing(client, session, wanted, &relation)?,
+                Some(relation) => {
+                    let outcome = existing(client, session, wanted, &relation)?;
+                    if outcome.is_ok() {
+                        kept_narrow = obstacles(client, session, wanted, &relation)?;
+                    }
+                    outcome
+                }
             },
         };
         lines.push(CheckLine {
             subject: format!("table {}", wanted.name),
             outcome,
         });
+        if let Some(text) = kept_narrow {
+            lines.push(CheckLine {
+                subject: format!("views on {}", wanted.name),
+                outcome: Ok(text),
+            });
+        }
     }
     Ok(lines)
 }
@@ -70,11 +84,40 @@ pub(super) fn check(
 fn namespace(client: &mut Client, session: &Session) -> Result<(Option<String>, bool)> {
     let failed = |e| session.server.error(&e, "cannot look at the schema", "");
     let sql = "SELECT current_schema()::text, COALESCE(has_schema_privilege(current_schema(), 'CREATE'), false)";
-    let row = client.query_typed_one(sql, &[]).map_err(failed)?;
+    let row = session.query_one(client, sql, &[]).map_err(failed)?;
     Ok((
         row.try_get(0).map_err(failed)?,
         row.try_get(1).map_err(failed)?,
     ))
+}
+
+/// What would keep columns of limited length from being widened, if anything. It need never come to that.
+fn obstacles(
+    client: &mut Client,
+    session: &Session,
+    wanted: &TableSchema,
+    relation: &Relation,
+) -> Result<Option<String>> {
+    let table = relation.quoted();
+    let tried = format!("cannot look for views on table {table}");
+    let failed = |e| session.server.error(&e, &tried, "");
+    let columns = catalog::columns(client, session, relation).map_err(failed)?;
+    let limited: Vec<&str> = (columns.iter())
+        .filter(|column| column.writable && !column.class.takes_all())
+        .map(|column| column.name.as_str())
+        .filter(|name| wanted.position(name).is_some())
+        .collect();
+    let mut transaction = session.begin(client).map_err(failed)?;
+    let found = Dependents::of(&mut transaction, session, relation, &limited).map_err(failed)?;
+    transaction.commit().map_err(failed)?;
+    if found.obstacles.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "should a value be too long for a column, the column can't be widened while these are there, and the row is set \
+         aside: {}",
+        found.obstacles.join(", ")
+    )))
 }
 
 fn existing(
@@ -95,8 +138,9 @@ fn existing(
     if wanted.table == Table::Recordings {
         needed.push("DELETE");
     }
-    let lacking = client
-        .query_typed(
+    let lacking = session
+        .query(
+            client,
             "SELECT p FROM unnest($1::text[]) AS p WHERE NOT has_table_privilege($2, p)",
             &[(&needed, Type::TEXT_ARRAY), (&relation.oid, Type::OID)],
         )
@@ -113,8 +157,8 @@ fn existing(
             server.user
         )));
     }
-    let columns = catalog::columns(client, relation).map_err(failed)?;
-    let indexes = catalog::indexes(client, relation).map_err(failed)?;
+    let columns = catalog::columns(client, session, relation).map_err(failed)?;
+    let indexes = catalog::indexes(client, session, relation).map_err(failed)?;
     if let Err(error) = require_unique_key(server, wanted, relation, &columns, &indexes) {
         return Ok(Err(error.to_string()));
     }
@@ -123,8 +167,8 @@ fn existing(
         return Ok(Ok(format!("exists, {} columns", columns.len())));
     }
     let owner = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_catalog.pg_class WHERE oid = $1";
-    let row = client
-        .query_typed_one(owner, &[(&relation.oid, Type::OID)])
+    let row = session
+        .query_one(client, owner, &[(&relation.oid, Type::OID)])
         .map_err(failed)?;
     if row.try_get(0).map_err(failed)? {
         return Ok(Ok(format!("exists, {missing} columns will be added")));

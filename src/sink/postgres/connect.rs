@@ -1,39 +1,42 @@
 //! Opening a connection: hosts in turn, TLS, time limits, session settings.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use postgres::config::{SslMode, SslNegotiation, TargetSessionAttrs};
+use postgres::config::{SslMode, SslNegotiation};
+use postgres::types::Type;
 use postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::{Server, is_tls};
+use super::guard::Seen;
 use super::negotiate::Negotiate;
 use super::patience::Patience;
+use super::session::Session;
+use super::settings;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sink::resolve;
 use crate::sink::tls::client_config;
-use crate::sink::url::{PostgresUrl, Servers, TlsMode};
+use crate::sink::url::{Host, PostgresUrl, Servers, TlsMode};
 use crate::tls::Roots;
 
 /// `INSERT … ON CONFLICT` came with 9.5.
-const OLDEST_VERSION: i32 = 90_500;
+const MIN_VERSION: i32 = 90_500;
 
-/// Connection attempts of this process that got no answer yet. A thread that waits for a server that accepts
-/// connections but never answers can't be stopped; so many of them there may be.
+/// Addresses of one host name that are tried.
+const MAX_ADDRESSES: usize = 8;
+
+/// A connection attempt ends by itself within its time; on a Unix socket, where nothing of ours is under the driver, it is
+/// left alone then. So many of those there may be.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
-const MOST_WAITING: usize = 16;
+const MAX_WAITING: usize = 16;
 
-/// What was found about the server.
-#[derive(Debug, Clone)]
-pub(super) struct Session {
-    pub(super) server: Server,
-    pub(super) version: String,
-    pub(super) encrypted: bool,
-    pub(super) patience: Patience,
-}
+/// The time in which an attempt can say itself why it took too long.
+const GRACE: Duration = Duration::from_millis(500);
 
-/// Connects to the first host that accepts us and allows writing. `answer` is how long it may be silent then; on a
+/// Connects to the first server that accepts us and can be written to. `answer` is how long it may be silent then; on a
 /// Unix socket, whose other end is on this computer, there is no limit.
 pub(super) fn connect(
     url: &PostgresUrl,
@@ -42,159 +45,284 @@ pub(super) fn connect(
 ) -> Result<(Client, Session)> {
     let rustls = MakeRustlsConnect::new(client_config(url.tls, roots, rustls::DEFAULT_VERSIONS)?);
     let mut failed: Option<Error> = None;
-    for (config, address) in configs(url) {
-        let server = Server {
-            address,
-            user: url.user.clone(),
-            database: url.database.clone(),
-        };
-        let negotiate = Negotiate {
-            rustls: rustls.clone(),
-            tls: url.tls,
-            patience: Patience::new(answer),
-        };
-        let opened = log_in(url, config, &negotiate, &server)
-            .and_then(|client| set_up(client, server, negotiate.patience))
-            .map(|(client, session)| {
-                log::info!(
-                    "connected to PostgreSQL {} at {}, {}",
-                    session.version,
-                    session.server.address,
-                    if session.encrypted {
-                        "encrypted"
-                    } else {
-                        "not encrypted"
-                    }
-                );
-                (client, session)
-            });
-        match (opened, failed) {
-            (Ok(opened), _) => return Ok(opened),
-            (Err(error), None) => failed = Some(error),
-            // While one of the hosts may come back, waiting can help.
-            (Err(error), Some(earlier)) => {
-                let transient = [earlier.kind(), error.kind()].contains(&ErrorKind::Transient);
-                let kind = if transient {
-                    ErrorKind::Transient
-                } else {
-                    error.kind()
-                };
-                failed = Some(Error::new(kind, format!("{earlier}; {error}")));
+    for (config, address, local) in candidates(url) {
+        let opened = config.and_then(|config| {
+            Attempt {
+                config,
+                server: Server {
+                    address,
+                    user: url.user.clone(),
+                    database: url.database.clone(),
+                },
+                options: url.options.clone(),
+                negotiate: Negotiate {
+                    rustls: rustls.clone(),
+                    tls: url.tls,
+                    patience: Patience::new(answer, url.connect_timeout),
+                    require_auth: url.require_auth,
+                    local,
+                    seen: Seen::default(),
+                },
             }
+            .within(url.connect_timeout)
+        });
+        match (opened, failed) {
+            (Ok((client, session)), _) => {
+                let encrypted = if session.encrypted {
+                    "encrypted"
+                } else {
+                    "not encrypted"
+                };
+                let pooler = if session.is_pooled() {
+                    ", through a connection pooler"
+                } else {
+                    ""
+                };
+                log::info!(
+                    "connected to PostgreSQL {} at {}, {encrypted}{pooler}",
+                    session.version,
+                    session.server.address
+                );
+                return Ok((client, session));
+            }
+            (Err(error), None) => failed = Some(error),
+            (Err(error), Some(earlier)) => failed = Some(both(&earlier, &error)),
         }
     }
     Err(failed.unwrap_or_else(|| Error::usage("database address (--url): no host name")))
 }
 
-fn configs(url: &PostgresUrl) -> Vec<(Config, String)> {
-    let common = || {
-        let mut config = Config::new();
-        config
-            .user(&url.user)
-            .dbname(&url.database)
-            .application_name(&url.application_name)
-            .target_session_attrs(TargetSessionAttrs::ReadWrite)
-            .connect_timeout(url.connect_timeout)
-            .keepalives_idle(Duration::from_secs(60))
-            .keepalives_interval(Duration::from_secs(10))
-            .keepalives_retries(6)
-            .tcp_user_timeout(Duration::from_secs(120))
-            .notice_callback(|_| {});
-        if !url.password.reveal().is_empty() {
-            config.password(url.password.reveal());
-        }
-        if let Some(options) = &url.options {
-            config.options(options);
-        }
-        config
-    };
+/// All servers of the URL in turn, each with its name for messages, and whether it is on this computer. Names are looked
+/// up when it is their turn.
+fn candidates(url: &PostgresUrl) -> Box<dyn Iterator<Item = (Result<Config>, String, bool)> + '_> {
     match &url.servers {
         Servers::Socket { path, port } => {
-            let mut config = common();
+            let mut config = basis(url);
             // PostgreSQL has no TLS on Unix sockets.
             config.ssl_mode(SslMode::Disable).port(*port);
             #[cfg(unix)]
             config.host_path(path);
             #[cfg(not(unix))]
             config.host(&path.display().to_string());
-            vec![(config, path.display().to_string())]
+            let address = path.display().to_string();
+            Box::new(std::iter::once((Ok(config), address, true)))
         }
-        Servers::Tcp(hosts) => hosts
-            .iter()
-            .map(|host| {
-                let mut config = common();
-                // `Negotiate` decides, whom the driver asks only if it is told so.
-                config
-                    .host(&host.name)
-                    .port(host.port)
-                    .ssl_mode(SslMode::Require)
-                    .ssl_negotiation(SslNegotiation::Direct);
-                (config, host.to_string())
-            })
-            .collect(),
+        Servers::Tcp(hosts) => Box::new(hosts.iter().flat_map(|host| {
+            addresses(host, url.connect_timeout)
+                .into_iter()
+                .map(|address| {
+                    let config = address.map(|address| {
+                        let mut config = basis(url);
+                        // `Negotiate` decides, whom the driver asks only if it is told so.
+                        config
+                            .host(&host.name)
+                            .hostaddr(address)
+                            .port(host.port)
+                            .ssl_mode(SslMode::Require)
+                            .ssl_negotiation(SslNegotiation::Direct);
+                        config
+                    });
+                    (config, host.to_string(), host.is_local())
+                })
+        })),
     }
 }
 
-fn log_in(
-    url: &PostgresUrl,
+/// Two errors as one. While one of the servers may come back, waiting can help.
+fn both(earlier: &Error, later: &Error) -> Error {
+    let transient = [earlier.kind(), later.kind()].contains(&ErrorKind::Transient);
+    let kind = if transient {
+        ErrorKind::Transient
+    } else {
+        later.kind()
+    };
+    Error::new(kind, format!("{earlier}; {later}"))
+}
+
+/// The addresses of a host: each may be another server, and the first one out of order.
+fn addresses(host: &Host, limit: Duration) -> Vec<Result<IpAddr>> {
+    match resolve::addresses(&host.name, host.port, limit) {
+        Ok(found) => {
+            let mut distinct = Vec::new();
+            for ip in found.iter().map(std::net::SocketAddr::ip) {
+                if !distinct.contains(&ip) && distinct.len() < MAX_ADDRESSES {
+                    distinct.push(ip);
+                }
+            }
+            distinct.into_iter().map(Ok).collect()
+        }
+        Err(e) => vec![Err(Error::transient(format!(
+            "cannot reach PostgreSQL at {host}: {e}"
+        )))],
+    }
+}
+
+/// What is the same for all servers.
+fn basis(url: &PostgresUrl) -> Config {
+    let mut config = Config::new();
+    config
+        .user(&url.user)
+        .dbname(&url.database)
+        .application_name(&url.application_name)
+        .connect_timeout(url.connect_timeout)
+        .keepalives_idle(Duration::from_secs(60))
+        .keepalives_interval(Duration::from_secs(10))
+        .keepalives_retries(6)
+        .tcp_user_timeout(Duration::from_secs(120))
+        .notice_callback(|_| {});
+    if !url.password.reveal().is_empty() {
+        config.password(url.password.reveal());
+    }
+    config
+}
+
+/// Everything that connecting to one address takes.
+#[derive(Clone)]
+struct Attempt {
     config: Config,
-    negotiate: &Negotiate,
-    server: &Server,
-) -> Result<Client> {
-    // The limit of `Config` is for the socket of each address of the host only.
-    let limit = url.connect_timeout.saturating_mul(2);
-    match bounded(&config, negotiate, limit, server)? {
-        Ok(client) => Ok(client),
-        // As libpq does: an old server's TLS that rustls refuses is as good as none.
-        Err(error) if url.tls == TlsMode::Prefer && is_tls(&error) => {
-            log::warn!(
-                "{}: going on without encryption (sslmode=prefer)",
-                server.login_error(&error)
-            );
-            let mut plain = negotiate.clone();
-            plain.tls = TlsMode::Disable;
-            bounded(&config, &plain, limit, server)?.map_err(|e| server.login_error(&e))
-        }
-        Err(error) => Err(server.login_error(&error)),
-    }
+    server: Server,
+    options: Option<String>,
+    negotiate: Negotiate,
 }
 
-/// Connects in a thread of its own, so that a server that accepts but never answers doesn't hold us for ever.
-fn bounded(
-    config: &Config,
-    negotiate: &Negotiate,
-    limit: Duration,
-    server: &Server,
-) -> Result<std::result::Result<Client, postgres::Error>> {
-    let unreachable = |reason: String| {
-        Error::transient(format!(
-            "cannot reach PostgreSQL at {}: {reason}",
-            server.address
+impl Attempt {
+    /// Connects, logs in and sets the session up, in a thread of its own, so that nothing holds us for longer.
+    fn within(self, limit: Duration) -> Result<(Client, Session)> {
+        let server = self.server.clone();
+        let unreachable = |reason: String| {
+            Error::transient(format!(
+                "cannot reach PostgreSQL at {}: {reason}",
+                server.address
+            ))
+        };
+        if WAITING.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
+            WAITING.fetch_sub(1, Ordering::Relaxed);
+            return Err(unreachable(format!(
+                "{MAX_WAITING} earlier attempts still wait for an answer"
+            )));
+        }
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let work = move || {
+            let _guard = Waiting;
+            // Nobody listens any more if it took too long; the connection is then dropped, and so closed.
+            let _ = sender.send(self.open());
+        };
+        if let Err(e) = std::thread::Builder::new()
+            .name("postgres-connect".to_owned())
+            .spawn(work)
+        {
+            WAITING.fetch_sub(1, Ordering::Relaxed);
+            return Err(unreachable(format!("cannot start a thread: {e}")));
+        }
+        receiver
+            .recv_timeout(limit.saturating_add(GRACE))
+            .unwrap_or_else(|_| {
+                Err(unreachable(format!(
+                    "no answer within {} s",
+                    limit.as_secs_f32()
+                )))
+            })
+    }
+
+    fn open(mut self) -> Result<(Client, Session)> {
+        let Some(options) = self.options.take() else {
+            let client = self.log_in()?.map_err(|e| self.server.login_error(&e))?;
+            return self.set_up(client, &[]);
+        };
+        let mut with_options = self.clone();
+        with_options.config.options(&options);
+        match with_options.log_in()? {
+            Ok(client) => self.set_up(client, &[]),
+            // A pooler that can't pass them on: they are set in each transaction instead.
+            Err(error) if is_refused_parameter(&error) => {
+                let Some(settings) = settings::of_options(&options) else {
+                    return Err(Error::setup(format!(
+                        "cannot log in to PostgreSQL at {}: the connection pooler takes no `options` but settings (-c name=value; \
+                         check --url)",
+                        self.server.address
+                    )));
+                };
+                let client = self.log_in()?.map_err(|e| self.server.login_error(&e))?;
+                self.set_up(client, &settings)
+            }
+            Err(error) => Err(self.server.login_error(&error)),
+        }
+    }
+
+    fn log_in(&self) -> Result<std::result::Result<Client, postgres::Error>> {
+        match self.config.connect(self.negotiate.clone()) {
+            // As libpq does: an old server's TLS that rustls refuses is as good as none.
+            Err(error) if self.negotiate.tls == TlsMode::Prefer && is_tls(&error) => {
+                log::warn!(
+                    "{}: going on without encryption (sslmode=prefer)",
+                    self.server.login_error(&error)
+                );
+                let mut plain = self.negotiate.clone();
+                plain.tls = TlsMode::Disable;
+                Ok(self.config.connect(plain))
+            }
+            done => Ok(done),
+        }
+    }
+
+    /// Looks at the server, and makes sure that no setting of its own, or of a role, stands in our way.
+    fn set_up(self, mut client: Client, options: &[(String, String)]) -> Result<(Client, Session)> {
+        let server = self.server;
+        let failed = |e| server.error(&e, "cannot set up the connection", "");
+        let found = Found::new(&mut client).map_err(failed)?;
+        if found.version_number < MIN_VERSION {
+            return Err(Error::setup(format!(
+                "PostgreSQL at {}: version {} is too old: 9.5 or later is needed",
+                server.address, found.version
+            )));
+        }
+        if found.is_standby {
+            return Err(server.read_only(ErrorKind::Transient, "it is a standby"));
+        }
+        let read_only = found.read_only.as_deref();
+        let ours_to_change = matches!(read_only, Some("database" | "user" | "database user"));
+        match read_only {
+            None => {}
+            // Whoever says so for a role or a database means other programs.
+            Some(_) if ours_to_change => {}
+            Some(source) => {
+                let kind = if source == "client" {
+                    ErrorKind::Setup
+                } else {
+                    ErrorKind::Transient
+                };
+                return Err(server.read_only(kind, "default_transaction_read_only is on"));
+            }
+        }
+        let pooled = found.backend != self.negotiate.seen.backend();
+        let more = |local: bool| -> String {
+            let set = |(name, value): &(String, String)| {
+                let (name, value) = (literal(name), literal(value));
+                format!("SELECT pg_catalog.set_config({name}, {value}, {local});")
+            };
+            options.iter().map(set).collect()
+        };
+        let settings = if pooled {
+            let settings = settings::of_transaction(&found.settings, ours_to_change);
+            Some(settings + &more(true))
+        } else {
+            let settings = settings::of_session(&found.settings, ours_to_change) + &more(false);
+            client.batch_execute(&settings).map_err(failed)?;
+            None
+        };
+        self.negotiate.patience.logged_in();
+        Ok((
+            client,
+            Session {
+                server,
+                version: found.version,
+                version_number: found.version_number,
+                encrypted: self.negotiate.seen.encrypted(),
+                patience: self.negotiate.patience,
+                settings,
+            },
         ))
-    };
-    if WAITING.fetch_add(1, Ordering::Relaxed) >= MOST_WAITING {
-        WAITING.fetch_sub(1, Ordering::Relaxed);
-        return Err(unreachable(format!(
-            "{MOST_WAITING} earlier attempts still wait for an answer"
-        )));
     }
-    let (config, negotiate) = (config.clone(), negotiate.clone());
-    let (sender, receiver) = mpsc::sync_channel(1);
-    let attempt = move || {
-        let _guard = Waiting;
-        // Nobody listens any more if it took too long; the connection is then dropped, and so closed.
-        let _ = sender.send(config.connect(negotiate));
-    };
-    if let Err(e) = std::thread::Builder::new()
-        .name("postgres-connect".to_owned())
-        .spawn(attempt)
-    {
-        WAITING.fetch_sub(1, Ordering::Relaxed);
-        return Err(unreachable(format!("cannot start a thread: {e}")));
-    }
-    receiver
-        .recv_timeout(limit)
-        .map_err(|_| unreachable(format!("no answer within {} s", limit.as_secs())))
 }
 
 struct Waiting;
@@ -205,42 +333,62 @@ impl Drop for Waiting {
     }
 }
 
-fn set_up(mut client: Client, server: Server, patience: Patience) -> Result<(Client, Session)> {
-    let failed = |e| server.error(&e, "cannot set up the connection", "");
-    let version =
-        "SELECT current_setting('server_version_num')::int, current_setting('server_version')";
-    let row = client.query_typed_one(version, &[]).map_err(failed)?;
-    let number: i32 = row.try_get(0).map_err(failed)?;
-    let version: String = row.try_get(1).map_err(failed)?;
-    if number < OLDEST_VERSION {
-        return Err(Error::setup(format!(
-            "PostgreSQL at {}: version {version} is too old: 9.5 or later is needed",
-            server.address
-        )));
-    }
-    // Settings that this version lacks are left out. A role's own statement_timeout would make large batches
-    // and new indexes fail for ever; what has to end is waiting for a lock.
-    client
-        .query_typed(
-            "SELECT set_config(s.name, w.value, false) \
-             FROM (VALUES ('statement_timeout', '0'), ('lock_timeout', '60s'), \
-                          ('idle_in_transaction_session_timeout', '10min'), \
-                          ('standard_conforming_strings', 'on')) AS w(name, value) \
-             JOIN pg_settings s ON s.name = w.name",
+/// What the server says of itself.
+struct Found {
+    version_number: i32,
+    version: String,
+    /// The number of the process that answers.
+    backend: i32,
+    is_standby: bool,
+    /// Whose setting keeps transactions from writing, if any does.
+    read_only: Option<String>,
+    /// The names of the settings that it has, of those that we set.
+    settings: Vec<String>,
+}
+
+impl Found {
+    fn new(client: &mut Client) -> std::result::Result<Self, postgres::Error> {
+        let mut transaction = client.transaction()?;
+        // Before the look at all settings, which takes some milliseconds.
+        transaction.batch_execute("SET LOCAL statement_timeout = 0")?;
+        let row = transaction.query_typed_one(
+            "SELECT current_setting('server_version_num')::int4, current_setting('server_version'), \
+                    pg_catalog.pg_backend_pid()::int4, pg_catalog.pg_is_in_recovery()",
             &[],
-        )
-        .map_err(failed)?;
-    let encrypted =
-        "SELECT COALESCE((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)";
-    let row = client.query_typed_one(encrypted, &[]).map_err(failed)?;
-    let encrypted = row.try_get(0).map_err(failed)?;
-    Ok((
-        client,
-        Session {
-            server,
-            version,
-            encrypted,
-            patience,
-        },
-    ))
+        )?;
+        let names: Vec<&str> = settings::names().collect();
+        let rows = transaction.query_typed(
+            "SELECT name::text, setting::text, source::text FROM pg_catalog.pg_settings WHERE lower(name) = ANY ($1) LIMIT 100",
+            &[(&names, Type::TEXT_ARRAY)],
+        )?;
+        transaction.commit()?;
+        let mut found = Found {
+            version_number: row.try_get(0)?,
+            version: row.try_get(1)?,
+            backend: row.try_get(2)?,
+            is_standby: row.try_get(3)?,
+            read_only: None,
+            settings: Vec::new(),
+        };
+        for row in rows {
+            let (name, value): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+            if name == settings::READ_ONLY && value == "on" {
+                found.read_only = Some(row.try_get(2)?);
+            }
+            found.settings.push(name);
+        }
+        Ok(found)
+    }
+}
+
+/// Whether a pooler refuses a parameter that a server would take (PgBouncer up to 1.19, and for most settings later).
+fn is_refused_parameter(error: &postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|db| {
+        db.code().code() == "08P01" && db.message().contains("unsupported startup parameter")
+    })
+}
+
+/// A text as a literal that means the same under all settings.
+pub(super) fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

@@ -6,7 +6,9 @@ use postgres::Client;
 
 use super::catalog::{self, DbColumn, Relation};
 use super::error::{Server, explain};
+use super::session::{Session, is_lock_wait};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sink::MAX_DDL_LOCK_WAIT;
 use crate::sink::dialect::POSTGRES;
 use crate::tables::schema::{Column, TableSchema};
 
@@ -24,10 +26,17 @@ pub(super) fn note(noted: &mut HashSet<String>, message: String) {
 
 /// The table with this name; where there is none, the one whose name is the same in lower case, as the old
 /// client did not quote table names.
-pub(super) fn locate(client: &mut Client, server: &Server, name: &str) -> Result<Option<Relation>> {
+pub(super) fn locate(
+    client: &mut Client,
+    session: &Session,
+    name: &str,
+) -> Result<Option<Relation>> {
     let mut find = |name: &str| {
-        catalog::find(client, name)
-            .map_err(|e| server.error(&e, &format!("cannot look for table \"{name}\""), ""))
+        catalog::find(client, session, name).map_err(|e| {
+            session
+                .server
+                .error(&e, &format!("cannot look for table \"{name}\""), "")
+        })
     };
     let lower = name.to_ascii_lowercase();
     match find(name)? {
@@ -48,7 +57,7 @@ pub(super) fn name_problem(name: &str) -> Option<String> {
 /// Finds the table, or creates it with its key and as many columns as a table can have.
 pub(super) fn table(
     client: &mut Client,
-    server: &Server,
+    session: &Session,
     wanted: &TableSchema,
     noted: &mut HashSet<String>,
 ) -> Result<Relation> {
@@ -56,14 +65,14 @@ pub(super) fn table(
     if let Some(problem) = name_problem(name) {
         return Err(Error::setup(problem));
     }
-    let relation = match locate(client, server, name)? {
+    let relation = match locate(client, session, name)? {
         Some(relation) => relation,
         None => {
-            create(client, server, wanted)?;
-            locate(client, server, name)?.ok_or_else(|| {
+            create(client, session, wanted)?;
+            locate(client, session, name)?.ok_or_else(|| {
                 Error::transient(format!(
                     "table \"{name}\" in PostgreSQL at {}: created, but gone again",
-                    server.address
+                    session.server.address
                 ))
             })?
         }
@@ -81,13 +90,13 @@ pub(super) fn table(
         return Err(Error::setup(format!(
             "{} in PostgreSQL at {} is a view or a foreign table, not a table (rename it, or choose another prefix with --tp)",
             relation.quoted(),
-            server.address
+            session.server.address
         )));
     }
     Ok(relation)
 }
 
-fn create(client: &mut Client, server: &Server, wanted: &TableSchema) -> Result<()> {
+fn create(client: &mut Client, session: &Session, wanted: &TableSchema) -> Result<()> {
     let name = POSTGRES.quote(&wanted.name);
     let columns: Vec<String> = wanted
         .columns
@@ -100,7 +109,8 @@ fn create(client: &mut Client, server: &Server, wanted: &TableSchema) -> Result<
         "CREATE TABLE IF NOT EXISTS {name} ({}, PRIMARY KEY ({key}))",
         columns.join(", ")
     );
-    match client.batch_execute(&sql) {
+    let server = &session.server;
+    match session.change(client, |transaction| transaction.batch_execute(&sql)) {
         Ok(()) => {
             log::info!("created table {name}");
             Ok(())
@@ -110,7 +120,7 @@ fn create(client: &mut Client, server: &Server, wanted: &TableSchema) -> Result<
         Err(e) => {
             let grant = format!(
                 "GRANT USAGE, CREATE ON SCHEMA {} TO \"{}\"",
-                current_schema(client),
+                current_schema(client, session),
                 server.user
             );
             Err(server.error(&e, &format!("cannot create table {name}"), &grant))
@@ -119,8 +129,8 @@ fn create(client: &mut Client, server: &Server, wanted: &TableSchema) -> Result<
 }
 
 /// The schema that new tables go to, quoted; `…` where it can't be found out.
-fn current_schema(client: &mut Client) -> String {
-    let row = client.query_typed_one("SELECT current_schema()::text", &[]);
+fn current_schema(client: &mut Client, session: &Session) -> String {
+    let row = session.query_one(client, "SELECT current_schema()::text", &[]);
     let schema: Option<String> = row.ok().and_then(|row| row.try_get(0).ok());
     schema.map_or_else(|| "…".to_owned(), |schema| POSTGRES.quote(&schema))
 }
@@ -139,22 +149,26 @@ pub(super) struct Failed {
     pub(super) reason: String,
 }
 
-/// Adds the columns that the table lacks; returns those that could not be added.
+/// Adds the columns that the table lacks; returns those that could not be added now.
 pub(super) fn missing_columns(
     client: &mut Client,
-    server: &Server,
+    session: &Session,
     wanted: &TableSchema,
     relation: &Relation,
 ) -> Result<Vec<Failed>> {
+    let server = &session.server;
     let tried = format!("cannot read the columns of table {}", relation.quoted());
-    let present = catalog::columns(client, relation).map_err(|e| server.error(&e, &tried, ""))?;
+    let present =
+        catalog::columns(client, session, relation).map_err(|e| server.error(&e, &tried, ""))?;
     let missing = missing(wanted, &present);
     if missing.is_empty() {
         return Ok(Vec::new());
     }
     let tried = format!("cannot add columns to table {}", relation.quoted());
-    match add(client, relation, &missing) {
+    let mut hopeless: Option<String> = None;
+    match add(client, session, relation, &missing) {
         Ok(()) => return Ok(Vec::new()),
+        Err(e) if is_lock_wait(&e) => hopeless = Some(locked()),
         Err(e) => {
             let error = server.error(&e, &tried, "");
             if error.kind() == ErrorKind::Transient {
@@ -163,11 +177,10 @@ pub(super) fn missing_columns(
         }
     }
     let mut failed = Vec::new();
-    let mut hopeless: Option<String> = None;
     for column in missing {
         let reason = match &hopeless {
             Some(reason) => reason.clone(),
-            None => match add(client, relation, &[column]) {
+            None => match add(client, session, relation, &[column]) {
                 Ok(()) => continue,
                 Err(e) if sqlstate(&e) == "42701" => continue,
                 Err(e) => {
@@ -177,14 +190,17 @@ pub(super) fn missing_columns(
                         server.user
                     );
                     let error = server.error(&e, &tried, &owner);
-                    if error.kind() == ErrorKind::Transient {
+                    let waited = is_lock_wait(&e);
+                    if error.kind() == ErrorKind::Transient && !waited {
                         return Err(error);
                     }
-                    let reason = e
-                        .as_db_error()
-                        .map_or_else(|| error.to_string(), |db| explain(db, &owner).1);
-                    // No privilege, or no room: the next column fares no better.
-                    if matches!(sqlstate(&e), "42501" | "54011") {
+                    let reason = match e.as_db_error() {
+                        _ if waited => locked(),
+                        Some(db) => explain(db, &owner).1,
+                        None => error.to_string(),
+                    };
+                    // No lock, no privilege, or no room: the next column fares no better.
+                    if waited || matches!(sqlstate(&e), "42501" | "54011") {
                         hopeless = Some(reason.clone());
                     }
                     reason
@@ -199,6 +215,14 @@ pub(super) fn missing_columns(
     Ok(failed)
 }
 
+/// The reason of what others kept us from by a lock.
+pub(super) fn locked() -> String {
+    format!(
+        "others hold a lock on the table for more than {} s (a transaction that was left open? See pg_locks)",
+        MAX_DDL_LOCK_WAIT.as_secs()
+    )
+}
+
 /// The columns that the table lacks.
 pub(super) fn missing<'a>(wanted: &'a TableSchema, present: &[DbColumn]) -> Vec<&'a Column> {
     let names: HashSet<&str> = present.iter().map(|column| column.name.as_str()).collect();
@@ -211,6 +235,7 @@ pub(super) fn missing<'a>(wanted: &'a TableSchema, present: &[DbColumn]) -> Vec<
 
 fn add(
     client: &mut Client,
+    session: &Session,
     relation: &Relation,
     columns: &[&Column],
 ) -> std::result::Result<(), postgres::Error> {
@@ -218,11 +243,8 @@ fn add(
         .iter()
         .map(|column| format!("ADD COLUMN {}", definition(column)))
         .collect();
-    client.batch_execute(&format!(
-        "ALTER TABLE {} {}",
-        relation.quoted(),
-        clauses.join(", ")
-    ))?;
+    let sql = format!("ALTER TABLE {} {}", relation.quoted(), clauses.join(", "));
+    session.change(client, |transaction| transaction.batch_execute(&sql))?;
     log::info!(
         "added {} columns to table {}",
         columns.len(),

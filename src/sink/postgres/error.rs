@@ -4,6 +4,7 @@ use std::error::Error as _;
 
 use postgres::error::DbError;
 
+use super::guard::Breach;
 use super::negotiate::{NO_TLS, NoAnswer};
 use crate::error::{Error, ErrorKind};
 use crate::sink::tls::certificate_problem;
@@ -50,6 +51,13 @@ impl Server {
                 }
             };
         }
+        match breach(error) {
+            Some(breach @ Breach::Method(..)) => return setup(&breach.to_string()),
+            Some(breach @ Breach::OtherProtocol(_)) => {
+                return Error::setup(format!("cannot reach PostgreSQL at {address}: {breach}"));
+            }
+            Some(Breach::TooLarge) | None => {}
+        }
         let causes = causes(error);
         match error.to_string().as_str() {
             "invalid configuration" if causes.contains("password missing") => {
@@ -69,11 +77,19 @@ impl Server {
                 )
             }
             "authentication error" | "invalid configuration" => setup(&causes),
-            _ if causes.contains("database does not allow writes") => {
-                setup("the server is read-only (a standby?): name the primary server in --url")
-            }
             _ => Error::transient(format!("cannot reach PostgreSQL at {address}: {causes}")),
         }
+    }
+
+    /// The server can be read, but not written to.
+    pub(super) fn read_only(&self, kind: ErrorKind, why: &str) -> Error {
+        Error::new(
+            kind,
+            format!(
+                "PostgreSQL at {} is read-only: {why} (name the primary server in --url, or all of them with commas)",
+                self.address
+            ),
+        )
     }
 
     /// The error of a statement. `tried` says what was tried on what (`cannot write table "x"`); `grant` is
@@ -103,8 +119,9 @@ pub(super) fn explain(db: &DbError, grant: &str) -> (ErrorKind, String) {
             ErrorKind::Setup,
             format!("{message} (a superuser or the owner must run: {grant})"),
         ),
+        // A failover is under way, or a pooler was pointed to a standby: another host, or this one later, may do.
         (_, "25006") => (
-            ErrorKind::Setup,
+            ErrorKind::Transient,
             "the server is read-only (a standby?): name the primary server in --url".to_owned(),
         ),
         (_, "3F000") => (
@@ -161,6 +178,16 @@ fn refusal(db: &DbError) -> String {
     }
     reason.push_str(&format!(" ({code})"));
     reason
+}
+
+/// What the other end did that it must not do, if that is the cause.
+fn breach(error: &postgres::Error) -> Option<&Breach> {
+    let cause = error.source()?;
+    let io = match cause.downcast_ref::<NoAnswer>() {
+        Some(no_answer) => no_answer.cause(),
+        None => cause.downcast_ref::<std::io::Error>()?,
+    };
+    io.get_ref()?.downcast_ref()
 }
 
 /// Whether an error came from the TLS handshake; the driver takes all for it that happens before the log-in.

@@ -1,9 +1,10 @@
-//! How long the server may be silent: a stream that fails instead of waiting for ever.
+//! How long the server may take, and how much it may send before the log-in is complete: a stream that fails instead of
+//! waiting for ever or filling the memory.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,18 +20,35 @@ const REBUILD: Duration = Duration::from_secs(6 * 3600);
 /// Silence is counted in so many parts of what is allowed.
 const PARTS: u32 = 20;
 
-/// The silence that is allowed on a connection; its clones are one and the same.
+/// What a server may send until the log-in is complete, encryption included: some thousand times what one does send.
+pub(super) const MAX_LOGIN_BYTES: u64 = 1024 * 1024;
+
+/// What is allowed on a connection; its clones are one and the same.
 #[derive(Debug, Clone)]
 pub(super) struct Patience {
     allowed: Arc<AtomicU64>,
+    /// The time for connecting and logging in, and when it is over.
+    login: (Duration, Instant),
+    logged_in: Arc<AtomicBool>,
 }
 
 impl Patience {
-    pub(super) fn new(allowed: Duration) -> Self {
-        let allowed = u64::try_from(allowed.as_millis()).unwrap_or(u64::MAX);
+    /// `allowed` is the silence while a statement runs, `login` the time from now on until [`Patience::logged_in`].
+    pub(super) fn new(allowed: Duration, login: Duration) -> Self {
         Patience {
-            allowed: Arc::new(AtomicU64::new(allowed)),
+            allowed: Arc::new(AtomicU64::new(milliseconds(allowed))),
+            login: (login, Instant::now() + login),
+            logged_in: Arc::default(),
         }
+    }
+
+    /// The connection can be used: from now on statements count, not bytes.
+    pub(super) fn logged_in(&self) {
+        self.logged_in.store(true, Ordering::Relaxed);
+    }
+
+    fn is_logged_in(&self) -> bool {
+        self.logged_in.load(Ordering::Relaxed)
     }
 
     fn allowed(&self) -> Duration {
@@ -39,12 +57,15 @@ impl Patience {
 
     /// Runs statements that may take hours.
     pub(super) fn while_rebuilding<T>(&self, work: impl FnOnce() -> T) -> T {
-        let rebuild = Patience::new(REBUILD).allowed.load(Ordering::Relaxed);
-        let before = self.allowed.swap(rebuild, Ordering::Relaxed);
+        let before = (self.allowed).swap(milliseconds(REBUILD), Ordering::Relaxed);
         let done = work();
         self.allowed.store(before, Ordering::Relaxed);
         done
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A stream whose other end may be silent for so long only. Once it was silent for longer, all calls fail: what the
@@ -57,8 +78,22 @@ pub(super) struct Patient<S> {
     stream: S,
     patience: Patience,
     wait: Option<(Duration, Pin<Box<Sleep>>)>,
+    /// Ends with the time for the log-in.
+    login: Option<Pin<Box<Sleep>>>,
+    received: u64,
     silent: Duration,
-    given_up: Option<Duration>,
+    given_up: Option<GivenUp>,
+}
+
+/// Why the other end was given up.
+#[derive(Debug, Clone, Copy)]
+enum GivenUp {
+    /// It was silent for so long.
+    Silent(Duration),
+    /// So long was not enough for it to log us in, though it sent something.
+    Slow(Duration),
+    /// It sent more than it may before the log-in is complete.
+    Chatty,
 }
 
 impl<S> Patient<S> {
@@ -67,6 +102,8 @@ impl<S> Patient<S> {
             stream,
             patience,
             wait: None,
+            login: None,
+            received: 0,
             silent: Duration::ZERO,
             given_up: None,
         }
@@ -74,12 +111,34 @@ impl<S> Patient<S> {
 
     /// Fails once the other end was given up.
     fn usable(&self) -> io::Result<()> {
-        self.given_up
-            .map_or(Ok(()), |allowed| Err(silence(allowed)))
+        self.given_up.map_or(Ok(()), |why| Err(why.error()))
+    }
+
+    fn give_up<T>(&mut self, why: GivenUp) -> Poll<io::Result<T>> {
+        self.given_up = Some(why);
+        Poll::Ready(Err(why.error()))
+    }
+
+    /// Whether the time for the log-in is over. It does not begin again with each byte.
+    fn login_is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.patience.is_logged_in() {
+            self.login = None;
+            return false;
+        }
+        let (_, end) = self.patience.login;
+        let login = (self.login).get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
+        login.as_mut().poll(cx).is_ready()
     }
 
     /// What the stream did, or that it was silent for too long.
     fn heard<T>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if self.login_is_over(cx) {
+            let (limit, _) = self.patience.login;
+            return self.give_up(match self.received {
+                0 => GivenUp::Silent(limit),
+                _ => GivenUp::Slow(limit),
+            });
+        }
         if done.is_ready() {
             self.silent = Duration::ZERO;
             // It stays: who waits for an answer may have been told to before this was written.
@@ -98,16 +157,33 @@ impl<S> Patient<S> {
             self.silent = self.silent.saturating_add(*length);
             self.wait = None;
             if self.silent >= allowed {
-                self.given_up = Some(allowed);
-                return Poll::Ready(Err(silence(allowed)));
+                return self.give_up(GivenUp::Silent(allowed));
             }
         }
     }
 }
 
-fn silence(allowed: Duration) -> io::Error {
-    let text = format!("no answer within {} s", allowed.as_secs_f32());
-    io::Error::new(io::ErrorKind::TimedOut, text)
+impl GivenUp {
+    fn error(self) -> io::Error {
+        let (kind, text) = match self {
+            GivenUp::Silent(limit) => (
+                io::ErrorKind::TimedOut,
+                format!("no answer within {} s", limit.as_secs_f32()),
+            ),
+            GivenUp::Slow(limit) => (
+                io::ErrorKind::TimedOut,
+                format!(
+                    "the log-in was not complete within {} s",
+                    limit.as_secs_f32()
+                ),
+            ),
+            GivenUp::Chatty => (
+                io::ErrorKind::InvalidData,
+                format!("more than {MAX_LOGIN_BYTES} bytes before the log-in was complete"),
+            ),
+        };
+        io::Error::new(kind, text)
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
@@ -117,8 +193,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.usable()?;
+        let before = buffer.filled().len();
         let done = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.heard(cx, done)
+        let read = buffer.filled().len().saturating_sub(before);
+        self.received = (self.received).saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+        if self.received > MAX_LOGIN_BYTES && !self.patience.is_logged_in() {
+            buffer.set_filled(before);
+            return self.give_up(GivenUp::Chatty);
+        }
+        let heard = self.heard(cx, done);
+        if matches!(heard, Poll::Ready(Err(_))) {
+            buffer.set_filled(before);
+        }
+        heard
     }
 }
 
@@ -167,8 +254,67 @@ mod tests {
 
     fn pair(allowed: Duration) -> (Patient<DuplexStream>, DuplexStream, Patience) {
         let (ours, theirs) = duplex(16);
-        let patience = Patience::new(allowed);
+        let patience = Patience::new(allowed, Duration::from_secs(15));
+        patience.logged_in();
         (Patient::new(ours, patience.clone()), theirs, patience)
+    }
+
+    fn before_the_login() -> (Patient<DuplexStream>, DuplexStream, Patience) {
+        let (ours, theirs) = duplex(4096);
+        let patience = Patience::new(ANSWER, Duration::from_secs(15));
+        (Patient::new(ours, patience.clone()), theirs, patience)
+    }
+
+    #[test]
+    fn the_log_in_has_a_limit_of_its_own_that_no_dripping_byte_puts_off() {
+        run(async {
+            let (mut ours, _theirs, _) = before_the_login();
+            let error = ours.read_u8().await.unwrap_err();
+            assert_eq!(error.to_string(), "no answer within 15 s");
+
+            let (mut ours, mut theirs, _) = before_the_login();
+            tokio::spawn(async move {
+                while theirs.write_u8(b'.').await.is_ok() {
+                    sleep(Duration::from_secs(1)).await;
+                }
+            });
+            let start = Instant::now();
+            let error = ours.read_to_end(&mut Vec::new()).await.unwrap_err();
+            assert_eq!(error.to_string(), "the log-in was not complete within 15 s");
+            assert_eq!(start.elapsed().as_secs(), 15);
+
+            let (mut ours, mut theirs, patience) = before_the_login();
+            tokio::spawn(async move {
+                for _ in 0..10 {
+                    sleep(Duration::from_secs(10)).await;
+                    theirs.write_u8(b'.').await.unwrap();
+                }
+            });
+            assert_eq!(ours.read_u8().await.unwrap(), b'.');
+            patience.logged_in();
+            assert_eq!(ours.read_to_end(&mut Vec::new()).await.unwrap(), 9);
+        });
+    }
+
+    #[test]
+    fn one_byte_too_many_before_the_log_in_is_complete_ends_it() {
+        let send = |bytes: u64, log_in: bool| {
+            run(async move {
+                let (mut ours, mut theirs, patience) = before_the_login();
+                if log_in {
+                    patience.logged_in();
+                }
+                tokio::spawn(async move {
+                    let bytes = usize::try_from(bytes).unwrap();
+                    let _ = theirs.write_all(&vec![b'.'; bytes]).await;
+                });
+                ours.read_to_end(&mut Vec::new()).await
+            })
+        };
+        assert!(send(MAX_LOGIN_BYTES, false).is_ok());
+        let error = send(MAX_LOGIN_BYTES + 1, false).unwrap_err();
+        assert!(error.to_string().contains("before the log-in"), "{error}");
+        assert!(send(MAX_LOGIN_BYTES + 1, true).is_ok());
     }
 
     #[test]

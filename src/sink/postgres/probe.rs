@@ -4,6 +4,7 @@ use postgres::types::Type;
 use postgres::{Client, Error, Transaction};
 
 use super::catalog::Relation;
+use super::session::Session;
 use super::upsert::Upsert;
 use crate::sink::dialect::POSTGRES;
 use crate::tables::batch::Rows;
@@ -11,6 +12,7 @@ use crate::tables::batch::Rows;
 /// Adds stored rows, as texts.
 pub(super) fn sample(
     client: &mut Client,
+    session: &Session,
     upsert: &Upsert,
     most: usize,
     into: &mut Rows,
@@ -23,7 +25,7 @@ pub(super) fn sample(
         texts.join(", "),
         upsert.relation.quoted()
     );
-    for row in client.query_typed(&sql, &[])? {
+    for row in session.query(client, &sql, &[])? {
         into.begin();
         for (at, target) in upsert.targets.iter().enumerate() {
             if let Some(text) = row.try_get::<_, Option<&str>>(at)? {
@@ -35,10 +37,15 @@ pub(super) fn sample(
 }
 
 /// The names of a table's triggers that are switched on.
-pub(super) fn triggers(client: &mut Client, relation: &Relation) -> Result<Vec<String>, Error> {
-    let rows = client.query_typed(
+pub(super) fn triggers(
+    client: &mut Client,
+    session: &Session,
+    relation: &Relation,
+) -> Result<Vec<String>, Error> {
+    let rows = session.query(
+        client,
         "SELECT tgname::text FROM pg_catalog.pg_trigger \
-         WHERE tgrelid = $1 AND NOT tgisinternal AND tgenabled <> 'D' ORDER BY 1",
+         WHERE tgrelid = $1 AND NOT tgisinternal AND tgenabled <> 'D' ORDER BY 1 LIMIT 1000",
         &[(&relation.oid, Type::OID)],
     )?;
     rows.iter().map(|row| row.try_get(0)).collect()

@@ -23,7 +23,13 @@ pub(super) fn key_is_one_of(upsert: &Upsert) -> String {
     let cast = upsert
         .target(key)
         .map_or("text", |target| target.cast.as_str());
-    format!("{} = ANY ($1::text[]::{cast}[])", POSTGRES.quote(key))
+    let name = POSTGRES.quote(key);
+    let exactly = if upsert.has_exact_key() {
+        String::new()
+    } else {
+        format!(" AND {name}::text COLLATE \"C\" = ANY ($1::text[])")
+    };
+    format!("{name} = ANY ($1::text[]::{cast}[]){exactly}")
 }
 
 /// Deletes the placeholders and writes the rows of all filled tables.
@@ -59,14 +65,22 @@ pub(super) fn fill(
     }
     for table in filled {
         let upsert = prepared(tables, *table)?;
-        upsert.run(transaction, batch.rows(*table)).map_err(|e| {
-            let table = upsert.relation.quoted();
+        let name = upsert.relation.quoted();
+        let written = upsert.run(transaction, batch.rows(*table)).map_err(|e| {
             let grant = format!(
-                "GRANT SELECT, INSERT, UPDATE ON {table} TO \"{}\"",
+                "GRANT SELECT, INSERT, UPDATE ON {name} TO \"{}\"",
                 server.user
             );
-            server.error(&e, &format!("cannot write table {table}"), &grant)
+            server.error(&e, &format!("cannot write table {name}"), &grant)
         })?;
+        if !written {
+            return Err(Error::data(format!(
+                "cannot write table {name} in PostgreSQL at {}: a key counts as equal to that of another row, by the type or \
+                 the collation of column {}",
+                server.address,
+                POSTGRES.quote(upsert.wanted.table.key())
+            )));
+        }
     }
     Ok(())
 }

@@ -221,6 +221,52 @@ fn other_options() {
 }
 
 #[test]
+fn methods_of_logging_in() {
+    let methods = |value: &str| {
+        let AuthMethods {
+            none,
+            password,
+            md5,
+            scram,
+        } = pg(&format!("postgres://u:p@h/db?require_auth={value}"))
+            .require_auth
+            .unwrap();
+        [none, password, md5, scram]
+    };
+    assert_eq!(pg("postgres://u:p@h/db").require_auth, None);
+    assert_eq!(methods("scram-sha-256"), [false, false, false, true]);
+    assert_eq!(methods("md5,PASSWORD"), [false, true, true, false]);
+    assert_eq!(methods("none,gss"), [true, false, false, false]);
+    assert_eq!(methods("!password,!md5"), [true, false, false, true]);
+    for wrong in ["", "scram", "md5,!password", "!md5,password"] {
+        let url = format!("postgres://u:hush@h/db?require_auth={wrong}");
+        let error = DatabaseUrl::parse(&url).unwrap_err().to_string();
+        assert!(error.contains("require_auth"), "{error}");
+    }
+    let defaults = |trusted, encrypted| {
+        let methods = AuthMethods::by_default(trusted, encrypted);
+        assert!(methods.none && methods.scram);
+        [methods.password, methods.md5]
+    };
+    assert_eq!(defaults(true, false), [true, true]);
+    assert_eq!(defaults(false, true), [false, true]);
+    assert_eq!(defaults(false, false), [false, false]);
+    for (name, local) in [
+        ("localhost", true),
+        ("127.9.8.7", true),
+        ("::1", true),
+        ("10.0.0.1", false),
+        ("localhost.example", false),
+    ] {
+        let host = Host {
+            name: name.to_owned(),
+            port: 1,
+        };
+        assert_eq!(host.is_local(), local, "{name}");
+    }
+}
+
+#[test]
 fn the_identity_of_a_target() {
     for (url, shown) in [
         (
@@ -270,7 +316,7 @@ fn errors_say_what_is_wrong_and_keep_the_password() {
         ("postgres://u:hush@h/db?sslrootcert=/x", "--ca-file"),
         (
             "postgres://u:hush@h/db?useSSL=true",
-            "unknown option usessl: known are sslmode, connect_timeout",
+            "unknown option usessl: known are sslmode, require_auth, connect_timeout",
         ),
         (
             "postgres://u:hush@h/db?connect_timeout=0",
