@@ -265,7 +265,7 @@ fn a_status_file_that_cannot_be_written_is_found_by_check() {
         ("/tmp", "cannot write /tmp: it is a directory"),
         (
             "/proc/nowhere/status.json",
-            "cannot write /proc/nowhere/status.json: No such file or directory (os error 2) (check --status-file)",
+            "cannot write /proc/nowhere/status.json: its directory is missing (check --status-file)",
         ),
     ] {
         let program = Program::new(&sim, &database.url).arg("--status-file", path);
