@@ -63,6 +63,15 @@ pub fn is_refusal(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Refusal>())
 }
 
+/// Puts the path before a [`Refusal`], for callers whose message would not name it; leaves other errors as they are.
+pub fn naming(path: &Path, error: io::Error) -> io::Error {
+    if is_refusal(&error) {
+        refusal(format!("{}: {error}", path.display()))
+    } else {
+        error
+    }
+}
+
 /// Opens an existing file to be read.
 ///
 /// # Errors
@@ -218,8 +227,7 @@ pub fn inspect(directory: &Path, begin: &str) -> io::Result<Vec<PathBuf>> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             data => data?,
         };
-        rules::file(&path, &data, user)
-            .map_err(|error| refusal(format!("{}: {error}", path.display())))?;
+        rules::file(&path, &data, user).map_err(|error| naming(&path, error))?;
         found.push(path);
     }
     Ok(found)

@@ -367,13 +367,14 @@ pub fn none_of(reasons: &[String]) -> String {
 
 fn try_writing(directory: PathBuf, stem: &str) -> std::io::Result<StateFiles> {
     let stem = stem.to_owned();
-    let files = StateFiles {
+    let kept = StateFiles {
         directory,
         stem,
         target: String::new(),
     };
-    files::update(&files.path("lock"))?;
-    Ok(files)
+    let lock = kept.path("lock");
+    files::update(&lock).map_err(|error| files::naming(&lock, error))?;
+    Ok(kept)
 }
 
 #[cfg(test)]

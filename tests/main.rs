@@ -20,6 +20,7 @@ mod installation;
 mod killed;
 mod licenses;
 mod memory;
+mod neighbours;
 mod newcomer;
 mod old_tables;
 mod one_row;

@@ -40,12 +40,15 @@ pub fn try_directory(path: &Path) -> io::Result<bool> {
     Ok(found)
 }
 
-/// Whether the operating system would let this user write to a directory.
+/// Whether the operating system would let this user write to a directory, or make it.
 pub fn is_writable(path: &Path) -> bool {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let existing = path.ancestors().find(|path| path.exists());
     #[cfg(unix)]
-    return rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+    return existing
+        .is_some_and(|path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok());
     #[cfg(not(unix))]
-    return path.is_dir();
+    return existing.is_some();
 }
 
 #[cfg(unix)]

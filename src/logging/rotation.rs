@@ -60,7 +60,10 @@ impl RotatingLog {
             .filter(|_| limits.goes_on)
             .map(|(_, _, path)| path);
         let (file, path) = match last {
-            Some(path) => (files::append(&path)?, path),
+            Some(path) => (
+                files::append(&path).map_err(|error| files::naming(&path, error))?,
+                path,
+            ),
             None => create_file(directory, stem, clock())?,
         };
         let written = file.metadata()?.len();
