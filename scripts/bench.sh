@@ -38,6 +38,7 @@
 # stay there, and neither its CPU time nor a bulk loader is measured. BENCH_SQLSERVER=tests takes the small server that
 # the tests use, which has nothing of a real one's speed, be it higher or lower.
 set -euo pipefail
+umask 022
 shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 

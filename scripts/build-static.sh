@@ -18,6 +18,7 @@
 # BUILD_STATIC_FLAGS   further flags for cargo, such as --no-default-features (no SQLite)
 # CARGO_TARGET_DIR     where cargo keeps what it compiles (target): a second run takes it from there
 set -euo pipefail
+umask 022
 cd "$(dirname "$0")/.."
 
 fail() {
@@ -92,14 +93,16 @@ missing_tools() {
 }
 install_packages missing_tools
 
-zig=0.15.2
-zigbuild=0.24.0
+version_of() { sed -n "s/^$1==\([^ ]*\).*/\1/p" scripts/requirements/build.txt; }
+zig=$(version_of ziglang)
+zigbuild=$(version_of cargo-zigbuild)
 venv=$work/venv
 if [ "$(cat "$venv/versions" 2>/dev/null)" != "$venv $zig $zigbuild" ]; then
     say "Fetching zig $zig and cargo-zigbuild $zigbuild"
     rm -rf "$venv"
     python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check "ziglang==$zig" "cargo-zigbuild==$zigbuild"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --require-hashes \
+        -r scripts/requirements/build.txt
     echo "$venv $zig $zigbuild" >"$venv/versions"
 fi
 export PATH=$venv/bin:$PATH

@@ -3,13 +3,15 @@
 #
 # Needs cargo, and sqlfluff: the one that SQLFLUFF names, else one that it installs for itself (python3 with venv, PyPI).
 set -euo pipefail
+umask 022
 cd "$(dirname "$0")/.."
 
 directory=$(mktemp -d "${TMPDIR:-/tmp}/dbsync2-sql.XXXXXX")
 trap 'rm -rf "$directory"' EXIT
 if [ -z "${SQLFLUFF-}" ]; then
     python3 -m venv "$directory/python"
-    "$directory/python/bin/python" -m pip install --quiet --disable-pip-version-check sqlfluff==4.5.0
+    "$directory/python/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+        --require-hashes -r scripts/requirements/tests.txt
     SQLFLUFF=$directory/python/bin/sqlfluff
 fi
 

@@ -8,6 +8,7 @@
 # DIRECTORY  where the database is left to be looked at; without it, a temporary directory that is removed at the end
 # webhook    posts to a small receiver instead, which is down for half a day
 set -euo pipefail
+umask 022
 cd "$(dirname "$0")/.."
 
 mode=database

@@ -7,6 +7,7 @@
 # unstable flags. New inputs are kept in tests/fuzz/found, which git ignores. A finding is left in tests/fuzz/artifacts:
 # copy it to tests/fuzz/corpus/TARGET when it is mended, so that the tests replay it.
 set -euo pipefail
+umask 022
 cd "$(dirname "$0")/.."
 
 minutes=${1-1}

@@ -14,6 +14,8 @@
 # Asks nothing, starts nothing, prints what it did. A second run is an update; /etc/default/dbsync2 stays as it is.
 # Needs a POSIX shell and the usual small tools; busybox has them all.
 set -eu
+# Whoever calls it may have another one, by which everybody could write to what is made here.
+umask 022
 
 here=$(cd "$(dirname "$0")" && pwd)
 service='' prefix=/usr/local root='' uninstall=no binary=''
@@ -157,7 +159,8 @@ has_user || command -v useradd >/dev/null 2>&1 || command -v adduser >/dev/null 
 put() { # FILE MODE
     mkdir -p "$root${1%/*}" || fail "cannot make $root${1%/*} (run it as root, or with --prefix or --destdir)"
     rm -f "$root$1.new"
-    cat >"$root$1.new" || fail "cannot write $root$1 (run it as root, or with --prefix or --destdir)"
+    # -C: only into a file that it makes itself.
+    (set -C && cat >"$root$1.new") || fail "cannot write $root$1 (run it as root, or with --prefix or --destdir)"
     chmod "$2" "$root$1.new"
     mv -f "$root$1.new" "$root$1"
     echo "wrote   $root$1"
@@ -202,12 +205,12 @@ if [ "$service" != none ]; then
     make_user
     for directory in $credentials $directories; do
         [ ! -d "$root$directory" ] || continue
-        mkdir -p "$root$directory"
+        mkdir -p "$root${directory%/*}"
         if [ "$directory" = $credentials ]; then
-            chmod 750 "$root$directory"
+            mkdir -m 750 "$root$directory"
             [ -n "$root" ] || chgrp dbsync "$directory"
         else
-            chmod 700 "$root$directory"
+            mkdir -m 700 "$root$directory"
             [ -n "$root" ] || chown dbsync:dbsync "$directory"
         fi
         echo "made    $root$directory"

@@ -141,18 +141,17 @@ END
 put /DEBIAN/postinst 755 <<'END'
 #!/bin/sh
 set -e
+umask 022
 [ "$1" = configure ] || exit 0
 id dbsync >/dev/null 2>&1 ||
     useradd --system --user-group --home-dir /var/lib/dbsync2 --no-create-home --shell /usr/sbin/nologin dbsync
 for directory in /var/lib/dbsync2 /var/log/dbsync2; do
     [ ! -d "$directory" ] || continue
-    mkdir "$directory"
-    chmod 700 "$directory"
+    mkdir -m 700 "$directory"
     chown dbsync:dbsync "$directory"
 done
 if [ ! -d /etc/dbsync2 ]; then
-    mkdir /etc/dbsync2
-    chmod 750 /etc/dbsync2
+    mkdir -m 750 /etc/dbsync2
     chgrp dbsync /etc/dbsync2
 fi
 # Nothing is started that did not run before: it needs a campaign first.
@@ -171,6 +170,7 @@ END
 put /DEBIAN/prerm 755 <<'END'
 #!/bin/sh
 set -e
+umask 022
 [ "$1" = remove ] || exit 0
 if [ -d /run/systemd/system ]; then
     systemctl stop 'dbsync2@*.service' || true
@@ -188,6 +188,7 @@ END
 put /DEBIAN/postrm 755 <<'END'
 #!/bin/sh
 set -e
+umask 022
 if [ -d /run/systemd/system ]; then
     systemctl daemon-reload || true
 fi

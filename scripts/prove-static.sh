@@ -12,6 +12,7 @@
 # name from a name server, a read-only tree without HOME and log directory, 64 MB of memory, the system calls of Linux 3.2
 # alone, memory when idle. Of that for Windows: the same tests, and where log and state are.
 set -euo pipefail
+umask 022
 cd "$(dirname "$0")/.."
 
 fail() {

@@ -12,6 +12,7 @@
 # DBSYNC_SERVERS_LARGE=1       memory and log as for large tables, for benchmarks
 # DBSYNC_TEST_CERTIFICATE=name start with DIR/name.pem and DIR/name.key instead of DIR/server.pem and .key
 set -euo pipefail
+umask 022
 
 readonly user=dbsync
 readonly password='p@ss:w/rd?#%'

@@ -18,6 +18,7 @@
 #   DBSYNC_TEST_FAKETIME                      libfaketime.so.1, for programs whose clock is wrong
 #   DBSYNC_TEST_SQLSERVER                     only if it is set before: a real SQL Server, in place of the tests' own
 set -euo pipefail
+umask 022
 cd "$(dirname "$0")/.."
 
 nightly=
@@ -107,8 +108,8 @@ export DBSYNC_TEST_OPENRC=$directory/openrc
 # The reference library that has to accept our signatures, a client of SQL Server that is not ours, and a reader of our
 # statements for it.
 python3 -m venv "$directory/python" >/dev/null
-"$directory/python/bin/pip" --quiet --disable-pip-version-check install \
-    standardwebhooks~=1.0 python-tds==1.17.1 sqlfluff==4.5.0
+"$directory/python/bin/pip" --quiet --disable-pip-version-check install --only-binary :all: \
+    --require-hashes -r scripts/requirements/tests.txt
 export DBSYNC_TEST_PYTHON=$directory/python/bin/python
 
 # Everything but the examples, which have no tests and compile what the tests stand on once more each.

@@ -4,6 +4,7 @@
 # usage: scripts/tools.sh install       installs what is missing of them (Debian, Ubuntu)
 #        scripts/tools.sh openrc DIR    unpacks OpenRC into DIR, to be tried there; nothing is installed
 set -euo pipefail
+umask 022
 
 fail() {
     echo "tools.sh: $*" >&2
@@ -30,12 +31,12 @@ unpack_openrc() { # DIR
     work=$(mktemp -d "${TMPDIR:-/tmp}/dbsync2-openrc.XXXXXX")
     # shellcheck disable=SC2064 # now
     trap "rm -rf '$work'" EXIT
-    # apt downloads as a user of its own where it can.
-    chmod 777 "$work"
     cd "$work"
+    # As this user, and not as apt's own: for that one the directory would have to be open to others, who could slip
+    # in a package. apt compares the checksums with its signed lists in any case.
+    local download=(apt-get -q -o "APT::Sandbox::User=$(id -un)" download "${packages[@]}")
     # With an old list of packages, or none, there is nothing to download.
-    apt-get -q download "${packages[@]}" >/dev/null 2>&1 ||
-        { apt_get update && apt-get -q download "${packages[@]}" >/dev/null 2>&1; } ||
+    "${download[@]}" >/dev/null 2>&1 || { apt_get update && "${download[@]}" >/dev/null 2>&1; } ||
         fail "cannot download ${packages[*]} (its own words: apt-get download ${packages[*]})"
     cd "$OLDPWD"
     mkdir -p "$1"

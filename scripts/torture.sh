@@ -14,6 +14,7 @@
 # seed gives the same steps. Run as root, disks are small file systems in memory; otherwise see tests/torture/disk.rs.
 # Servers and all else live in a directory of its own, and are gone afterwards. tests/torture/mod.rs says what must be true.
 set -euo pipefail
+umask 022
 cd "$(dirname "$0")/.."
 
 servers=$PWD/scripts/servers.sh

@@ -3,6 +3,7 @@
 mod completions;
 mod install;
 mod manual;
+mod modes;
 mod package;
 mod places;
 mod service;
@@ -55,6 +56,32 @@ pub fn as_root(program: &str) -> Command {
     };
     command.args(["-n", "env", program]);
     command
+}
+
+/// A command that is started with umask 000, by which everybody may write to what it makes.
+pub fn under_umask_000(command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "umask 000; exec \"$@\"", "sh"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            shell.env(name, value);
+        }
+    }
+    shell
+}
+
+/// What is in a directory and has one of these rights, with its mode.
+pub fn with_mode(directory: &Path, rights: &str) -> String {
+    succeed(
+        as_root("find")
+            .arg(directory)
+            .args(["!", "-type", "l", "-perm"])
+            .arg(format!("/{rights}"))
+            .args(["-printf", "%m %p\n"]),
+    )
 }
 
 /// The program without what only debuggers need, readable for all users.

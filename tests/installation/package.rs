@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::install::files;
 use super::small_system::SmallSystem;
-use super::{PROGRAM, as_root, printed, run, said, scripts, stripped, succeed};
+use super::{PROGRAM, as_root, printed, run, said, scripts, stripped, succeed, with_mode};
 use crate::support::temp::TempDir;
 
 /// The beginning of an ELF file for a processor, by its number.
@@ -162,7 +162,8 @@ fn each_program_that_was_built_gets_its_package() {
 
 fn dpkg(root: &Path, action: &str, what: &Path) {
     succeed(
-        as_root("dpkg")
+        as_root("sh")
+            .args(["-c", "umask 000; exec dpkg \"$@\"", "sh"])
             .arg(format!("--root={}", root.display()))
             .args(["--force-not-root", "--log=/dev/null", action])
             .arg(what)
@@ -207,6 +208,15 @@ fn dpkg_installs_and_removes_it() {
     assert_eq!(system.mode("var/lib/dbsync2"), format!("700 {uid}"));
     assert_eq!(system.mode("var/log/dbsync2"), format!("700 {uid}"));
     assert_eq!(system.mode("etc/dbsync2"), "750 0");
+    for directory in [
+        "usr/bin",
+        "usr/share",
+        "lib/systemd",
+        "etc/dbsync2",
+        "var/log/dbsync2",
+    ] {
+        assert_eq!(with_mode(&root.join(directory), "022"), "");
+    }
 
     // A change of the admin survives an update and the removal, data even the purge.
     let write = |path: &Path| {

@@ -1,6 +1,7 @@
 //! The script of OpenRC.
 
 use super::super::small_system::SmallSystem;
+use super::super::with_mode;
 use super::*;
 
 #[test]
@@ -87,6 +88,9 @@ fn openrc_starts_restarts_and_stops_it() {
     does("status", 3, "stopped");
     does("start", 0, "Starting dbsync2");
     let first = started();
+    for directory in ["var/lib/dbsync2", "var/log/dbsync2"] {
+        assert_eq!(with_mode(&root.join(directory), "077"), "");
+    }
     does("status", 0, "started");
     does("restart", 0, "Stopping dbsync2");
     assert!(!runs(first.0));

@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use super::super::with_mode;
 use super::*;
 
 /// The init script under one shell, with one way to start processes.
@@ -18,7 +19,9 @@ struct Script<'a> {
 impl Script<'_> {
     fn run(&self, action: &str) -> Output {
         let variable = |name: &str, value: &Path| format!("{name}={}", value.display());
-        run(as_root("env")
+        // As a machine may start it, by whose umask everybody could write to what it makes.
+        run(as_root("sh")
+            .args(["-c", "umask 000; exec \"$@\"", "sh", "env"])
             .args(["-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"])
             .arg(variable("DAEMON", &self.place.program()))
             .arg(variable("DEFAULTS", &self.place.path("settings")))
@@ -79,6 +82,11 @@ fn a_whole_life(shell: &str, launcher: &str) {
     let owner = std::fs::metadata(format!("/proc/{first}")).unwrap().uid();
     let wanted = succeed(Command::new("id").args(["-u", USER]));
     assert_eq!(owner.to_string(), wanted.trim());
+    for directory in ["data/state", "data/log"] {
+        assert_eq!(with_mode(&place.path(directory), "077"), "");
+    }
+    let pid_file = std::fs::metadata(script.pid_file()).unwrap();
+    assert_eq!(pid_file.mode() & 0o7777, 0o644);
     script.does("start", 0, &format!("runs already as process {first}"));
     assert_eq!(script.pid(), first);
 
