@@ -27,6 +27,9 @@ pub enum ErrorKind {
     Stopped,
 }
 
+/// Exit code of a process that ended with something missing, as its closing line says.
+pub const EXIT_INCOMPLETE: u8 = 5;
+
 /// An error with its context: `what was tried: on what: why (what to do)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {

@@ -33,7 +33,10 @@ fn main() -> ExitCode {
             settings.warnings.extend(warn_of_variables());
             match sync::validate(&settings) {
                 Ok(()) => match run(*settings) {
-                    Ok(()) => ExitCode::SUCCESS,
+                    Ok(code) => {
+                        log::logger().flush();
+                        ExitCode::from(code)
+                    }
                     Err(error) => ended_by(&error),
                 },
                 Err(error) => refused(&error),
@@ -69,8 +72,8 @@ fn say(message: &dyn std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "dbsync2: {message}");
 }
 
-fn run(settings: cli::Settings) -> Result<(), Error> {
-    let shutdown = Shutdown::install()?;
+fn run(settings: cli::Settings) -> Result<u8, Error> {
+    let shutdown = Shutdown::install(settings.ends_by_itself().then(|| settings.mode.name()))?;
     let log =
         logging::init(&settings, OffsetDateTime::now_utc()).inspect_err(|error| say(error))?;
     std::panic::set_hook(Box::new(|panic| {
@@ -101,7 +104,7 @@ fn panicked(place: &str) -> String {
 
 fn ended_by(error: &Error) -> ExitCode {
     if error.kind() == ErrorKind::Stopped {
-        log::info!("ended as told");
+        log::info!("stopped by signal");
     } else {
         log::error!("{error}");
     }

@@ -1,5 +1,6 @@
 //! Ends the program when it is told to: SIGINT and SIGTERM. SIGHUP is left as found, for nohup.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::error::{Error, Result};
+use crate::error::{EXIT_INCOMPLETE, Error, Result};
 
 /// How often a waiting thread looks whether it was told to stop.
 const STEP: Duration = Duration::from_millis(100);
@@ -33,17 +34,18 @@ impl Shutdown {
 
     /// One that SIGINT and SIGTERM tell to stop. To be called once, before other threads are started.
     ///
-    /// The first signal is an order to end, and after 4 s the process ends with exit code 0 even if a database call
-    /// still blocks: the server rolls the unfinished transaction back when the connection goes, and the checkpoint
-    /// has not moved. A second signal ends it at once, with 128 plus the signal's number.
+    /// The first signal is an order to end, and after 4 s the process ends even if a database call still blocks: the
+    /// server rolls the unfinished transaction back when the connection goes, and the checkpoint has not moved. The exit
+    /// code is then 0, or 5 where the work has an end that was not reached: `mode` names it. A second signal ends the
+    /// process at once, with 128 plus the signal's number.
     ///
     /// # Errors
     /// [`Setup`](crate::error::ErrorKind::Setup) where the system refuses signals or a thread.
-    pub fn install() -> Result<Shutdown> {
-        Self::install_with_grace(GRACE)
+    pub fn install(mode: Option<&'static str>) -> Result<Shutdown> {
+        Self::install_with_grace(mode, GRACE)
     }
 
-    fn install_with_grace(grace: Duration) -> Result<Shutdown> {
+    fn install_with_grace(mode: Option<&'static str>, grace: Duration) -> Result<Shutdown> {
         let shutdown = Shutdown::new();
         let refused = |error| Error::setup(format!("cannot listen to signals: {error}"));
         for signal in [SIGINT, SIGTERM] {
@@ -56,7 +58,7 @@ impl Shutdown {
         let watched = shutdown.clone();
         thread::Builder::new()
             .name("watchdog".to_owned())
-            .spawn(move || watched.end_by_force(grace))
+            .spawn(move || watched.end_by_force(mode, grace))
             .map_err(refused)?;
         Ok(shutdown)
     }
@@ -84,23 +86,26 @@ impl Shutdown {
         true
     }
 
-    fn end_by_force(&self, grace: Duration) {
+    fn end_by_force(&self, mode: Option<&str>, grace: Duration) {
         while !self.requested() {
             thread::sleep(STEP);
         }
         thread::sleep(grace);
-        let last_words = thread::spawn(|| {
-            log::warn!(
-                "still at work seconds after the order to end: ending now, the unfinished transaction is rolled back \
-                 and will be done again at the next start"
-            );
+        let what = mode.map_or_else(String::new, |mode| format!("{mode} incomplete: "));
+        let line = format!(
+            "{what}still at work seconds after the signal: ending now, the unfinished transaction is rolled back and is done \
+             again at the next start, in whatever mode"
+        );
+        let last_words = thread::spawn(move || {
+            let _ = writeln!(std::io::stdout(), "{line}");
+            log::warn!("{line}");
             log::logger().flush();
         });
         let start = Instant::now();
         while !last_words.is_finished() && start.elapsed() < LAST_WORDS {
             thread::sleep(Duration::from_millis(10));
         }
-        std::process::exit(0);
+        std::process::exit(mode.map_or(0, |_| i32::from(EXIT_INCOMPLETE)));
     }
 }
 
@@ -168,7 +173,7 @@ mod tests {
     fn one_signal_is_an_order_to_end() {
         let name = "one_signal_is_an_order_to_end";
         if is_child(name) {
-            let shutdown = Shutdown::install().unwrap();
+            let shutdown = Shutdown::install(None).unwrap();
             assert!(!shutdown.requested());
             signal(SIGTERM);
             assert!(shutdown.requested());
@@ -181,7 +186,7 @@ mod tests {
     fn a_second_signal_ends_at_once() {
         let name = "a_second_signal_ends_at_once";
         if is_child(name) {
-            let shutdown = Shutdown::install().unwrap();
+            let shutdown = Shutdown::install(None).unwrap();
             signal(SIGINT);
             assert!(shutdown.requested());
             signal(SIGTERM);
@@ -194,7 +199,7 @@ mod tests {
     fn a_blocked_process_ends_within_five_seconds() {
         let name = "a_blocked_process_ends_within_five_seconds";
         if is_child(name) {
-            Shutdown::install().unwrap();
+            Shutdown::install(None).unwrap();
             signal(SIGTERM);
             block();
         }
@@ -203,6 +208,17 @@ mod tests {
         assert!(time >= GRACE, "{time:?}");
         // Starting the test program takes its time on a busy machine; without a watchdog it would be 60 s.
         assert!(time < Duration::from_secs(20), "{time:?}");
+    }
+
+    #[test]
+    fn a_blocked_process_whose_work_has_an_end_says_that_it_is_incomplete() {
+        let name = "a_blocked_process_whose_work_has_an_end_says_that_it_is_incomplete";
+        if is_child(name) {
+            Shutdown::install_with_grace(Some("db_init"), Duration::from_millis(10)).unwrap();
+            signal(SIGTERM);
+            block();
+        }
+        assert_eq!(run_alone(name).0.code(), Some(5));
     }
 
     #[test]
@@ -221,7 +237,7 @@ mod tests {
         if is_child(name) {
             log::set_boxed_logger(Box::new(Blocked)).unwrap();
             log::set_max_level(log::LevelFilter::Debug);
-            Shutdown::install_with_grace(Duration::from_millis(10)).unwrap();
+            Shutdown::install_with_grace(None, Duration::from_millis(10)).unwrap();
             signal(SIGTERM);
             block();
         }
@@ -236,7 +252,7 @@ mod tests {
     fn hangups_are_left_as_found() {
         let name = "hangups_are_left_as_found";
         if is_child(name) {
-            Shutdown::install().unwrap();
+            Shutdown::install(None).unwrap();
             let status = std::fs::read_to_string("/proc/self/status").unwrap();
             let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
             let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();

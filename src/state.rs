@@ -1,7 +1,9 @@
 //! What outlives a run: the checkpoint file and the lock, one pair per campaign and target.
 
 mod bounded;
+mod owed;
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -13,13 +15,16 @@ use time::OffsetDateTime;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
+use crate::tables::schema::Table;
+
+pub use owed::{Owed, Reason, earlier};
 
 /// The most contacts that are remembered for another try; beyond it they are forgotten, and logged. The most transactions
 /// of webhook; beyond it none is forgotten, and the checkpoint waits.
 pub const MOST_RETRIES: usize = 10_000;
 
-/// The most contacts by which it is noticed that the database went back to an earlier state.
-pub const MOST_WITNESSES: usize = 16;
+/// The most rows of a table by which it is noticed that the database lost what it held.
+pub const MAX_WITNESSES: usize = 16;
 
 /// Bytes of the vendor's state file, which has some hundred.
 const MAX_OLD_STATE: usize = 64 * 1024;
@@ -48,16 +53,31 @@ pub struct Checkpoint {
     /// A stored `$md5` counts only if the row's `$changed` is later than this (RFC 3339 with seconds): rows written
     /// up to then were written under another shape.
     pub trusted_after: Option<String>,
-    /// Contacts to be fetched again at the next reconcile: the database refused a row of them, the API failed on them, or
-    /// they did not come. Of webhook, events of such contacts.
+    /// Contacts to be fetched again at the next reconcile: the database refused a row of them, or the API failed on them.
+    /// Of webhook, events of contacts that the API failed on, or had no document for.
     #[serde(deserialize_with = "bounded::retries")]
     pub retry: Vec<String>,
+    /// Contacts that Dialfire had no document for: deleted, as a rule, but asked for again for a day.
+    #[serde(
+        deserialize_with = "bounded::retries",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub absent: Vec<String>,
     /// Inbound calls from here on are read again at the next reconcile, as the database refused one of then.
     #[serde(with = "time::serde::rfc3339::option")]
     pub refused_call: Option<OffsetDateTime>,
-    /// Tables were lost and made again, or the checkpoint was damaged: everything since `since` is to be listed once more.
+    /// What is to be copied again, whichever mode runs next.
+    pub owed: Option<Owed>,
+    /// How earlier versions said that everything is owed.
+    #[serde(skip_serializing)]
     pub refill: bool,
-    /// The contacts written last, by which it is noticed if the database goes back to an earlier state.
+    /// The columns that were written, by table, in the order of the database.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<Table, Vec<String>>,
+    /// The columns that should have been written and could not be added.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unstored: BTreeMap<Table, Vec<String>>,
+    /// Rows by which it is noticed if the database loses what it held.
     #[serde(
         deserialize_with = "bounded::witnesses",
         skip_serializing_if = "Vec::is_empty"
@@ -65,13 +85,20 @@ pub struct Checkpoint {
     pub witnesses: Vec<Witness>,
 }
 
-/// A contact whose row proves that the database still holds what was written into it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A row that proves that the database still holds what was written into it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Witness {
-    /// `$id`
+    /// The table that it is in.
+    pub table: Table,
+    /// Its key.
     pub id: String,
-    /// `$changed`, as the database told after the row was written.
-    pub changed: String,
+    /// A contact's `$changed`, as the database told after the row was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed: Option<String>,
+    /// Whether it was written after the witnesses were last looked at: then it proves nothing about the time before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub young: bool,
 }
 
 /// The state directory's files for one campaign and target.
@@ -194,9 +221,21 @@ impl StateFiles {
         let Some(text) = read_text(&path)? else {
             return Ok(None);
         };
-        match serde_json::from_str(&text) {
-            Ok(checkpoint) => Ok(Some(checkpoint)),
+        match serde_json::from_str::<Checkpoint>(&text) {
+            Ok(mut checkpoint) => {
+                self.take_over(&mut checkpoint);
+                Ok(Some(checkpoint))
+            }
             Err(error) => self.recover(&path, &error).map(Some),
+        }
+    }
+
+    /// Understands what earlier versions noted of lost tables.
+    fn take_over(&self, checkpoint: &mut Checkpoint) {
+        if std::mem::take(&mut checkpoint.refill) || self.path("lost").exists() {
+            let (since, reason) = (checkpoint.since, Reason::Lost);
+            Owed::add(&mut checkpoint.owed, Owed { since, reason });
+            checkpoint.trusted_after = None;
         }
     }
 
@@ -214,10 +253,10 @@ impl StateFiles {
             },
             aside.display()
         );
-        let checkpoint = Checkpoint {
-            refill: true,
-            ..before.unwrap_or_default()
-        };
+        let mut checkpoint = before.unwrap_or_default();
+        self.take_over(&mut checkpoint);
+        let (since, reason) = (checkpoint.since, Reason::Checkpoint);
+        Owed::add(&mut checkpoint.owed, Owed { since, reason });
         let replace = || -> std::io::Result<()> {
             files::copy(path, &aside)?;
             let text = self.text(&checkpoint)?;
@@ -248,7 +287,12 @@ impl StateFiles {
         let write = || -> std::io::Result<()> {
             let text = self.text(checkpoint)?;
             keep_before(&path, &self.path(BEFORE));
-            files::replace(&path, |file| file.write_all(text.as_bytes()))
+            files::replace(&path, |file| file.write_all(text.as_bytes()))?;
+            // Its meaning is in the checkpoint by now.
+            match std::fs::remove_file(self.path("lost")) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            }
         };
         write().map_err(|error| {
             Error::transient(format!(

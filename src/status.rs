@@ -1,5 +1,6 @@
 //! The status file: how things stand, as JSON for monitoring.
 
+use std::io::Read;
 use std::path::Path;
 
 use serde::{Serialize, Serializer};
@@ -8,6 +9,9 @@ use time::OffsetDateTime;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::moment;
+
+/// Bytes of a status file; it has some thousand.
+const MAX_STATUS: u64 = 64 * 1024;
 
 /// What the status file says. Times are UTC, such as `2024-03-05T09:15:42.468Z`. No secrets, no contact values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,7 +29,7 @@ pub struct Status {
     /// When the program was started.
     #[serde(serialize_with = "time")]
     pub started: OffsetDateTime,
-    /// When a round last ended without an error.
+    /// When a round last ended without an error in which the destination answered; also of earlier runs.
     #[serde(serialize_with = "optional_time")]
     pub last_success: Option<OffsetDateTime>,
     /// Everything that happened before is in the database.
@@ -41,12 +45,12 @@ pub struct Status {
     pub written: Totals,
     /// Rows that the database refused and that lie in the reject file.
     pub rejected: u64,
-    /// Contacts that were asked for and did not come.
+    /// Contacts that were asked for and that Dialfire had no document for.
     pub unanswered: u64,
     /// Only in mode webhook.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Deliveries>,
-    /// The last error, kept after it is over.
+    /// The last error of this run, also the one that it ended with; kept after it is over.
     pub last_error: Option<LastError>,
 }
 
@@ -108,6 +112,24 @@ impl Totals {
             *total = total.saturating_add(count);
         }
     }
+}
+
+/// When a round of an earlier run was last a success, as the status file of that run says; `None` where there is none of
+/// this campaign.
+pub fn last_success(path: &Path, campaign: &str) -> Option<OffsetDateTime> {
+    #[derive(serde::Deserialize)]
+    struct Earlier {
+        campaign: String,
+        #[serde(with = "time::serde::rfc3339::option")]
+        last_success: Option<OffsetDateTime>,
+    }
+    let mut text = String::new();
+    let file = files::open(path).ok()?;
+    file.take(MAX_STATUS).read_to_string(&mut text).ok()?;
+    let earlier: Earlier = serde_json::from_str(&text).ok()?;
+    earlier
+        .last_success
+        .filter(|_| earlier.campaign == campaign)
 }
 
 /// Replaces the status file: a reader sees the old one or the new one, never a part.

@@ -157,3 +157,10 @@ pub struct Settings {
     /// What is allowed but unwise, one sentence each, to be logged once the log is open.
     pub warnings: Vec<String>,
 }
+
+impl Settings {
+    /// Whether the work has an end, so that it can be complete or not.
+    pub fn ends_by_itself(&self) -> bool {
+        self.once || !matches!(self.mode, Mode::DbSync | Mode::Webhook)
+    }
+}

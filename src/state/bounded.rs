@@ -6,7 +6,8 @@ use std::marker::PhantomData;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{MOST_RETRIES, MOST_WITNESSES, Witness};
+use super::{MAX_WITNESSES, MOST_RETRIES, Witness};
+use crate::tables::schema::Table;
 
 /// Reads [`MOST_RETRIES`] ids.
 pub(super) fn retries<'de, D: Deserializer<'de>>(
@@ -15,11 +16,11 @@ pub(super) fn retries<'de, D: Deserializer<'de>>(
     deserializer.deserialize_seq(First::new(MOST_RETRIES))
 }
 
-/// Reads [`MOST_WITNESSES`].
+/// Reads [`MAX_WITNESSES`] of each table.
 pub(super) fn witnesses<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Vec<Witness>, D::Error> {
-    deserializer.deserialize_seq(First::new(MOST_WITNESSES))
+    deserializer.deserialize_seq(First::new(MAX_WITNESSES * Table::ALL.len()))
 }
 
 /// Reads the first so many of a list: a file that holds more was not written by this program.

@@ -72,10 +72,55 @@ fn a_damaged_checkpoint_is_set_aside_wherever_it_was_cut() {
     fs::remove_dir_all(directory).unwrap();
 }
 
+/// A checkpoint of version 0.1 that knew of a loss, or lay beside a note of one.
+#[test]
+fn what_an_earlier_version_owed_is_owed() {
+    let directory = directory("earlier");
+    let files = files(&directory, "t");
+    let text = |refill: bool| {
+        format!(
+            r#"{{"poll":"2024-03-05T09:15:42Z","since":"2024-01-01T00:00:00Z","shape":"abc","trusted_after":"2024-03-05T00:00:00Z",
+            "refill":{refill},"witnesses":[{{"id":"A","changed":"2024-03-05T09:00:00Z"}}]}}"#
+        )
+    };
+    for (refill, note) in [(true, false), (false, true)] {
+        fs::write(files.path("json"), text(refill)).unwrap();
+        if note {
+            fs::write(files.path("lost"), "").unwrap();
+        }
+        let checkpoint = files.load().unwrap().unwrap();
+        assert_eq!(
+            checkpoint.owed,
+            Some(Owed {
+                since: Some(time::macros::datetime!(2024-01-01 0:00 UTC)),
+                reason: Reason::Lost,
+            })
+        );
+        assert_eq!(checkpoint.trusted_after, None);
+        let witness = Witness {
+            id: "A".to_owned(),
+            changed: Some("2024-03-05T09:00:00Z".to_owned()),
+            ..Witness::default()
+        };
+        assert_eq!(checkpoint.witnesses, [witness]);
+        files.save(&checkpoint).unwrap();
+        assert!(!files.path("lost").exists());
+        assert_eq!(files.load().unwrap(), Some(checkpoint));
+    }
+    fs::write(files.path("json"), text(false)).unwrap();
+    let checkpoint = files.load().unwrap().unwrap();
+    assert_eq!(checkpoint.owed, None);
+    assert!(checkpoint.trusted_after.is_some());
+    fs::remove_dir_all(directory).unwrap();
+}
+
 /// What is left of a damaged checkpoint.
 fn compare_all() -> Checkpoint {
     Checkpoint {
-        refill: true,
+        owed: Some(Owed {
+            since: None,
+            reason: Reason::Checkpoint,
+        }),
         ..Checkpoint::default()
     }
 }
@@ -99,7 +144,10 @@ fn in_place_of_a_damaged_checkpoint_the_one_before_counts() {
         .unwrap();
     file.set_len(20).unwrap();
     let wanted = Checkpoint {
-        refill: true,
+        owed: Some(Owed {
+            since: None,
+            reason: Reason::Checkpoint,
+        }),
         ..first
     };
     assert_eq!(files.load().unwrap(), Some(wanted));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use time::OffsetDateTime;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Result};
 use crate::status::{self, LastError, Status};
 
 /// The status, and the file that it is written to if there is one.
@@ -28,6 +28,20 @@ impl Board {
             message: error.to_string(),
         });
         self.publish();
+    }
+
+    /// The end of a run: an error that it ends with is published. Not where another process is at work, to which the file
+    /// belongs.
+    ///
+    /// # Errors
+    /// That of `done`.
+    pub fn end<T>(&mut self, done: Result<T>) -> Result<T> {
+        if let Err(error) = &done
+            && !matches!(error.kind(), ErrorKind::Stopped | ErrorKind::Locked)
+        {
+            self.trouble(error);
+        }
+        done
     }
 
     /// Writes the file. That it can't be written is logged, and ends nothing.

@@ -2,7 +2,9 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
+use super::closing::Closing;
 use crate::cli::Settings;
 use crate::dialfire::retry::Pause;
 use crate::error::{Error, ErrorKind, Result};
@@ -22,17 +24,19 @@ pub enum Place {
     WebService(Box<Receiver>),
 }
 
-/// Looks at the API, the place where things are to go, the state directory and the log directory.
+/// Looks at the API, the place where things are to go, the state directory and the log directory; returns the exit code: 3
+/// where Dialfire refuses the token, 1 where anything else is wrong.
 ///
 /// # Errors
-/// [`ErrorKind::Refused`] where Dialfire refuses the token, [`ErrorKind::Setup`] where anything else is wrong.
+/// Those of the command line.
 pub fn run(
     settings: &Settings,
     place: &Place,
     places: &[PathBuf],
     log: &LogFile,
     pause: &Pause,
-) -> Result<()> {
+) -> Result<u8> {
+    let begin = Instant::now();
     let mut lines = Vec::new();
     let client = super::client(settings, 2, pause.clone())?;
     let api = client.fields();
@@ -111,20 +115,23 @@ pub fn run(
     });
     let _ = write!(std::io::stdout(), "{}", table(&lines));
     let wrong = lines.iter().filter(|line| line.outcome.is_err()).count();
-    match wrong {
+    let missing = match wrong {
+        0 => Vec::new(),
+        _ => vec![format!("{wrong} of them failed")],
+    };
+    let done = match wrong {
         0 => Ok(()),
-        _ if refused => Err(Error::new(
-            ErrorKind::Refused,
-            format!(
-                "{wrong} of {} checks failed: Dialfire refuses the token",
-                lines.len()
-            ),
-        )),
-        _ => Err(Error::setup(format!(
-            "{wrong} of {} checks failed: see the table",
-            lines.len()
-        ))),
-    }
+        _ if refused => Err(Error::new(ErrorKind::Refused, "Dialfire refuses the token")),
+        _ => Err(Error::setup("something has to be mended")),
+    };
+    let closing = Closing {
+        mode: "check",
+        counts: format!("{} checks", lines.len()),
+        missing,
+        time: begin.elapsed(),
+        ..Closing::default()
+    };
+    Ok(closing.end(done, None))
 }
 
 fn database(settings: &Settings, target: &Target, fields: &[CustomField]) -> Vec<CheckLine> {

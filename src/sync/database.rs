@@ -5,15 +5,17 @@ use std::time::Instant;
 
 use time::{Duration, OffsetDateTime};
 
+use super::closing;
 use super::engine::Engine;
 use super::list::Scope;
 use super::pass::Tally;
-use super::windows::{Due, Nets, after_listing, after_round, back_from_the_future, due};
+use super::windows::{Nets, after_listing, after_round, back_from_the_future, due, promise};
 use crate::cli::settings::{FilterMode, Mode};
 use crate::dialfire::client::EventQuery;
 use crate::dialfire::retry::{RetryPolicy, random};
 use crate::error::{Error, ErrorKind, Result};
 use crate::moment;
+use crate::state::{Owed, Reason};
 use crate::tables::schema::Table;
 
 /// How far db_update goes back without `--s`.
@@ -31,17 +33,43 @@ pub fn backoff(first: std::time::Duration, attempts: u32) -> RetryPolicy {
     }
 }
 
-/// Copies until done (db_init, db_update, `--once`), or until told to stop.
+/// Copies until done (db_init, db_update, `--once`), and returns the exit code; or until told to stop.
 ///
 /// # Errors
-/// [`Stopped`](ErrorKind::Stopped) when told to; with `--once` whatever kept the round from being complete, else only
-/// trouble of the very start.
-pub fn run(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()> {
-    match engine.settings().mode {
+/// [`Stopped`](ErrorKind::Stopped) when told to, or trouble of the very start.
+pub fn run(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<u8> {
+    let begin = Instant::now();
+    if engine.checkpoint.poll.is_none() {
+        announce_rows(engine)?;
+    }
+    let done = match engine.settings().mode {
         Mode::DbSync => follow(engine, old_client),
         _ => copy(engine),
+    };
+    if engine.settings().ends_by_itself() {
+        return Ok(closing::of_copy(engine, begin, done));
     }
+    done.map(|()| 0)
 }
+
+/// Says on the terminal that the first start meets tables that are not empty.
+fn announce_rows(engine: &mut Engine) -> Result<()> {
+    let (count, table) = (
+        engine.count_contacts(MAX_COUNTED)?,
+        engine.layout().schema().table(Table::Contacts).name.clone(),
+    );
+    if count > 0 {
+        let more = if count == MAX_COUNTED { " or more" } else { "" };
+        closing::say(&format!(
+            "first start: the table {table} holds {count}{more} contacts already; they stay, and those of this campaign are \
+             replaced when they are copied"
+        ));
+    }
+    Ok(())
+}
+
+/// So many rows are counted at a first start, and no more.
+const MAX_COUNTED: u32 = 100_000;
 
 /// So many contacts that are missing make one suspicious.
 const MANY: usize = 20;
@@ -49,9 +77,13 @@ const MANY: usize = 20;
 /// A list of which nobody comes is believed after so many attempts: about half a minute.
 const BELIEVED_AFTER: u32 = 5;
 
-/// db_init and db_update: everything, or everything changed since a day, then the end.
+/// How often db_init and db_update ask again for contacts that Dialfire did not return: they have no next reconcile.
+const MAX_ASKED_AGAIN: u32 = 2;
+
+/// db_init and db_update: everything, or everything changed since a day, then the end. What is owed from before is copied as
+/// well.
 fn copy(engine: &mut Engine) -> Result<()> {
-    let since = match engine.settings().mode {
+    let requested = match engine.settings().mode {
         Mode::DbUpdate => Some(
             engine
                 .settings()
@@ -60,34 +92,84 @@ fn copy(engine: &mut Engine) -> Result<()> {
         ),
         _ => engine.settings().start,
     };
+    if let Some(owed) = &engine.checkpoint.owed {
+        log::info!("{} is copied as well: {}", described(owed), owed.reason);
+    }
+    let now = last_answer(engine);
+    promise(&mut engine.checkpoint, requested, now);
+    engine.owe(requested, Reason::Copy)?;
     let mut failures = 0;
-    engine.notice_losses()?;
     loop {
-        let (begin, began) = (Instant::now(), last_answer(engine));
+        let (begin, began, debts) = (Instant::now(), last_answer(engine), engine.debts());
+        let since = (engine.checkpoint.owed.as_ref()).map_or(requested, |owed| owed.since);
         let scope = Scope {
             events: None,
             calls: Some(since),
             contacts: Some(since.map(|since| since.date())),
         };
-        // Tables that were lost meanwhile lack what was written before.
         let copied = engine
             .pass(scope)
             .and_then(|tally| some_came(engine, tally, failures))
+            .and_then(|tally| all_came(engine, tally))
             .and_then(|tally| engine.index().map(|()| tally))
-            .and_then(|tally| engine.notice_losses().map(|lost| (tally, lost)));
+            .and_then(|tally| engine.look_at_database(true).map(|()| tally));
         match copied {
-            Ok((_, true)) => {}
-            Ok((tally, false)) => {
-                after_listing(&mut engine.checkpoint, since, began);
-                ended(engine, &tally, begin);
-                return engine.save();
+            Ok(tally) => {
+                if engine.debts() == debts {
+                    after_listing(&mut engine.checkpoint, since, began);
+                    engine.checkpoint.owed = None;
+                    ended(engine, &tally, begin);
+                    return engine.save();
+                }
+                log::info!("something became owed meanwhile: everything is compared once more");
             }
             Err(error) => {
-                failures += 1;
-                failed(engine, error, failures)?;
+                if let Err(error) = recovered(engine, error) {
+                    failures += 1;
+                    failed(engine, error, failures)?;
+                }
             }
         }
     }
+}
+
+/// Notes what was lost, if that is what the error tells of, and makes the tables again; else returns the error.
+fn recovered(engine: &mut Engine, error: Error) -> Result<()> {
+    if engine.note_loss()? {
+        engine.ready()
+    } else {
+        Err(error)
+    }
+}
+
+/// What is owed, in words.
+fn described(owed: &Owed) -> String {
+    match owed.since {
+        None => "everything".to_owned(),
+        Some(since) => format!("everything changed since {}", moment::rfc3339(since)),
+    }
+}
+
+/// Asks again for contacts that Dialfire did not return: the trouble may pass.
+fn all_came(engine: &mut Engine, mut tally: Tally) -> Result<Tally> {
+    for attempt in 1..=MAX_ASKED_AGAIN {
+        if !engine.has_unfetched() {
+            break;
+        }
+        let wait = backoff(engine.settings().retry_wait, u32::MAX).wait(attempt, None, random());
+        if engine.sleep(wait) {
+            return Err(Error::stopped());
+        }
+        let more = engine.ask_again()?;
+        tally.fetched += more.fetched;
+        for (sum, rows) in tally.rows.iter_mut().zip(more.rows) {
+            *sum += rows;
+        }
+        tally.rejected += more.rejected;
+        tally.unanswered = more.unanswered;
+        tally.failing = more.failing;
+    }
+    Ok(tally)
 }
 
 /// A list of contacts of whom not one comes is trouble, or names nobody but deleted ones: which of them shows when they are
@@ -110,61 +192,20 @@ fn some_came(engine: &mut Engine, tally: Tally, failures: u32) -> Result<Tally> 
 
 /// db_sync: round after round.
 fn follow(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()> {
-    let start = engine.settings().start;
-    if engine.checkpoint.poll.is_none() {
-        let now = last_answer(engine);
-        engine.checkpoint.poll = Some(old_client.unwrap_or(now));
-        // A damaged checkpoint said where it once began.
-        let since_now = old_client.is_none() && !engine.checkpoint.refill;
-        engine.checkpoint.since = start.or(since_now.then_some(now));
-        match (start, old_client) {
-            (Some(start), _) => {
-                log::info!(
-                    "first start: contacts changed since {} are copied",
-                    moment::rfc3339(start)
-                )
-            }
-            (None, Some(old)) => {
-                log::info!(
-                    "first start: going on at {}, where the old client stopped",
-                    moment::rfc3339(old)
-                )
-            }
-            (None, None) => log::info!(
-                "first start: changes from now on are copied (for the past run db_init, or give --start)"
-            ),
-        }
-    } else if let (Some(start), Some(lowest)) = (start, engine.checkpoint.since) {
-        engine.checkpoint.since = Some(start.min(lowest));
-    }
+    begin_following(engine, old_client)?;
     let nets = Nets::new(engine.settings().overlap, engine.settings().reconcile);
     // Each start begins with a reconcile; with --once, where every minute may be a start, only if it is due.
-    let mut begin_with = if engine.settings().once {
-        start
-    } else {
-        Some(start.unwrap_or_else(|| last_answer(engine)))
-    };
-    let (mut failures, mut fields_are_fresh) = (0, true);
+    let mut begin_with = (!engine.settings().once).then(|| last_answer(engine));
+    let (mut failures, mut is_fresh) = (0, true);
     loop {
         let begin = Instant::now();
-        let now = engine.client().clock().now();
-        back_from_the_future(&mut engine.checkpoint, &nets, now);
-        let poll = engine.checkpoint.poll.unwrap_or(now);
-        let noticed = engine.notice_losses();
-        if engine.checkpoint.refill {
-            begin_with = Some(OffsetDateTime::UNIX_EPOCH);
-        }
-        let due = due(&engine.checkpoint, poll, &nets, now, begin_with);
-        let done = noticed.and_then(|_| round(engine, &due, std::mem::take(&mut fields_are_fresh)));
-        match done {
+        match round(engine, &nets, begin_with, std::mem::take(&mut is_fresh)) {
             Ok(tally) => {
                 failures = 0;
                 begin_with = None;
-                after_round(&mut engine.checkpoint, &due, tally.answered.unwrap_or(poll));
                 if let Err(error) = engine.save() {
                     log::error!(
-                        "{error}; the copy goes on, and would begin at {} after a restart",
-                        moment::rfc3339(poll)
+                        "{error}; the copy goes on, and would begin at the last saved checkpoint after a restart"
                     );
                     engine.board.borrow_mut().trouble(&error);
                 }
@@ -172,8 +213,10 @@ fn follow(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()>
                 ended(engine, &tally, begin);
             }
             Err(error) => {
-                failures += 1;
-                failed(engine, error, failures)?;
+                if let Err(error) = recovered(engine, error) {
+                    failures += 1;
+                    failed(engine, error, failures)?;
+                }
                 continue;
             }
         }
@@ -187,10 +230,76 @@ fn follow(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()>
     }
 }
 
-fn round(engine: &mut Engine, due: &Due, fields_are_fresh: bool) -> Result<Tally> {
-    if due.listing.is_some() && !fields_are_fresh {
+/// Makes the checkpoint of a first start, and notes what a start date makes owed. Both are saved before any work: what
+/// happens from now on must not be missed.
+fn begin_following(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()> {
+    let start = engine.settings().start;
+    let checkpoint = &mut engine.checkpoint;
+    if let Some(owed) = &checkpoint.owed {
+        log::info!("{} is copied first: {}", described(owed), owed.reason);
+    }
+    match checkpoint.poll {
+        None => {
+            let now = last_answer(engine);
+            let checkpoint = &mut engine.checkpoint;
+            checkpoint.poll = Some(old_client.unwrap_or(now));
+            // A damaged checkpoint said where it once began.
+            if checkpoint.owed.is_none() {
+                checkpoint.since = start.or(old_client.is_none().then_some(now));
+            }
+            match (start, old_client) {
+                (Some(start), _) => {
+                    log::info!(
+                        "first start: contacts changed since {} are copied",
+                        moment::rfc3339(start)
+                    );
+                }
+                (None, Some(old)) => {
+                    log::info!(
+                        "first start: going on at {}, where the old client stopped",
+                        moment::rfc3339(old)
+                    );
+                }
+                (None, None) if checkpoint.owed.is_none() => closing::say(
+                    "warning: first start: only changes from now on are copied (for the past run --a db_init, or give a start \
+                     date with --s)",
+                ),
+                (None, None) => {}
+            }
+        }
+        Some(_) => {
+            if let (Some(start), Some(lowest)) = (start, checkpoint.since) {
+                checkpoint.since = Some(start.min(lowest));
+            }
+        }
+    }
+    match start {
+        Some(_) => engine.owe(start, Reason::Copy),
+        None => engine.save(),
+    }
+}
+
+/// One round: what is due by now is read, and the checkpoint moves.
+fn round(
+    engine: &mut Engine,
+    nets: &Nets,
+    begin_with: Option<OffsetDateTime>,
+    is_fresh: bool,
+) -> Result<Tally> {
+    let now = engine.client().clock().now();
+    back_from_the_future(&mut engine.checkpoint, nets, now);
+    let poll = engine.checkpoint.poll.unwrap_or(now);
+    let reconciles = due(&engine.checkpoint, poll, nets, now, begin_with)
+        .listing
+        .is_some();
+    // At the start both were just done.
+    engine.look_at_database(reconciles && !is_fresh)?;
+    if reconciles && !is_fresh {
         engine.refresh_fields()?;
     }
+    // By now more may be owed.
+    let mut due = due(&engine.checkpoint, poll, nets, now, begin_with);
+    let debts = engine.debts();
     let filter = engine.filter();
     let events = EventQuery {
         from: due.from,
@@ -198,16 +307,14 @@ fn round(engine: &mut Engine, due: &Due, fields_are_fresh: bool) -> Result<Tally
         updates_only: filter.mode != FilterMode::All,
         tasks: filter.task_prefixes.clone(),
     };
-    let calls = if engine.checkpoint.refill {
-        engine.checkpoint.since
-    } else {
-        Some(due.from)
-    };
-    engine.pass(Scope {
+    let tally = engine.pass(Scope {
         events: Some(events),
-        calls: Some(calls),
-        contacts: due.listing.map(Some),
-    })
+        calls: Some(due.calls),
+        contacts: due.listing,
+    })?;
+    due.pays &= engine.debts() == debts;
+    after_round(&mut engine.checkpoint, &due, tally.answered.unwrap_or(poll));
+    Ok(tally)
 }
 
 fn last_answer(engine: &Engine) -> OffsetDateTime {

@@ -4,9 +4,10 @@ mod trust;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
@@ -14,7 +15,7 @@ use super::board::Board;
 use super::fetch::{Fetchers, Job, Reader};
 use super::list::Scope;
 use super::missing::Missing;
-use super::pass::{Pass, Tally};
+use super::pass::{Leftover, Pass, Tally};
 use super::profile::Profile;
 use super::retries::retry_later;
 use super::seen::Seen;
@@ -33,6 +34,12 @@ use crate::tables::schema::Table;
 
 /// How many oddities of one kind are logged one by one; further ones are only counted.
 const ODDITIES_LOGGED: u64 = 5;
+
+/// The first pause before columns and indexes that could not be made are tried again.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Everything that a run works with.
 pub struct Engine {
@@ -54,6 +61,12 @@ pub struct Engine {
     shutdown: Shutdown,
     oddities: HashMap<String, u64>,
     started: bool,
+    /// How often something became owed.
+    debts: u64,
+    /// Contacts that the last pass asked for and that Dialfire did not return, or not in a form that can be read.
+    unfetched: Vec<String>,
+    /// When columns and indexes that could not be made are tried again, and the pause after that.
+    next_try: Option<(Instant, Duration)>,
 }
 
 /// What an [`Engine`] is made of.
@@ -108,7 +121,6 @@ impl Engine {
         let existing = writer.columns(plain.schema().table(Table::Contacts))?;
         let mut layout = Layout::new(&settings.table_prefix, naming, settings.fields, &existing);
         layout.add_fields(&custom_fields(&fields), &existing);
-        writer.prepare(layout.schema())?;
         let reader = Reader {
             client: client.clone(),
             filter: Arc::clone(&filter),
@@ -131,8 +143,11 @@ impl Engine {
             shutdown,
             oddities: HashMap::new(),
             started: false,
+            debts: 0,
+            unfetched: Vec::new(),
+            next_try: None,
         };
-        engine.distrust_other_shapes()?;
+        engine.ready()?;
         Ok(engine)
     }
 
@@ -142,7 +157,10 @@ impl Engine {
     /// Whatever kept the pass from being complete; and as [`retry_later`].
     pub fn pass(&mut self, mut scope: Scope) -> Result<Tally> {
         let again = match scope.contacts {
-            Some(_) => self.checkpoint.retry.clone(),
+            Some(_) => {
+                let waiting = self.checkpoint.retry.iter().chain(&self.checkpoint.absent);
+                waiting.cloned().collect()
+            }
             None => Vec::new(),
         };
         let refused_call = if scope.contacts.is_some() {
@@ -153,15 +171,40 @@ impl Engine {
         if let (Some(refused), Some(Some(from))) = (refused_call, &mut scope.calls) {
             *from = refused.min(*from);
         }
-        let mut failing = Vec::new();
-        let result = Pass::run(self, scope, again.clone(), &mut failing);
+        self.turn(scope, again, refused_call)
+    }
+
+    /// Asks once more for the contacts that the last pass did not get.
+    ///
+    /// # Errors
+    /// As [`Engine::pass`].
+    pub fn ask_again(&mut self) -> Result<Tally> {
+        let again = std::mem::take(&mut self.unfetched);
+        self.turn(Scope::default(), again, None)
+    }
+
+    fn turn(
+        &mut self,
+        scope: Scope,
+        again: Vec<String>,
+        refused_call: Option<OffsetDateTime>,
+    ) -> Result<Tally> {
+        let mut left = Leftover::default();
+        let result = Pass::run(self, scope, again.clone(), &mut left);
+        self.unfetched = left.unfetched;
         let tried = if result.is_ok() {
             again
         } else {
             self.remember_refused_call(refused_call);
             Vec::new()
         };
-        let kept = retry_later(&mut self.checkpoint.retry, tried, failing, MOST_RETRIES);
+        let kept = retry_later(
+            &mut self.checkpoint.absent,
+            tried.clone(),
+            left.absent,
+            MOST_RETRIES,
+        )
+        .and_then(|()| retry_later(&mut self.checkpoint.retry, tried, left.retry, MOST_RETRIES));
         self.progress.clear();
         let tally = result?;
         kept.map(|()| tally)
@@ -171,6 +214,59 @@ impl Engine {
     pub fn remember_refused_call(&mut self, started: Option<OffsetDateTime>) {
         let earliest = [self.checkpoint.refused_call, started];
         self.checkpoint.refused_call = earliest.into_iter().flatten().min();
+    }
+
+    /// Whether the last pass did not get all contacts that it asked for.
+    pub fn has_unfetched(&self) -> bool {
+        !self.unfetched.is_empty()
+    }
+
+    /// The columns that could not be added, as `table.column`.
+    pub fn unstored(&self) -> Vec<String> {
+        (self.writer.holdings().unstored.iter())
+            .flat_map(|(table, columns)| {
+                columns
+                    .iter()
+                    .map(move |column| format!("{}.{column}", table.suffix()))
+            })
+            .collect()
+    }
+
+    /// Makes sure that the database answers, and tries to make what could not be made, if that is due: after a minute, then
+    /// after pauses that double up to an hour, and `now` in any case. With a reconcile it is always looked at, as is whether
+    /// the rows that were written are still there.
+    ///
+    /// # Errors
+    /// As [`Writer::answer`].
+    pub fn look_at_database(&mut self, now: bool) -> Result<()> {
+        self.writer.answer()?;
+        if !now && !self.writer.lacks_some() {
+            self.next_try = None;
+            return Ok(());
+        }
+        let time = Instant::now();
+        let (due, pause) = *self
+            .next_try
+            .get_or_insert((time + FIRST_PAUSE, FIRST_PAUSE));
+        if now || time >= due {
+            let pause = (pause * 2).min(LONGEST_PAUSE);
+            self.next_try = Some((time + pause, pause));
+            self.ready()?;
+        }
+        Ok(())
+    }
+
+    /// The number of contacts in the table, of all campaigns, but at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Writer::answer`].
+    pub fn count_contacts(&mut self, limit: u32) -> Result<u32> {
+        self.writer.count(Table::Contacts, limit)
+    }
+
+    /// Where refused rows are.
+    pub fn reject_file(&self) -> PathBuf {
+        self.files.path("rejected.jsonl")
     }
 
     /// Makes the indexes that are still missing.
@@ -186,7 +282,7 @@ impl Engine {
     /// # Errors
     /// As [`StateFiles::save`].
     pub fn save(&mut self) -> Result<()> {
-        self.checkpoint.witnesses = self.writer.witnesses().to_vec();
+        self.writer.holdings().save_in(&mut self.checkpoint);
         self.files.save(&self.checkpoint)
     }
 
@@ -257,9 +353,8 @@ impl Engine {
         for column in table.columns.iter().skip(before) {
             log::info!("new column \"{}\" in table {}", column.name, table.name);
         }
-        self.writer.prepare(layout.schema())?;
         self.layout = Arc::new(layout);
-        self.distrust_other_shapes()
+        self.ready()
     }
 
     /// Writes a batch and counts its rows.
@@ -374,7 +469,7 @@ impl Engine {
     }
 
     /// Sleeps; true if told to stop.
-    pub fn sleep(&self, time: std::time::Duration) -> bool {
+    pub fn sleep(&self, time: Duration) -> bool {
         self.shutdown.sleep(time)
     }
 }

@@ -4,12 +4,13 @@ mod backlog;
 mod board;
 mod by_contact;
 mod check;
+mod closing;
 mod database;
 mod documents;
 mod engine;
 mod fetch;
+mod holdings;
 mod list;
-mod lost;
 mod missing;
 mod pass;
 mod profile;
@@ -51,8 +52,9 @@ use crate::webhook::signature::Signer;
 use crate::webhook::spool::Spool;
 use board::Board;
 use check::Place;
+use closing::Closing;
 use engine::{Engine, Parts};
-use lost::Losses;
+use holdings::Holdings;
 use profile::Profile;
 use rejected::RejectFile;
 use writer::{ATTEMPTS_AT_START, Writer};
@@ -71,11 +73,11 @@ pub fn validate(settings: &Settings) -> Result<()> {
     }
 }
 
-/// Does what was asked for.
+/// Does what was asked for, and returns the exit code.
 ///
 /// # Errors
-/// What ended the program: [`Error::exit_code`] says with which code.
-pub fn run(settings: Settings, log: &LogFile, shutdown: Shutdown) -> Result<()> {
+/// What ended the program and was not printed yet: [`Error::exit_code`] says with which code.
+pub fn run(settings: Settings, log: &LogFile, shutdown: Shutdown) -> Result<u8> {
     log::info!(
         "dbsync2 {}, {} of campaign {}",
         env!("CARGO_PKG_VERSION"),
@@ -91,9 +93,20 @@ pub fn run(settings: Settings, log: &LogFile, shutdown: Shutdown) -> Result<()> 
     {
         status::prepare(path)?;
     }
-    match settings.mode {
-        Mode::Webhook | Mode::Replay => post(settings, shutdown),
-        Mode::DbInit | Mode::DbUpdate | Mode::DbSync => copy(settings, shutdown),
+    let (mode, ends_by_itself) = (settings.mode.name(), settings.ends_by_itself());
+    let done = match settings.mode {
+        Mode::Webhook | Mode::Replay => {
+            let receiver = receiver(&settings)?;
+            let board = board(&settings, receiver.display().to_owned());
+            let done = post(settings, receiver, Rc::clone(&board), shutdown);
+            board.borrow_mut().end(done)
+        }
+        Mode::DbInit | Mode::DbUpdate | Mode::DbSync => {
+            let target = target(&settings)?;
+            let board = board(&settings, target.display());
+            let done = copy(settings, target, Rc::clone(&board), shutdown);
+            board.borrow_mut().end(done)
+        }
         Mode::Check => {
             let place = if is_web_address(settings.url.reveal()) {
                 Place::WebService(Box::new(receiver(&settings)?))
@@ -103,18 +116,32 @@ pub fn run(settings: Settings, log: &LogFile, shutdown: Shutdown) -> Result<()> 
             let pause = pause(&shutdown);
             check::run(&settings, &place, &state_directories(), log, &pause)
         }
+    };
+    match done {
+        Err(error) if error.kind() == ErrorKind::Stopped && ends_by_itself => {
+            let closing = Closing {
+                mode,
+                counts: "nothing was begun".to_owned(),
+                ..Closing::default()
+            };
+            Ok(closing.end(Err(error), None))
+        }
+        done => done,
     }
 }
 
 /// db_init, db_update, db_sync.
-fn copy(settings: Settings, shutdown: Shutdown) -> Result<()> {
-    let target = target(&settings)?;
+fn copy(
+    settings: Settings,
+    target: Target,
+    board: Rc<RefCell<Board>>,
+    shutdown: Shutdown,
+) -> Result<u8> {
     let files = state_files(&settings, &identity(&settings, &target), &target.display())?;
     let _lock = files.lock()?;
     let checkpoint = files.load()?;
     let old_client = from_old_client(&settings, checkpoint.as_ref());
     try_api(&settings, &shutdown)?;
-    let board = board(&settings, target.display());
     let profile = Profile::default();
     let naming = target.naming();
     let writer = Writer::new(writer::Options {
@@ -124,16 +151,8 @@ fn copy(settings: Settings, shutdown: Shutdown) -> Result<()> {
         rejects: RejectFile::new(files.path("rejected.jsonl")),
         profile: profile.clone(),
         board: Rc::clone(&board),
-        lost: Losses::new(
-            files.path("lost"),
-            checkpoint
-                .as_ref()
-                .is_some_and(|checkpoint| checkpoint.trusted_after.is_some()),
-        ),
-        witnesses: checkpoint
-            .as_ref()
-            .map(|checkpoint| checkpoint.witnesses.clone())
-            .unwrap_or_default(),
+        holdings: Holdings::of(checkpoint.as_ref()),
+        naming,
     });
     let mut engine = Engine::start(Parts {
         client: client(&settings, retries(&settings).attempts, pause(&shutdown))?,
@@ -150,8 +169,12 @@ fn copy(settings: Settings, shutdown: Shutdown) -> Result<()> {
 }
 
 /// webhook, replay.
-fn post(settings: Settings, shutdown: Shutdown) -> Result<()> {
-    let receiver = receiver(&settings)?;
+fn post(
+    settings: Settings,
+    receiver: Receiver,
+    board: Rc<RefCell<Board>>,
+    shutdown: Shutdown,
+) -> Result<u8> {
     let files = state_files(&settings, &receiver_identity(&receiver), receiver.display())?;
     let _lock = files.lock()?;
     let (ledger, undelivered) = (files.path("ledger"), files.path("undelivered.jsonl"));
@@ -178,7 +201,6 @@ fn post(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let mut ledger = Ledger::open(&ledger, cutoff)?;
     let spool = Spool::open(&undelivered, &mut ledger)?;
     let checkpoint = webhook::post_lost_again(&files, checkpoint, &mut ledger, &spool)?;
-    let board = board(&settings, receiver.display().to_owned());
     let rate = Rate::new(
         settings.webhook_rate,
         settings.webhook_burst,
@@ -289,7 +311,8 @@ fn board(settings: &Settings, target: String) -> Rc<RefCell<Board>> {
             target,
             pid: std::process::id(),
             started: OffsetDateTime::now_utc(),
-            last_success: None,
+            last_success: (settings.status_file.as_deref())
+                .and_then(|path| status::last_success(path, &settings.campaign)),
             checkpoint: None,
             lag_seconds: None,
             rounds: 0,

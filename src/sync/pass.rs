@@ -50,8 +50,21 @@ pub struct Tally {
     pub rejected: usize,
     /// Contacts that the API had no document for.
     pub unanswered: usize,
+    /// Contacts that the API failed on, or returned in a form that can't be read.
+    pub failing: usize,
     /// Time of Dialfire's clock at the first answer.
     pub answered: Option<OffsetDateTime>,
+}
+
+/// What a pass could not do.
+#[derive(Debug, Default)]
+pub struct Leftover {
+    /// Contacts to try again at the next reconcile: a row was refused, or they could not be fetched.
+    pub retry: Vec<String>,
+    /// Contacts that Dialfire had no document for, to ask for again at the next reconcile.
+    pub absent: Vec<String>,
+    /// Contacts that Dialfire did not return, or not in a form that can be read.
+    pub unfetched: Vec<String>,
 }
 
 /// Jobs handed out per fetching thread: enough that none is idle while a batch is written.
@@ -92,8 +105,7 @@ pub struct Pass<'e> {
     arrived: Vec<String>,
     /// Ids and versions of the inbound calls in `batch`.
     calls: Vec<(String, Version)>,
-    /// Contacts to try again at the next reconcile: refused, failing, or missing.
-    retry: Vec<String>,
+    left: Leftover,
     tally: Tally,
 }
 
@@ -101,13 +113,13 @@ impl<'e> Pass<'e> {
     /// Runs a pass over the scope, and over the contacts in `again`.
     ///
     /// # Errors
-    /// Whatever kept it from being complete; what was committed until then stays. Contacts to try again later are added to
-    /// `retry` even then.
+    /// Whatever kept it from being complete; what was committed until then stays. Contacts to try again later are in
+    /// `left` even then.
     pub fn run(
         engine: &'e mut Engine,
         scope: Scope,
         again: Vec<String>,
-        retry: &mut Vec<String>,
+        left: &mut Leftover,
     ) -> Result<Tally> {
         let workers = engine.workers();
         let (reply, inbox) = sync_channel(workers * 2);
@@ -143,12 +155,12 @@ impl<'e> Pass<'e> {
             batch,
             arrived: Vec::new(),
             calls: Vec::new(),
-            retry: Vec::new(),
+            left: Leftover::default(),
             tally: Tally::default(),
         };
         let result = pass.turn_until_done();
         pass.given_up.store(true, Ordering::Relaxed);
-        retry.append(&mut pass.retry);
+        *left = std::mem::take(&mut pass.left);
         result.map(|()| pass.tally)
     }
 
@@ -338,6 +350,7 @@ impl<'e> Pass<'e> {
         self.engine.report(&answer.remarks);
         self.tally.fetched += answer.ids.len() - answer.unanswered.len() - answer.failing.len();
         self.tally.unanswered += answer.unanswered.len();
+        self.tally.failing += answer.failing.len();
         let now = self.engine.client().clock().now();
         for id in answer
             .ids
@@ -348,13 +361,15 @@ impl<'e> Pass<'e> {
         }
         for id in &answer.unanswered {
             if self.engine.missing().ask_again(id, now) {
-                self.retry.push(id.clone());
+                self.left.absent.push(id.clone());
             }
             if let Some(version) = self.in_flight.get(id).and_then(|wanted| wanted.listed) {
                 self.engine.seen().remember(version);
             }
         }
-        self.retry.extend(answer.failing);
+        let unfetched = answer.unanswered.iter().chain(&answer.failing);
+        self.left.unfetched.extend(unfetched.cloned());
+        self.left.retry.extend(answer.failing);
         answer.batch.is_new = answer
             .ids
             .iter()
@@ -390,7 +405,7 @@ impl<'e> Pass<'e> {
             *sum += rows;
         }
         self.tally.rejected += written.rejected;
-        self.retry.extend(written.incomplete);
+        self.left.retry.extend(written.incomplete);
         for id in self.arrived.drain(..) {
             for version in self.in_flight.remove(&id).unwrap_or_default().events {
                 self.engine.seen().remember(version);

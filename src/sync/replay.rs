@@ -1,10 +1,10 @@
 //! replay: what could not be delivered is posted once more, word for word.
 
-use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
+use super::closing::{Closing, say};
 use crate::dialfire::retry::{Attempt, Pause, RetryPolicy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::webhook::ledger::{Ledger, Mark};
@@ -12,18 +12,19 @@ use crate::webhook::receiver::{Receiver, Verdict};
 use crate::webhook::sender::day;
 use crate::webhook::spool::{Entry, Spool};
 
-/// Posts all requests of the spool, oldest first, and prints what became of each.
+/// Posts all requests of the spool, oldest first, and prints what became of each; returns the exit code.
 ///
 /// # Errors
-/// [`Setup`](ErrorKind::Setup) if any is left; [`Stopped`](ErrorKind::Stopped) when told to.
+/// Those of the state directory.
 pub fn run(
     receiver: &Receiver,
     mut ledger: Ledger,
     mut spool: Spool,
     retry: RetryPolicy,
     pause: &Pause,
-) -> Result<()> {
-    let mut stopped = None;
+) -> Result<u8> {
+    let begin = Instant::now();
+    let (mut stopped, mut sent) = (None, 0);
     for key in spool.keys() {
         let Some(entry) = spool.read(key)? else {
             continue;
@@ -37,13 +38,14 @@ pub fn run(
                 };
                 ledger.record(entry.key, mark, day(OffsetDateTime::now_utc()));
                 spool.forget(key);
-                print(&format!("sent         {name}"));
+                sent += 1;
+                say(&format!("sent         {name}"));
             }
             Err(error) if error.kind() == ErrorKind::Data => {
-                print(&format!("still fails  {name}: {error}"));
+                say(&format!("still fails  {name}: {error}"));
             }
             Err(error) => {
-                print(&format!("not sent     {name}: {error}"));
+                say(&format!("not sent     {name}: {error}"));
                 stopped = Some(error);
                 break;
             }
@@ -54,19 +56,27 @@ pub fn run(
             .map_err(|error| Error::transient(format!("cannot sync the ledger: {error}")))?;
     }
     spool.tidy()?;
-    if let Some(error) = stopped.filter(|error| error.kind() == ErrorKind::Stopped) {
-        return Err(error);
-    }
-    match spool.len() {
-        0 => {
-            print("nothing is left undelivered");
-            Ok(())
-        }
-        left => Err(Error::setup(format!(
-            "{left} requests are still undelivered: see {}",
+    let left = spool.len();
+    let missing = if left == 0 {
+        Vec::new()
+    } else {
+        vec![format!(
+            "{left} requests are still undelivered, see {}",
             spool.path().display()
-        ))),
-    }
+        )]
+    };
+    let done = match stopped.filter(|error| error.kind() == ErrorKind::Stopped) {
+        Some(error) => Err(error),
+        None => Ok(()),
+    };
+    let closing = Closing {
+        mode: "replay",
+        counts: format!("{sent} requests sent"),
+        missing,
+        time: begin.elapsed(),
+        ..Closing::default()
+    };
+    Ok(closing.end(done, None))
 }
 
 /// One request with its repetitions: [`ErrorKind::Data`] if it is refused, anything else if the receiver is down.
@@ -84,9 +94,4 @@ fn post(receiver: &Receiver, entry: &Entry, retry: RetryPolicy, pause: &Pause) -
             Verdict::Busy { reason, wait } => again(reason, wait),
         }
     })
-}
-
-fn print(line: &str) {
-    log::info!("{line}");
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

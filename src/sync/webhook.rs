@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 use super::backlog::{Wanted, gather};
 use super::board::Board;
 use super::by_contact::by_contact;
+use super::closing::Closing;
 use super::documents::{Found, fetch_all};
 use super::missing::Missing;
 use super::retries::retry_later;
@@ -94,18 +95,43 @@ pub struct Courier {
 }
 
 impl Courier {
-    /// Posts until told to stop, or one round with `--once`.
+    /// Posts until told to stop, or one round with `--once`, of which it returns the exit code.
     ///
     /// # Errors
-    /// [`Stopped`](crate::error::ErrorKind::Stopped) when told to; with `--once` whatever kept the round from being complete.
-    pub fn run(&mut self) -> Result<()> {
+    /// [`Stopped`](crate::error::ErrorKind::Stopped) when told to.
+    pub fn run(&mut self) -> Result<u8> {
+        let begin = Instant::now();
         let result = self.follow();
         self.sender.stop(LAST_REQUESTS);
         self.client.shut_down();
         if let Err(error) = self.save() {
             log::error!("{error}");
         }
-        result
+        if self.settings.once {
+            return Ok(self.end(begin, result));
+        }
+        result.map(|()| 0)
+    }
+
+    /// The closing line of `--once`.
+    fn end(&self, begin: Instant, done: Result<()>) -> u8 {
+        let deliveries = self.deliveries();
+        let mut missing = Vec::new();
+        if deliveries.undelivered > 0 {
+            missing.push(format!(
+                "{} requests are undelivered, see {} (--a replay sends them again)",
+                deliveries.undelivered,
+                self.sender.spool().path().display()
+            ));
+        }
+        Closing {
+            mode: "webhook",
+            counts: format!("{} transactions delivered", deliveries.delivered),
+            missing,
+            time: begin.elapsed(),
+            ..Closing::default()
+        }
+        .end(done, Some(&self.board))
     }
 
     fn follow(&mut self) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Which time ranges are due: pure functions of the checkpoint and Dialfire's clock (DESIGN.md 4).
+//! Which time ranges are due: pure functions of the checkpoint and Dialfire's clock.
 //!
 //! Nobody knows whether events are selected by their own time or by the time of their last change, nor whether a
 //! contact's checksum covers connections that come late. So each net reaches further back than the one before.
@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Date, OffsetDateTime};
 
 use crate::moment;
-use crate::state::Checkpoint;
+use crate::state::{Checkpoint, Reason, earlier};
 
 /// Dialfire's clock is read to the second, and answers take their time.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
@@ -30,7 +30,7 @@ pub struct Nets {
 }
 
 impl Nets {
-    /// The nets of DESIGN.md section 4.
+    /// The nets, with the two spans that can be chosen.
     pub fn new(overlap: Duration, reconcile_every: Duration) -> Self {
         Nets {
             overlap,
@@ -45,15 +45,21 @@ impl Nets {
 /// What one round of db_sync reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
-    /// Events and inbound calls from here on.
+    /// Events from here on.
     pub from: OffsetDateTime,
+    /// Inbound calls from here on; all if `None`.
+    pub calls: Option<OffsetDateTime>,
     /// Whether this round counts as a look back.
     pub look_back: bool,
-    /// The list of contacts changed on this day or later is compared, if given; then the round counts as a reconcile.
-    pub listing: Option<Date>,
+    /// The list of contacts changed on this day or later (all if the inner value is `None`) is compared, if given; then the
+    /// round counts as a reconcile.
+    pub listing: Option<Option<Date>>,
+    /// Whether it covers all that is owed.
+    pub pays: bool,
 }
 
-/// What is due at `now`. `poll` is the checkpoint's time; `start` asks for a reconcile from there, whatever else is due.
+/// What is due at `now`. `poll` is the checkpoint's time; `start` asks for a reconcile from there, whatever else is due. What
+/// is owed is always due.
 pub fn due(
     checkpoint: &Checkpoint,
     poll: OffsetDateTime,
@@ -64,7 +70,9 @@ pub fn due(
     let passed =
         |last: Option<OffsetDateTime>, every: Duration| last.is_none_or(|last| now - last >= every);
     let look_back = passed(checkpoint.look_back, nets.look_back_every);
-    let reconcile = start.is_some() || passed(checkpoint.reconcile, nets.reconcile_every);
+    let owed = checkpoint.owed.as_ref();
+    let reconcile =
+        start.is_some() || owed.is_some() || passed(checkpoint.reconcile, nets.reconcile_every);
     let mut from = poll - nets.overlap;
     if look_back {
         from = from.min(checkpoint.look_back.unwrap_or(poll).min(poll) - nets.look_back_span);
@@ -75,32 +83,31 @@ pub fn due(
         from = from.min(last - nets.reconcile_span);
         // A little before the last one: its day may have ended in between.
         let since = (last - nets.overlap).min(start.unwrap_or(last));
-        listing = Some(
-            checkpoint
-                .since
-                .map_or(since, |lowest| lowest.max(since))
-                .date(),
-        );
+        let since = checkpoint.since.map_or(since, |lowest| lowest.max(since));
+        let since = owed.map_or(Some(since), |owed| earlier(owed.since, Some(since)));
+        listing = Some(since.map(OffsetDateTime::date));
     }
     if let Some(lowest) = checkpoint.since {
         from = from.max(lowest);
     }
     Due {
         from,
+        calls: owed.map_or(Some(from), |owed| earlier(owed.since, Some(from))),
         look_back,
         listing,
+        pays: owed.is_some(),
     }
 }
 
 /// Dialfire's clock was wrong for a while, so that the checkpoint lies after `now`: it goes back, as far as the widest net
 /// reaches. What is stored since then is known and not read again.
 pub fn back_from_the_future(checkpoint: &mut Checkpoint, nets: &Nets, now: OffsetDateTime) {
-    let (latest, earlier) = (now + CLOCK_TOLERANCE, now - nets.reconcile_span);
+    let (latest, before) = (now + CLOCK_TOLERANCE, now - nets.reconcile_span);
     let mut moved = false;
     for (time, to) in [
-        (&mut checkpoint.poll, earlier),
-        (&mut checkpoint.look_back, earlier),
-        (&mut checkpoint.reconcile, earlier),
+        (&mut checkpoint.poll, before),
+        (&mut checkpoint.look_back, before),
+        (&mut checkpoint.reconcile, before),
         (&mut checkpoint.since, now),
     ] {
         if time.is_some_and(|time| time > latest) {
@@ -112,7 +119,7 @@ pub fn back_from_the_future(checkpoint: &mut Checkpoint, nets: &Nets, now: Offse
         log::error!(
             "the checkpoint is ahead of Dialfire's clock ({}), which must have been wrong before; reading again from {}",
             moment::rfc3339(now),
-            moment::rfc3339(earlier)
+            moment::rfc3339(before)
         );
     }
 }
@@ -125,42 +132,55 @@ pub fn after_round(checkpoint: &mut Checkpoint, due: &Due, answered: OffsetDateT
     }
     if due.listing.is_some() {
         checkpoint.reconcile = Some(answered);
-        checkpoint.refill = false;
+    }
+    if due.pays {
+        checkpoint.owed = None;
+    }
+}
+
+/// The checkpoint before a copy of all contacts changed since `since` (all if `None`), which begins at `now`: what it
+/// promises to be stored. What happens from now on is a matter of the checkpoint's times; the past has to be noted as owed.
+pub fn promise(checkpoint: &mut Checkpoint, since: Option<OffsetDateTime>, now: OffsetDateTime) {
+    match checkpoint.poll {
+        Some(poll) => {
+            if joins(since, poll) {
+                checkpoint.since = earlier(checkpoint.since, since);
+            }
+        }
+        None => {
+            // Nobody knows what a damaged checkpoint had promised.
+            let damaged = (checkpoint.owed.as_ref())
+                .is_some_and(|owed| owed.reason == Reason::Checkpoint && owed.since.is_none());
+            checkpoint.since = since.filter(|_| !damaged);
+            checkpoint.poll = Some(now);
+            checkpoint.look_back = Some(now);
+            checkpoint.reconcile = Some(now);
+        }
     }
 }
 
 /// The checkpoint after all contacts changed since `since` (all if `None`) were copied by a run that began at `began`.
 ///
-/// It moves only if no gap stays between what was stored before and `since`.
+/// It moves only if no gap stays between what was stored before and `since`. The events between were not read, and a
+/// contact's checksum need not cover what they tell of: the wider nets still reach back to where they were last thrown.
 pub fn after_listing(
     checkpoint: &mut Checkpoint,
     since: Option<OffsetDateTime>,
     began: OffsetDateTime,
 ) {
-    let joins = match (since, checkpoint.poll) {
-        (Some(since), Some(poll)) => since <= poll,
-        _ => true,
-    };
-    if !joins {
+    let poll = checkpoint.poll.unwrap_or(began);
+    if !joins(since, poll) {
         return;
     }
-    // Nobody knows what a damaged checkpoint had seen.
-    let unknown = checkpoint.poll.is_none() && checkpoint.refill;
-    checkpoint.since = match (since, checkpoint.poll, checkpoint.since) {
-        _ if unknown => None,
-        (None, ..) | (_, Some(_), None) => None,
-        (Some(since), None, _) => Some(since),
-        (Some(since), Some(_), Some(lowest)) => Some(since.min(lowest)),
-    };
-    checkpoint.refill &= checkpoint.since != since;
-    checkpoint.poll = checkpoint.poll.max(Some(began));
-    checkpoint.look_back = checkpoint.look_back.max(Some(began));
-    if checkpoint
-        .reconcile
-        .is_none_or(|last| since.is_none_or(|since| since <= last))
-    {
-        checkpoint.reconcile = checkpoint.reconcile.max(Some(began));
+    for last in [&mut checkpoint.look_back, &mut checkpoint.reconcile] {
+        *last = Some(last.unwrap_or(poll).min(poll));
     }
+    checkpoint.poll = Some(poll.max(began));
+}
+
+/// Whether no gap stays between what was read up to `poll` and what is listed from `since` on.
+fn joins(since: Option<OffsetDateTime>, poll: OffsetDateTime) -> bool {
+    since.is_none_or(|since| since <= poll)
 }
 
 /// Where an inbound call that began at `started` is to be looked for: a minute before, or from the beginning where that
@@ -177,6 +197,7 @@ pub fn call_time(started: Option<&str>) -> OffsetDateTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::Owed;
     use time::macros::{date, datetime};
 
     const NOW: OffsetDateTime = datetime!(2024-03-05 12:00:00 UTC);
@@ -204,12 +225,18 @@ mod tests {
         )
     }
 
+    fn listed(day: Date) -> Option<Option<Date>> {
+        Some(Some(day))
+    }
+
     #[test]
     fn a_poll_reaches_two_minutes_behind_the_checkpoint() {
         let wanted = Due {
             from: datetime!(2024-03-05 11:57:00 UTC),
             look_back: false,
             listing: None,
+            calls: Some(datetime!(2024-03-05 11:57:00 UTC)),
+            pays: false,
         };
         assert_eq!(due_now(&checkpoint(), NOW), wanted);
     }
@@ -221,8 +248,10 @@ mod tests {
             due,
             Due {
                 from: datetime!(2024-03-05 08:50:00 UTC),
+                calls: Some(datetime!(2024-03-05 08:50:00 UTC)),
                 look_back: true,
-                listing: None
+                listing: None,
+                pays: false
             }
         );
     }
@@ -231,26 +260,29 @@ mod tests {
     fn a_reconcile_reaches_a_day_behind_the_one_before_and_lists_from_its_day() {
         let due = due_now(&checkpoint(), datetime!(2024-03-05 12:30:00 UTC));
         assert_eq!(due.from, datetime!(2024-03-04 11:30:00 UTC));
-        assert_eq!(due.listing, Some(date!(2024 - 03 - 05)));
+        assert_eq!(due.listing, listed(date!(2024 - 03 - 05)));
         let mut midnight = checkpoint();
         midnight.reconcile = Some(datetime!(2024-03-05 00:01:00 UTC));
-        assert_eq!(due_now(&midnight, NOW).listing, Some(date!(2024 - 03 - 04)));
+        assert_eq!(
+            due_now(&midnight, NOW).listing,
+            listed(date!(2024 - 03 - 04))
+        );
     }
 
     #[test]
     fn after_a_downtime_nothing_between_is_left_out() {
         let due = due_now(&checkpoint(), datetime!(2024-03-09 12:00:00 UTC));
         assert_eq!(due.from, datetime!(2024-03-04 11:30:00 UTC));
-        assert_eq!(due.listing, Some(date!(2024 - 03 - 05)));
+        assert_eq!(due.listing, listed(date!(2024 - 03 - 05)));
     }
 
     #[test]
     fn a_start_reconciles_and_a_start_date_lists_from_there() {
         let due = |start| due(&checkpoint(), NOW, &nets(), NOW, Some(start)).listing;
-        assert_eq!(due(NOW), Some(date!(2024 - 03 - 05)));
+        assert_eq!(due(NOW), listed(date!(2024 - 03 - 05)));
         assert_eq!(
             due(datetime!(2023-01-01 0:00 UTC)),
-            Some(date!(2023 - 01 - 01))
+            listed(date!(2023 - 01 - 01))
         );
     }
 
@@ -264,7 +296,9 @@ mod tests {
         let wanted = Due {
             from: NOW,
             look_back: true,
-            listing: Some(date!(2024 - 03 - 05)),
+            listing: listed(date!(2024 - 03 - 05)),
+            calls: Some(NOW),
+            pays: false,
         };
         assert_eq!(due_now(&first, NOW), wanted);
         first.since = Some(datetime!(2024-03-01 0:00 UTC));
@@ -281,8 +315,10 @@ mod tests {
             &mut moved,
             &Due {
                 from: NOW,
+                calls: Some(NOW),
                 look_back: true,
                 listing: None,
+                pays: false,
             },
             NOW,
         );
@@ -294,8 +330,10 @@ mod tests {
             &mut moved,
             &Due {
                 from: NOW,
+                calls: Some(NOW),
                 look_back: false,
                 listing: None,
+                pays: false,
             },
             NOW - nets().overlap,
         );
@@ -303,30 +341,122 @@ mod tests {
     }
 
     #[test]
-    fn db_init_covers_everything() {
-        let mut covered = checkpoint();
-        covered.since = Some(NOW);
-        after_listing(&mut covered, None, NOW);
-        assert_eq!(
-            (covered.since, covered.poll, covered.reconcile),
-            (None, Some(NOW), Some(NOW))
-        );
+    fn what_is_owed_is_due_whatever_else_is() {
+        let mut owing = checkpoint();
+        owing.since = Some(datetime!(2024-03-05 00:00 UTC));
+        // A poll reads less than a look back and a reconcile do.
+        let owed = |since| {
+            let reason = Reason::Copy;
+            Some(Owed { since, reason })
+        };
+        owing.owed = owed(None);
+        let due = due_now(&owing, NOW);
+        assert_eq!((due.listing, due.calls, due.pays), (Some(None), None, true));
+        let early = datetime!(2023-01-02 3:04 UTC);
+        owing.owed = owed(Some(early));
+        let due = due_now(&owing, NOW);
+        assert_eq!(due.listing, listed(date!(2023 - 01 - 02)));
+        assert_eq!((due.calls, due.pays), (Some(early), true));
+        // The events of the past need not be read: the documents hold what they tell of.
+        assert_eq!(due.from, datetime!(2024-03-05 00:00 UTC));
+        // What is owed since later than what is due makes it no shorter.
+        owing.owed = owed(Some(datetime!(2024-03-07 0:00 UTC)));
+        let due = due_now(&owing, NOW);
+        assert_eq!(due.listing, listed(date!(2024 - 03 - 05)));
+        assert_eq!(due.calls, Some(due.from));
+        let mut paid = owing.clone();
+        after_round(&mut paid, &due, NOW);
+        assert_eq!(paid.owed, None);
+        let unpaid = Due { pays: false, ..due };
+        after_round(&mut owing, &unpaid, NOW);
+        assert!(owing.owed.is_some());
+        assert_eq!(owing.reconcile, Some(NOW));
     }
 
     #[test]
-    fn db_update_moves_the_checkpoint_only_without_a_gap() {
-        let mut first = Checkpoint::default();
-        after_listing(&mut first, Some(datetime!(2024-03-01 0:00 UTC)), NOW);
-        assert_eq!(
-            (first.since, first.poll),
-            (Some(datetime!(2024-03-01 0:00 UTC)), Some(NOW))
+    fn a_first_copy_promises_what_it_was_asked_for() {
+        for since in [None, Some(datetime!(2024-03-01 0:00 UTC))] {
+            let mut first = Checkpoint::default();
+            promise(&mut first, since, NOW);
+            let wanted = Checkpoint {
+                poll: Some(NOW),
+                look_back: Some(NOW),
+                reconcile: Some(NOW),
+                since,
+                ..Checkpoint::default()
+            };
+            assert_eq!(first, wanted);
+            // The end of it, an hour later: what happened meanwhile is still to be read.
+            after_listing(&mut first, since, NOW);
+            assert_eq!(first, wanted);
+        }
+        // What a damaged checkpoint had promised is unknown.
+        let mut damaged = Checkpoint {
+            owed: Some(Owed {
+                since: None,
+                reason: Reason::Checkpoint,
+            }),
+            ..Checkpoint::default()
+        };
+        promise(&mut damaged, Some(datetime!(2024-03-01 0:00 UTC)), NOW);
+        assert_eq!((damaged.since, damaged.poll), (None, Some(NOW)));
+    }
+
+    #[test]
+    fn a_later_copy_widens_what_is_promised_where_no_gap_stays() {
+        let (early, late) = (
+            datetime!(2024-03-01 0:00 UTC),
+            datetime!(2024-03-04 0:00 UTC),
         );
-        let mut joined = checkpoint();
-        after_listing(&mut joined, Some(datetime!(2024-03-01 0:00 UTC)), NOW);
+        let promised = |before, since| {
+            let mut checkpoint = checkpoint();
+            checkpoint.since = before;
+            promise(&mut checkpoint, since, NOW);
+            assert_eq!(checkpoint.poll, self::checkpoint().poll);
+            assert_eq!(checkpoint.reconcile, self::checkpoint().reconcile);
+            checkpoint.since
+        };
+        assert_eq!(promised(Some(late), Some(early)), Some(early));
+        assert_eq!(promised(Some(early), Some(late)), Some(early));
+        assert_eq!(promised(Some(early), None), None);
+        assert_eq!(promised(None, Some(early)), None);
+        // Between the checkpoint's time and this one nothing was read.
+        let gap = datetime!(2024-03-05 11:59:01 UTC);
         assert_eq!(
-            (joined.since, joined.poll, joined.reconcile),
-            (None, Some(NOW), Some(NOW))
+            promised(Some(gap + Duration::from_secs(1)), Some(gap)),
+            Some(gap + Duration::from_secs(1))
         );
+        let joined = datetime!(2024-03-05 11:59:00 UTC);
+        assert_eq!(promised(Some(NOW), Some(joined)), Some(joined));
+    }
+
+    /// The wider nets reach as far back as if it had not been.
+    #[test]
+    fn a_later_copy_moves_no_net_over_events_that_it_did_not_read() {
+        for since in [None, Some(datetime!(2024-03-01 0:00 UTC))] {
+            let later = datetime!(2024-03-08 12:00:00 UTC);
+            let mut copied = checkpoint();
+            after_listing(&mut copied, since, later);
+            let wanted = Checkpoint {
+                poll: Some(later),
+                ..checkpoint()
+            };
+            assert_eq!(copied, wanted);
+            let (with, without) = (due_now(&copied, later), due_now(&checkpoint(), later));
+            assert_eq!(with, without);
+        }
+        // Nets that were never thrown begin where the polls ended.
+        let poll = checkpoint().poll;
+        let mut copied = Checkpoint {
+            poll,
+            ..Checkpoint::default()
+        };
+        after_listing(&mut copied, None, NOW);
+        assert_eq!((copied.look_back, copied.reconcile), (poll, poll));
+        assert_eq!(copied.poll, Some(NOW));
+        // An answer of an earlier time moves nothing back.
+        after_listing(&mut copied, None, datetime!(2024-03-01 0:00 UTC));
+        assert_eq!(copied.poll, Some(NOW));
         let mut gap = checkpoint();
         after_listing(&mut gap, Some(datetime!(2024-03-05 11:59:30 UTC)), NOW);
         assert_eq!(gap, checkpoint());

@@ -1,76 +1,168 @@
-//! Notices that the database went back to an earlier state: it was restored from a backup, or a standby took over that
-//! had not received everything.
+//! Notices that the database lost what was written into it: a table was emptied, or dropped and made again by another
+//! campaign that shares it; the database was restored from a backup; a standby took over that lacked the latest rows.
+//!
+//! That a table is there proves nothing, nor does anything that could be noted beside it: only rows do. So some rows of
+//! each table are remembered, the [`Witness`]es, and looked for whenever the database is opened and with each reconcile.
+//! No marks are left in the database: the tables are those of the vendor's client, and need no further privileges.
+//!
+//! Rows are deleted on purpose as well. Therefore a loss is only what more than half of a table's witnesses say, and most
+//! of these are the rows written last, which nobody deletes for their age. Rows that were written since the last look
+//! prove nothing, as the loss may lie between: they are young until the next one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use crate::error::Result;
 use crate::sink::{Sink, StoredContact};
-use crate::state::{MOST_WITNESSES, Witness};
+use crate::state::{MAX_WITNESSES, Reason, Witness};
 use crate::tables::batch::Batch;
 use crate::tables::schema::Table;
 
 /// Another instance that writes the same contact has its own reading of Dialfire's clock.
 const TOLERANCE: Duration = Duration::seconds(10);
 
-/// So many of each batch: those of several batches are less likely to be all new, and so to be only missing later.
-const OF_A_BATCH: usize = 4;
+/// The most of one batch: those of several batches are less likely to be all lost or deleted together.
+const MAX_OF_A_BATCH: usize = 4;
 
-/// The witnesses after a batch was written: its last contacts, as the database now tells of them, before the earlier ones.
-///
-/// # Errors
-/// As [`Sink::stored`].
-pub fn after(batch: &Batch, sink: &mut dyn Sink, before: &[Witness]) -> Result<Vec<Witness>> {
-    let rows = batch.rows(Table::Contacts);
-    let written: Vec<&str> = (0..rows.len()).map(|row| rows.row(row).key()).collect();
-    let (_, last) = written.split_at(written.len().saturating_sub(OF_A_BATCH));
-    if last.is_empty() {
-        return Ok(before.to_vec());
-    }
-    Ok(joined(sink.stored(last)?, before, &written))
-}
+/// As many witnesses of a table are those with the smallest keys, whenever they were written: a sample of all rows, where
+/// those written last are written over and over.
+const SAMPLE: usize = 4;
 
-/// Of the earlier ones, those stay that were not just written: Dialfire's clock may have gone back since.
-fn joined(stored: Vec<StoredContact>, before: &[Witness], written: &[&str]) -> Vec<Witness> {
-    let new = stored.into_iter().filter_map(|contact| {
-        Some(Witness {
-            id: contact.id,
-            changed: contact.changed?,
-        })
-    });
-    let earlier = (before.iter())
-        .filter(|witness| !written.contains(&witness.id.as_str()))
-        .cloned();
-    new.chain(earlier).take(MOST_WITNESSES).collect()
-}
-
-/// The first contact that the database holds as it was written earlier than it once told, and when that is. A contact that
-/// is gone proves nothing: an admin may have deleted it.
-///
-/// # Errors
-/// As [`Sink::stored`].
-pub fn contradicted<'a>(
-    witnesses: &'a [Witness],
-    sink: &mut dyn Sink,
-) -> Result<Option<(&'a Witness, String)>> {
-    if witnesses.is_empty() {
-        return Ok(None);
-    }
-    let ids: Vec<&str> = witnesses.iter().map(|w| w.id.as_str()).collect();
-    Ok(older(witnesses, sink.stored(&ids)?))
-}
-
-fn older(witnesses: &[Witness], stored: Vec<StoredContact>) -> Option<(&Witness, String)> {
-    let mut now: HashMap<String, String> = (stored.into_iter())
+/// Takes witnesses from a batch that was written. Of its contacts, `stored` is what the database now tells of them.
+pub fn note(witnesses: &mut Vec<Witness>, batch: &Batch, stored: Vec<StoredContact>) {
+    let mut changed: HashMap<String, String> = (stored.into_iter())
         .filter_map(|contact| Some((contact.id, contact.changed?)))
         .collect();
-    witnesses.iter().find_map(|witness| {
-        let found = now.remove(&witness.id)?;
-        let (then, now) = (moment(&witness.changed)?, moment(&found)?);
-        (now.saturating_add(TOLERANCE) < then).then_some((witness, found))
+    witnesses.retain(|witness| {
+        witness.table != Table::Recordings || !batch.placeholders.contains(&witness.id)
+    });
+    for table in Table::ALL {
+        let rows = batch.rows(table);
+        let (Some(smallest), count) = (rows.iter().map(|row| row.key()).min(), rows.len()) else {
+            continue;
+        };
+        let written: HashSet<&str> = rows.iter().map(|row| row.key()).collect();
+        // What is written again is there again, whatever had happened to it.
+        witnesses
+            .retain(|witness| witness.table != table || !written.contains(witness.id.as_str()));
+        let mut new: Vec<&str> = last_of(batch, table);
+        if count > MAX_OF_A_BATCH && !new.contains(&smallest) {
+            new.push(smallest);
+        }
+        witnesses.splice(
+            ..0,
+            new.into_iter().map(|key| Witness {
+                table,
+                id: key.to_owned(),
+                changed: changed.remove(key).filter(|_| table == Table::Contacts),
+                young: true,
+            }),
+        );
+        bound(witnesses, table);
+    }
+}
+
+/// The keys of the rows of a batch that become witnesses.
+pub fn last_of(batch: &Batch, table: Table) -> Vec<&str> {
+    let rows = batch.rows(table);
+    let first = rows.len().saturating_sub(MAX_OF_A_BATCH);
+    (first..rows.len()).map(|row| rows.row(row).key()).collect()
+}
+
+/// Keeps a sample of a table, the newest that were looked at, and the newest of all: however much is written until the
+/// next look, some are left that can tell of a loss.
+fn bound(witnesses: &mut Vec<Witness>, table: Table) {
+    let mut keys: Vec<String> = (witnesses.iter())
+        .filter(|witness| witness.table == table)
+        .map(|witness| witness.id.clone())
+        .collect();
+    keys.sort_unstable();
+    keys.truncate(SAMPLE);
+    let (mut young, mut old) = (0, 0);
+    witnesses.retain(|witness| {
+        if witness.table != table || keys.contains(&witness.id) {
+            return true;
+        }
+        let newest = if witness.young { &mut young } else { &mut old };
+        *newest += 1;
+        *newest <= (MAX_WITNESSES - SAMPLE) / 2
+    });
+}
+
+/// Looks for the witnesses. Those that are there have been looked at now; of those that are not, nobody asks again. Where
+/// they say that something was lost, all of them are left as they were, and the answer says what.
+///
+/// # Errors
+/// As [`Sink::stored`].
+pub fn look(witnesses: &mut Vec<Witness>, sink: &mut dyn Sink) -> Result<Option<(Reason, String)>> {
+    let mut present: HashSet<(Table, String)> = HashSet::new();
+    for table in Table::ALL {
+        let of_table = |witness: &&Witness| witness.table == table;
+        let keys: Vec<&str> = (witnesses.iter().filter(of_table))
+            .map(|witness| witness.id.as_str())
+            .collect();
+        if keys.is_empty() {
+            continue;
+        }
+        let found: Vec<String> = if table == Table::Contacts {
+            let stored = sink.stored(&keys)?;
+            if let Some((witness, found)) = older(witnesses, &stored) {
+                let told = format!(
+                    "the database holds contact {} as of {found}, but had it as of {}: it was restored from a backup, or a \
+                     server took over that lacked the latest rows",
+                    witness.id,
+                    witness.changed.as_deref().unwrap_or_default()
+                );
+                return Ok(Some((Reason::Restored, told)));
+            }
+            stored.into_iter().map(|contact| contact.id).collect()
+        } else {
+            sink.present(table, &keys)?
+        };
+        present.extend(found.into_iter().map(|key| (table, key)));
+        if let Some(told) = gone(witnesses, table, &present) {
+            return Ok(Some((Reason::Lost, told)));
+        }
+    }
+    witnesses.retain(|witness| present.contains(&(witness.table, witness.id.clone())));
+    for witness in witnesses {
+        witness.young = false;
+    }
+    Ok(None)
+}
+
+/// What is to be said where more than half of the rows that must be in a table are not.
+fn gone(witnesses: &[Witness], table: Table, present: &HashSet<(Table, String)>) -> Option<String> {
+    let old: Vec<&Witness> = (witnesses.iter())
+        .filter(|witness| witness.table == table && !witness.young)
+        .collect();
+    let gone = (old.iter())
+        .filter(|witness| !present.contains(&(table, witness.id.clone())))
+        .count();
+    (gone * 2 > old.len()).then(|| {
+        format!(
+            "{gone} of {} rows that were written into the table {} are not there any more: it was emptied or made again, \
+             or the database was restored",
+            old.len(),
+            table.suffix()
+        )
     })
+}
+
+/// The first contact that the database holds as it was written earlier than it once told, and when that is.
+fn older<'a>(witnesses: &'a [Witness], stored: &[StoredContact]) -> Option<(&'a Witness, String)> {
+    let mut now: HashMap<&str, &str> = (stored.iter())
+        .filter_map(|contact| Some((contact.id.as_str(), contact.changed.as_deref()?)))
+        .collect();
+    (witnesses.iter())
+        .filter(|witness| witness.table == Table::Contacts)
+        .find_map(|witness| {
+            let found = now.remove(witness.id.as_str())?;
+            let (then, now) = (moment(witness.changed.as_deref()?)?, moment(found)?);
+            (now.saturating_add(TOLERANCE) < then).then(|| (witness, found.to_owned()))
+        })
 }
 
 fn moment(stamp: &str) -> Option<OffsetDateTime> {
@@ -81,17 +173,23 @@ fn moment(stamp: &str) -> Option<OffsetDateTime> {
 mod tests {
     use super::*;
 
+    fn contact(id: &str, changed: Option<&str>) -> Witness {
+        Witness {
+            id: id.to_owned(),
+            changed: changed.map(str::to_owned),
+            ..Witness::default()
+        }
+    }
+
     fn found_older(changed: Option<&str>) -> Option<String> {
-        let witnesses = ["2024-03-05T10:00:00Z", "2024-03-05T12:00:00Z"].map(|changed| Witness {
-            id: format!("C{changed}"),
-            changed: changed.to_owned(),
-        });
+        let witnesses = ["2024-03-05T10:00:00Z", "2024-03-05T12:00:00Z"]
+            .map(|changed| contact(&format!("C{changed}"), Some(changed)));
         let stored = StoredContact {
             id: "C2024-03-05T12:00:00Z".to_owned(),
             md5: None,
             changed: changed.map(str::to_owned),
         };
-        older(&witnesses, vec![stored]).map(|(witness, found)| format!("{} {found}", witness.id))
+        older(&witnesses, &[stored]).map(|(witness, found)| format!("{} {found}", witness.id))
     }
 
     #[test]
@@ -114,30 +212,100 @@ mod tests {
         assert_eq!(found_older(None), None);
     }
 
+    /// A batch of transactions with these keys.
+    fn batch(keys: &[&str]) -> Batch {
+        let mut batch = Batch::new([1; 5]);
+        for key in keys {
+            batch.begin_unit();
+            let rows = batch.rows_mut(Table::Transactions);
+            rows.begin();
+            rows.set(0, key);
+        }
+        batch
+    }
+
+    fn ids(witnesses: &[Witness]) -> Vec<&str> {
+        witnesses.iter().map(|witness| &*witness.id).collect()
+    }
+
     #[test]
-    fn what_was_just_written_takes_the_place_of_what_was_written_before() {
-        let witness = |id: &str, changed: &str| Witness {
-            id: id.to_owned(),
-            changed: changed.to_owned(),
-        };
-        let stored = ["C", "D"].map(|id| StoredContact {
-            id: id.to_owned(),
-            md5: None,
-            changed: (id != "D").then(|| "11:00".to_owned()),
-        });
-        let before = [
-            witness("A", "12:00"),
-            witness("B", "12:00"),
-            witness("C", "12:00"),
+    #[allow(clippy::indexing_slicing)]
+    fn the_last_rows_and_a_sample_of_all_are_remembered() {
+        let mut witnesses = Vec::new();
+        note(
+            &mut witnesses,
+            &batch(&["t5", "t4", "t3", "t2", "t9"]),
+            Vec::new(),
+        );
+        assert_eq!(ids(&witnesses), ["t4", "t3", "t2", "t9"]);
+        note(
+            &mut witnesses,
+            &batch(&["a", "t6", "t7", "t8", "u"]),
+            Vec::new(),
+        );
+        assert_eq!(
+            ids(&witnesses),
+            ["t6", "t7", "t8", "u", "a", "t4", "t3", "t2", "t9"]
+        );
+        assert!(witnesses.iter().all(|witness| witness.young));
+        for number in 0..100 {
+            note(&mut witnesses, &batch(&[&format!("x{number}")]), Vec::new());
+        }
+        // None was looked at.
+        assert_eq!(
+            ids(&witnesses),
+            [
+                "x99", "x98", "x97", "x96", "x95", "x94", "a", "t4", "t3", "t2"
+            ]
+        );
+        for witness in &mut witnesses {
+            witness.young = false;
+        }
+        for number in 0..100 {
+            note(&mut witnesses, &batch(&[&format!("y{number}")]), Vec::new());
+        }
+        assert_eq!(witnesses.len(), MAX_WITNESSES);
+        let ids = ids(&witnesses);
+        assert_eq!(ids[4..8], ["y95", "y94", "x99", "x98"]);
+    }
+
+    #[test]
+    #[allow(clippy::indexing_slicing)]
+    fn a_row_that_is_written_again_is_young_again_and_a_placeholder_is_none() {
+        let mut witnesses = vec![
+            Witness {
+                table: Table::Transactions,
+                ..contact("t1", None)
+            },
+            Witness {
+                table: Table::Recordings,
+                ..contact("r1", None)
+            },
         ];
-        // B was in the batch, but is none of its last.
-        let after = joined(stored.to_vec(), &before, &["B", "C", "D"]);
-        assert_eq!(after, [witness("C", "11:00"), witness("A", "12:00")]);
-        let many: Vec<Witness> = (0..MOST_WITNESSES)
-            .map(|number| witness(&number.to_string(), "12:00"))
-            .collect();
-        let after = joined(stored.to_vec(), &many, &["C", "D"]);
-        assert_eq!(after.len(), MOST_WITNESSES);
-        assert_eq!(after.first(), Some(&witness("C", "11:00")));
+        let mut written = batch(&["t1"]);
+        written.placeholders.push("r1".to_owned());
+        note(&mut witnesses, &written, Vec::new());
+        assert_eq!(ids(&witnesses), ["t1"]);
+        assert!(witnesses[0].young);
+    }
+
+    #[test]
+    fn more_than_half_of_the_rows_that_were_looked_at_before_have_to_be_gone() {
+        let of = |old: usize, young: usize, present: usize| {
+            let witnesses: Vec<Witness> = (0..old + young)
+                .map(|number| Witness {
+                    table: Table::Transactions,
+                    young: number >= old,
+                    ..contact(&number.to_string(), None)
+                })
+                .collect();
+            let present = (0..present)
+                .chain(old..old + young)
+                .map(|number| (Table::Transactions, number.to_string()))
+                .collect();
+            gone(&witnesses, Table::Transactions, &present).is_some()
+        };
+        assert!(of(1, 0, 0) && of(1, 9, 0) && of(16, 0, 7));
+        assert!(!of(0, 9, 0) && !of(16, 0, 8) && !of(1, 0, 1));
     }
 }

@@ -6,15 +6,15 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::board::Board;
-use super::lost::Losses;
+use super::holdings::{Holdings, Loss};
 use super::profile::{Activity, Profile};
 use super::rejected::RejectFile;
 use super::witness;
 use crate::dialfire::retry::{Pause, RetryPolicy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{MissingColumn, MissingIndex, Sink, StoredContact, Target};
-use crate::state::Witness;
 use crate::tables::batch::Batch;
+use crate::tables::fields::Naming;
 use crate::tables::schema::{Schema, Table, TableSchema};
 
 /// Attempts to reach the database at start, before the program gives up with an error: about half a minute, the time
@@ -35,10 +35,10 @@ pub struct Options {
     pub profile: Profile,
     /// Where trouble is reported.
     pub board: Rc<RefCell<Board>>,
-    /// Where it is noted that tables were lost.
-    pub lost: Losses,
-    /// Contacts that were written in an earlier run.
-    pub witnesses: Vec<Witness>,
+    /// What was written in earlier runs.
+    pub holdings: Holdings,
+    /// How the database compares names.
+    pub naming: Naming,
 }
 
 /// A database that is opened when needed and again after each loss.
@@ -47,8 +47,12 @@ pub struct Writer {
     sink: Option<Box<dyn Sink>>,
     schema: Option<Schema>,
     gives_up: bool,
-    missing: HashSet<(Table, String)>,
-    missing_indexes: HashSet<(Table, &'static [&'static str])>,
+    /// What was lost and is not noted yet. Nothing is written before.
+    found: Option<Loss>,
+    /// Columns and indexes that were reported as missing.
+    reported: HashSet<(Table, String)>,
+    /// Indexes that could not be made.
+    unmade: usize,
     /// Whether the database is told which batches are new, so that it may load them in its fastest way.
     hints: bool,
     /// Whether missing indexes are made with the tables.
@@ -76,8 +80,9 @@ impl Writer {
             sink: None,
             schema: None,
             gives_up: true,
-            missing: HashSet::new(),
-            missing_indexes: HashSet::new(),
+            found: None,
+            reported: HashSet::new(),
+            unmade: 0,
             hints: true,
             indexes: true,
         }
@@ -102,6 +107,7 @@ impl Writer {
             .profile
             .add(Activity::Indexing, begin.elapsed());
         self.report_indexes(made?);
+        self.indexes = true;
         Ok(())
     }
 
@@ -110,14 +116,42 @@ impl Writer {
         self.gives_up = false;
     }
 
-    /// The note that tables were lost.
-    pub fn lost(&self) -> &Losses {
-        &self.options.lost
+    /// What the database is known to hold.
+    pub fn holdings(&self) -> &Holdings {
+        &self.options.holdings
     }
 
-    /// The contacts written last, see [`Checkpoint::witnesses`](crate::state::Checkpoint::witnesses).
-    pub fn witnesses(&self) -> &[Witness] {
-        &self.options.witnesses
+    /// What was lost, so that nothing is written until [`Writer::forget`].
+    pub fn found(&self) -> Option<&Loss> {
+        self.found.as_ref()
+    }
+
+    /// What was lost is noted: nothing of what the database held is relied on any more.
+    pub fn forget(&mut self) {
+        self.found = None;
+        self.options.holdings.forget();
+    }
+
+    /// Whether columns or indexes could not be made until now.
+    pub fn lacks_some(&self) -> bool {
+        !self.options.holdings.unstored.is_empty() || self.unmade > 0
+    }
+
+    /// Makes sure that the database answers. A connection that was lost while nobody used it is opened again without a word.
+    ///
+    /// # Errors
+    /// As [`Writer::columns`].
+    pub fn answer(&mut self) -> Result<()> {
+        if let Some(sink) = &mut self.sink {
+            match sink.alive() {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    log::debug!("the connection was lost while it was not used: {error}");
+                    self.sink = None;
+                }
+            }
+        }
+        self.run(|_| Ok(()))
     }
 
     /// See [`Sink::columns`].
@@ -159,6 +193,14 @@ impl Writer {
         stored
     }
 
+    /// See [`Sink::count`].
+    ///
+    /// # Errors
+    /// As [`Writer::columns`].
+    pub fn count(&mut self, table: Table, limit: u32) -> Result<u32> {
+        self.run(|sink| sink.count(table, limit))
+    }
+
     /// See [`Sink::distrust_after`].
     ///
     /// # Errors
@@ -197,14 +239,15 @@ impl Writer {
                 Err(error) => return Err(error),
             }
         }
-        // Those of a first copy would only be missing later, which proves nothing. Where the database does not answer now,
-        // those of the batch before stay, which are as good.
-        if !batch.is_new
-            && let Some(sink) = &mut self.sink
-            && let Ok(witnesses) = witness::after(batch, sink.as_mut(), &self.options.witnesses)
-        {
-            self.options.witnesses = witnesses;
-        }
+        // Of new contacts no earlier state can come back, so their times need not be known.
+        let contacts = witness::last_of(batch, Table::Contacts);
+        let stored = match &mut self.sink {
+            Some(sink) if !batch.is_new && !contacts.is_empty() => sink.stored(&contacts),
+            _ => Ok(Vec::new()),
+        };
+        self.options
+            .holdings
+            .note(batch, stored.unwrap_or_default());
         Ok(written)
     }
 
@@ -283,6 +326,12 @@ impl Writer {
     fn run<T>(&mut self, mut work: impl FnMut(&mut dyn Sink) -> Result<T>) -> Result<T> {
         let mut attempt = 0;
         loop {
+            if let Some(loss) = &self.found {
+                return Err(Error::transient(format!(
+                    "{}; everything is copied again",
+                    loss.told
+                )));
+            }
             let error = match self.open().and_then(&mut work) {
                 Ok(done) => {
                     if attempt > 0 {
@@ -296,6 +345,9 @@ impl Writer {
                 Err(error) => return Err(error),
             };
             self.sink = None;
+            if self.found.is_some() {
+                return Err(error);
+            }
             attempt += 1;
             if self.gives_up
                 && (error.kind() == ErrorKind::Setup || attempt >= self.options.backoff.attempts)
@@ -328,40 +380,36 @@ impl Writer {
         }
     }
 
-    /// Makes the tables what they have to be, and notes if some were lost, or if rows were: a database that was restored, or
-    /// a server that took over, is met when a connection is opened.
+    /// Makes the tables what they have to be. Where something was lost, [`Writer::found`] says so: a database that was
+    /// restored, or a server that took over, is met when a connection is opened.
     fn make_ready(&mut self, sink: &mut dyn Sink, schema: &Schema) -> Result<()> {
         let Options {
-            witnesses, lost, ..
+            holdings, naming, ..
         } = &mut self.options;
-        lost.look(sink, schema)?;
-        let missing = sink.prepare(schema)?;
-        lost.made();
-        if let Some((witness, found)) = witness::contradicted(witnesses, sink)? {
-            log::error!(
-                "the database holds contact {} as of {found}, but had it as of {}: it was restored from a backup, or a \
-                 server took over that lacked the latest rows; everything is copied again",
-                witness.id,
-                witness.changed
-            );
-            lost.note()?;
-            witnesses.clear();
-        }
+        let missing = match holdings.prepare(sink, schema, *naming)? {
+            Ok(missing) => missing,
+            Err(loss) => {
+                let error = Error::transient(loss.told.as_str());
+                self.found = Some(loss);
+                return Err(error);
+            }
+        };
+        self.report(missing);
         if self.indexes {
             let missing = sink.index(schema)?;
             self.report_indexes(missing);
         }
-        self.report(missing);
         Ok(())
     }
 
     fn report_indexes(&mut self, missing: Vec<MissingIndex>) {
+        self.unmade = missing.len();
         for index in missing {
-            if self.missing_indexes.insert((index.table, index.columns)) {
+            let columns = index.columns.join(", ");
+            if self.reported.insert((index.table, format!("({columns})"))) {
                 log::warn!(
-                    "no index on {}({}), some queries are slow: {}",
+                    "no index on {}({columns}), some queries are slow: {}; it is tried again later",
                     index.table.suffix(),
-                    index.columns.join(", "),
                     index.reason
                 );
             }
@@ -370,9 +418,9 @@ impl Writer {
 
     fn report(&mut self, missing: Vec<MissingColumn>) {
         for column in missing {
-            if self.missing.insert((column.table, column.column.clone())) {
+            if self.reported.insert((column.table, column.column.clone())) {
                 log::error!(
-                    "column \"{}\" of table {} cannot be added, its values are not stored: {}",
+                    "column \"{}\" of table {} cannot be added, its values are not stored: {}; it is tried again later",
                     column.column,
                     column.table.suffix(),
                     column.reason

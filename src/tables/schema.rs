@@ -5,10 +5,16 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// One of the five tables; `as usize`-free through [`Table::index`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum Table {
     /// One row per contact.
+    #[default]
     Contacts,
     /// One row per transaction of a contact.
     Transactions,

@@ -79,10 +79,14 @@ impl Program {
 
     /// As [`Program::arg`], for runs to come.
     pub fn set(&mut self, flag: &str, value: &str) {
-        let argument = format!("{flag}={value}");
+        self.remove(flag);
+        self.arguments.push(format!("{flag}={value}"));
+    }
+
+    /// Takes a flag with a value away, for runs to come.
+    pub fn remove(&mut self, flag: &str) {
         let start = format!("{flag}=");
         self.arguments.retain(|known| !known.starts_with(&start));
-        self.arguments.push(argument);
     }
 
     /// Adds a flag without a value.

@@ -1,7 +1,9 @@
-//! Which stored checksums count: those of rows written under the present filter and fields.
+//! Which stored checksums count, and what is owed.
 //!
-//! The boundary is a time of writing: a row counts if its `$changed` is later. So no row need be touched when the
-//! filter changes.
+//! A stored checksum counts if its row was written under the present filter and fields, and since everything was last
+//! lost: the boundary is a time of writing, a row counts if its `$changed` is later. So no row need be touched when the
+//! filter changes. Whatever moves the boundary makes everything owed that was promised to be stored, in the same saved
+//! checkpoint: trust alone would have nobody look at contacts that don't change any more.
 
 use std::collections::HashMap;
 
@@ -10,74 +12,107 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use super::Engine;
+use crate::cli::settings::FilterMode;
 use crate::error::Result;
-use crate::tables::fields::Slot;
-use crate::tables::schema::ColumnKind;
+use crate::state::{Checkpoint, Owed, Reason};
+use crate::tables::fields::{Layout, Slot};
+use crate::tables::filter::Filter;
+use crate::tables::schema::{ColumnKind, Table};
 
 impl Engine {
-    /// Rows written under another filter or other fields no longer count as up to date.
-    pub(super) fn distrust_other_shapes(&mut self) -> Result<()> {
-        let shape = self.shape();
-        if self.checkpoint.shape == shape && self.checkpoint.trusted_after.is_some() {
-            return Ok(());
-        }
-        self.distrust("filter, fields or target are new", shape)
-    }
-
-    /// Where tables were lost and made again, or the database went back to an earlier state: from now on no contact counts
-    /// as up to date, and [`Checkpoint::refill`] is set. Returns whether that was so.
+    /// Makes the tables what they have to be, and notes what is owed as rows were written under another filter or other
+    /// fields, or were lost.
     ///
     /// # Errors
-    /// As [`Writer::distrust_after`] and [`Engine::save`]; it is then still to be done.
-    pub fn notice_losses(&mut self) -> Result<bool> {
-        if !self.writer.lost().noted() {
-            return Ok(false);
+    /// As [`Writer::prepare`](crate::sync::writer::Writer::prepare) and [`Engine::save`].
+    pub fn ready(&mut self) -> Result<()> {
+        loop {
+            match self.writer.prepare(self.layout.schema()) {
+                Ok(()) => return self.trust_present_shape(),
+                Err(error) => {
+                    if !self.note_loss()? {
+                        return Err(error);
+                    }
+                }
+            }
         }
-        self.checkpoint.refill = true;
-        self.distrust("tables or rows were lost", self.shape())?;
-        self.writer.lost().remove()?;
+    }
+
+    /// Notes what was lost, if something was: everything is owed, and nothing stored counts. Nothing is written before
+    /// that is saved. Returns whether that was so; then [`Engine::ready`] is due.
+    ///
+    /// # Errors
+    /// As [`Engine::save`]; it is then still to be done.
+    pub fn note_loss(&mut self) -> Result<bool> {
+        let Some(loss) = self.writer.found().cloned() else {
+            return Ok(false);
+        };
+        log::error!("{}; everything is copied again", loss.told);
+        let mut noted = self.checkpoint.clone();
+        owe_all(&mut noted, loss.reason);
+        noted.trusted_after = None;
+        noted.columns.clear();
+        noted.unstored.clear();
+        noted.witnesses.clear();
+        self.files.save(&noted)?;
+        self.checkpoint = noted;
+        self.debts += 1;
+        self.writer.forget();
+        self.seen.clear();
         Ok(true)
     }
 
-    /// Nothing that was stored up to now counts as up to date any more; from now on `shape` is written. The checkpoint
-    /// takes both over together: with the new shape alone, the rows of the old one would be trusted.
-    fn distrust(&mut self, reason: &str, shape: String) -> Result<()> {
-        let boundary = self.time_of_writing();
-        let text = rfc3339(boundary);
-        let rows = self.writer.distrust_after(&text)?;
+    /// From now on this is owed; saved at once, before anything of it is written.
+    ///
+    /// # Errors
+    /// As [`Engine::save`].
+    pub fn owe(&mut self, since: Option<OffsetDateTime>, reason: Reason) -> Result<()> {
+        Owed::add(&mut self.checkpoint.owed, Owed { since, reason });
+        self.debts += 1;
+        self.save()
+    }
+
+    /// How often something became owed: what is paid must not have grown meanwhile.
+    pub fn debts(&self) -> u64 {
+        self.debts
+    }
+
+    /// Rows written under another filter or other fields no longer count as up to date, and everything is owed. The
+    /// checkpoint takes shape, boundary and debt over together: with the new shape alone, the rows of the old one would be
+    /// trusted.
+    fn trust_present_shape(&mut self) -> Result<()> {
+        let shape = self.shape();
+        let trusted = self.checkpoint.trusted_after.is_some();
+        if trusted && self.checkpoint.shape == shape {
+            return Ok(());
+        }
+        let boundary = rfc3339(self.time_of_writing());
+        let rows = self.writer.distrust_after(&boundary)?;
         if rows > 0 {
             log::info!(
                 "{rows} contacts bear a time of writing that lies in the future: they count as not up to date"
             );
         }
-        log::info!("{reason}: contacts stored before {text} count as not up to date");
+        if self.checkpoint.shape != shape {
+            log::info!(
+                "filter, fields or target are new: contacts stored before {boundary} count as not up to date"
+            );
+            owe_all(&mut self.checkpoint, Reason::Shape);
+        }
+        self.debts += 1;
         self.seen.clear();
         self.checkpoint.shape = shape;
-        self.checkpoint.trusted_after = Some(text);
+        self.checkpoint.trusted_after = Some(boundary);
         self.save()
     }
 
     fn shape(&self) -> String {
-        let mut md5 = Md5::new();
-        md5.update(format!("{:?}", self.filter.mode));
-        let mut prefixes = self.filter.task_prefixes.clone();
-        prefixes.sort_unstable();
-        for text in prefixes
-            .iter()
-            .map(String::as_str)
-            .chain(["fields"])
-            .chain(self.layout.custom_keys())
-        {
-            md5.update([0]);
-            md5.update(text);
-            if let Some(Slot::Column(_, ColumnKind::Number)) = self.layout.slot(text) {
-                md5.update([1]);
-            }
-        }
-        md5.finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        let unstored = self.writer.holdings().unstored.get(&Table::Contacts);
+        shape(
+            &self.filter,
+            &self.layout,
+            unstored.map_or(&[], Vec::as_slice),
+        )
     }
 
     /// Dialfire's time, but always later than the boundary of trust.
@@ -101,7 +136,7 @@ impl Engine {
     /// Which of these contacts the database holds, each with its checksum where that can be trusted.
     ///
     /// # Errors
-    /// As [`Writer::stored`].
+    /// As [`Writer::stored`](crate::sync::writer::Writer::stored).
     pub fn stored(&mut self, ids: &[&str]) -> Result<HashMap<String, Option<String>>> {
         let boundary = self.checkpoint.trusted_after.clone();
         Ok(self
@@ -119,10 +154,116 @@ impl Engine {
     }
 }
 
+/// Everything is owed that was promised to be stored. Before the first copy that is nothing.
+fn owe_all(checkpoint: &mut Checkpoint, reason: Reason) {
+    if checkpoint.poll.is_some() || checkpoint.owed.is_some() {
+        let since = checkpoint.since;
+        Owed::add(&mut checkpoint.owed, Owed { since, reason });
+    }
+}
+
+/// A checksum of what rows depend on besides the documents. It is kept in checkpoints: another one for the same things would
+/// have everything copied again.
+fn shape(filter: &Filter, layout: &Layout, unstored: &[String]) -> String {
+    let mut md5 = Md5::new();
+    md5.update(match filter.mode {
+        FilterMode::All => "All",
+        FilterMode::UpdatesOnly => "UpdatesOnly",
+        FilterMode::HiUpdatesOnly => "HiUpdatesOnly",
+    });
+    let mut prefixes = filter.task_prefixes.clone();
+    prefixes.sort_unstable();
+    let contacts = layout.schema().table(Table::Contacts);
+    // A column that can't be added now is added later, and only then are rows written with it.
+    let is_stored = |key: &&str| match layout.slot(key) {
+        Some(Slot::Column(at, _)) => {
+            (contacts.columns.get(at)).is_none_or(|column| !unstored.contains(&column.name))
+        }
+        _ => true,
+    };
+    for text in prefixes
+        .iter()
+        .map(String::as_str)
+        .chain(["fields"])
+        .chain(layout.custom_keys().into_iter().filter(is_stored))
+    {
+        md5.update([0]);
+        md5.update(text);
+        if let Some(Slot::Column(_, ColumnKind::Number)) = layout.slot(text) {
+            md5.update([1]);
+        }
+    }
+    md5.finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
 fn rfc3339(time: OffsetDateTime) -> String {
     let whole = time
         .to_offset(time::UtcOffset::UTC)
         .replace_nanosecond(0)
         .unwrap_or(time);
     whole.format(&Rfc3339).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::settings::FieldLimit;
+    use crate::sink::dialect::POSTGRES;
+    use crate::tables::fields::CustomField;
+
+    /// The checksums of version 0.1: after an upgrade nothing is copied again.
+    #[test]
+    fn the_shape_stays_the_same_in_later_versions() {
+        let shape_of = |mode, prefixes: &[&str], fields: &[(&str, bool)], unstored: &[&str]| {
+            let mut layout = Layout::new("dfire_", POSTGRES.naming, FieldLimit::All, &[]);
+            let fields: Vec<CustomField> = (fields.iter())
+                .map(|(key, is_number)| CustomField {
+                    key: (*key).to_owned(),
+                    is_number: *is_number,
+                })
+                .collect();
+            layout.add_fields(&fields, &[]);
+            let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+            let filter = Filter {
+                mode,
+                task_prefixes: owned(prefixes),
+            };
+            let unstored: Vec<String> = owned(unstored);
+            shape(&filter, &layout, &unstored)
+        };
+        let md5 = |bytes: &[u8]| -> String {
+            let sum = Md5::digest(bytes);
+            sum.iter().map(|byte| format!("{byte:02x}")).collect()
+        };
+        assert_eq!(
+            shape_of(FilterMode::All, &[], &[], &[]),
+            md5(b"All\0fields")
+        );
+        assert_eq!(
+            shape_of(
+                FilterMode::UpdatesOnly,
+                &["qc_", "fc_"],
+                &[("Zahl", true), ("Name", false)],
+                &[]
+            ),
+            md5(b"UpdatesOnly\0fc_\0qc_\0fields\0Name\0Zahl\x01")
+        );
+        assert_eq!(
+            shape_of(
+                FilterMode::HiUpdatesOnly,
+                &[],
+                &[("Zahl", true), ("Name", false)],
+                &["Name"]
+            ),
+            md5(b"HiUpdatesOnly\0fields\0Zahl\x01")
+        );
+        // Not only by the same rule, but by the same bytes.
+        assert_eq!(
+            shape_of(FilterMode::All, &[], &[], &[]),
+            "f6cab9033eed60ac6d8d6183bc1cd095"
+        );
+    }
 }

@@ -54,7 +54,7 @@ impl Courier {
         Ok(())
     }
 
-    fn deliveries(&self) -> Deliveries {
+    pub(super) fn deliveries(&self) -> Deliveries {
         let standing = self.sender.standing();
         Deliveries {
             delivered: standing.counts.delivered,
@@ -110,7 +110,10 @@ impl Courier {
         let mut board = self.board.borrow_mut();
         board.status.rounds += 1;
         board.status.unanswered += u64::try_from(tally.unanswered).unwrap_or(u64::MAX);
-        board.status.last_success = Some(OffsetDateTime::now_utc());
+        // A web service that takes nothing has not answered.
+        if self.sender.standing().outage.is_none() {
+            board.status.last_success = Some(OffsetDateTime::now_utc());
+        }
         board.status.checkpoint = self.checkpoint.poll;
         board.status.lag_seconds = lag.and_then(|lag| u64::try_from(lag).ok());
         board.status.webhook = Some(deliveries);

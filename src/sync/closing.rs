@@ -1,0 +1,153 @@
+//! The last line of a mode that ends by itself: what it did, how long it took, and whether everything is there.
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use super::board::Board;
+use super::engine::Engine;
+use crate::error::{EXIT_INCOMPLETE, Error, ErrorKind, Result};
+
+/// So many columns are named.
+const MAX_NAMED: usize = 5;
+
+/// Prints a line on standard output, and logs it.
+pub fn say(line: &str) {
+    log::info!("{line}");
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// The end of db_init, db_update or `db_sync --once`: prints the line and returns the exit code.
+pub fn of_copy(engine: &Engine, begin: Instant, done: Result<()>) -> u8 {
+    let written = engine.board.borrow().status.written;
+    let counts = format!(
+        "{} contacts, {} transactions, {} connections, {} recordings, {} inbound calls written",
+        written.contacts,
+        written.transactions,
+        written.connections,
+        written.recordings,
+        written.inbound_calls
+    );
+    let mut remarks = Vec::new();
+    let absent = engine.checkpoint.absent.len();
+    if absent > 0 {
+        remarks.push(format!(
+            "Dialfire returned no document for {absent} contacts that it lists: deleted, as a rule"
+        ));
+    }
+    Closing {
+        mode: engine.settings().mode.name(),
+        counts,
+        remarks,
+        missing: missing(engine),
+        time: begin.elapsed(),
+    }
+    .end(done, Some(&engine.board))
+}
+
+/// What is missing although the work ended.
+fn missing(engine: &Engine) -> Vec<String> {
+    let mut missing = Vec::new();
+    let rejected = engine.board.borrow().status.rejected;
+    if rejected > 0 {
+        missing.push(format!(
+            "{rejected} rows were refused by the database and set aside in {}",
+            engine.reject_file().display()
+        ));
+    }
+    let waiting = engine.checkpoint.retry.len();
+    if waiting > 0 {
+        missing.push(format!(
+            "{waiting} contacts are incomplete: they could not be fetched, or rows of them were refused"
+        ));
+    }
+    if engine.checkpoint.refused_call.is_some() && rejected == 0 {
+        missing.push("inbound calls were refused by the database".to_owned());
+    }
+    let unstored = engine.unstored();
+    if !unstored.is_empty() {
+        let more = if unstored.len() > MAX_NAMED {
+            ", …"
+        } else {
+            ""
+        };
+        let named = unstored.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>();
+        missing.push(format!(
+            "{} columns are not stored, as they can't be added ({}{more})",
+            unstored.len(),
+            named.join(", ")
+        ));
+    }
+    if let Some(owed) = &engine.checkpoint.owed {
+        missing.push(format!(
+            "older contacts are still to be copied: {}",
+            owed.reason
+        ));
+    }
+    missing
+}
+
+/// What a closing line says.
+#[derive(Debug, Default)]
+pub struct Closing {
+    /// The mode.
+    pub mode: &'static str,
+    /// What was done, such as `3 requests sent`.
+    pub counts: String,
+    /// What is worth knowing besides.
+    pub remarks: Vec<String>,
+    /// What is missing although the work ended.
+    pub missing: Vec<String>,
+    /// How long it took.
+    pub time: Duration,
+}
+
+impl Closing {
+    /// Prints the line, after the error that ended the work if there is one, and returns the exit code. What is missing is
+    /// the last error in the status file.
+    pub fn end(mut self, done: Result<()>, board: Option<&RefCell<Board>>) -> u8 {
+        let failed = done.err().filter(|error| {
+            let stopped = error.kind() == ErrorKind::Stopped;
+            let what = if stopped {
+                "it was stopped by a signal before the end".to_owned()
+            } else {
+                error.to_string()
+            };
+            self.missing.insert(0, what);
+            !stopped
+        });
+        if let Some(error) = &failed {
+            log::error!("{error}");
+        }
+        let (mode, counts, seconds) = (self.mode, self.counts, self.time.as_secs_f64());
+        let remarks: String = (self.remarks.iter())
+            .map(|remark| format!(" ({remark})"))
+            .collect();
+        if self.missing.is_empty() {
+            say(&format!(
+                "{mode} complete: {counts} in {seconds:.1} s{remarks}"
+            ));
+            return 0;
+        }
+        let missing = self.missing.join("; ");
+        say(&format!(
+            "{mode} incomplete: {counts} in {seconds:.1} s{remarks}; {missing}; {}",
+            what_next(mode)
+        ));
+        if let Some(board) = board {
+            let error = failed.clone().unwrap_or_else(|| Error::transient(missing));
+            board.borrow_mut().trouble(&error);
+        }
+        failed.map_or(EXIT_INCOMPLETE, |error| error.exit_code())
+    }
+}
+
+/// What to run next so that nothing is missing.
+fn what_next(mode: &str) -> &'static str {
+    match mode {
+        "replay" => "mend the web service and run --a replay again",
+        "webhook" => "the next run goes on here",
+        "check" => "see the table",
+        _ => "the next run of db_init, db_update or db_sync copies what is missing first",
+    }
+}

@@ -1,0 +1,467 @@
+//! Promise 11: success is said only of what is complete. What a mode has begun is owed until it is done, and whichever mode
+//! runs next does it; what was lost is noticed by each campaign that shares the tables.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::support::compare::{assert_equal, assert_holds, truth_of};
+use crate::support::database::{Database, fresh_database};
+use crate::support::program::{Ended, Program, Running, tail};
+use crate::support::servers::Kind;
+use crate::support::simulator::{
+    Config, Endpoint, Fault, FilterMode, Md5Covers, Readings, Simulator, TruthFilter,
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The databases whose drivers differ most, and that are quick.
+const KINDS: [Kind; 3] = [Kind::Sqlite, Kind::Postgres, Kind::Mysql];
+
+/// Before everything in the campaign's past.
+const EARLY: &str = "2023-01-01";
+
+fn campaign(name: &str, seed: u64) -> Simulator {
+    Simulator::start(Config {
+        seed,
+        campaign: name.to_owned(),
+        contacts: 120,
+        daily_share: 0.5,
+        deleted_share: 0.0,
+        long_texts: false,
+        added_fields: Vec::new(),
+        new_key_after: None,
+        ..Config::default()
+    })
+}
+
+fn program(sim: &Simulator, database: &Database) -> Program {
+    Program::new(sim, &database.url)
+        .arg("--batch", "10")
+        .arg("--w", "2")
+}
+
+/// Kills it when so many documents were fetched since it was started.
+fn kill_after(sim: &Simulator, mut running: Running, documents: u64) {
+    let begin = Instant::now();
+    while sim.counters().documents < documents && !running.has_ended() {
+        assert!(begin.elapsed() < 2 * MINUTE, "too few are fetched");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    running.kill();
+}
+
+fn killed(sim: &Simulator, program: &Program, mode: &str, flags: &[&str]) {
+    sim.reset_counters();
+    kill_after(sim, program.start_with(mode, flags), 40);
+}
+
+/// Some rounds of db_sync.
+fn follow(program: &Program) {
+    let mut running = program.start("db_sync");
+    running.wait_rounds(2);
+    running.signal("TERM");
+    assert_eq!(running.wait(MINUTE).code, Some(0));
+}
+
+fn complete(program: &Program, mode: &str) {
+    match mode {
+        "db_sync" => follow(program),
+        "once" => program.succeed_once(),
+        _ => drop(program.succeed(mode)),
+    }
+}
+
+fn last_line(ended: &Ended) -> &str {
+    ended.stdout.lines().last().unwrap_or_default()
+}
+
+#[test]
+fn whichever_mode_runs_next_completes_a_copy_that_was_killed() {
+    let early = ["--s", EARLY];
+    let firsts: [(&str, &[&str]); 4] = [
+        ("db_init", &[]),
+        ("db_update", &early),
+        ("db_sync", &early),
+        ("db_sync", &["--once", "--s", EARLY]),
+    ];
+    for (number, (first, flags)) in firsts.into_iter().enumerate() {
+        for (other, next) in ["db_sync", "once", "db_update", "db_init"]
+            .into_iter()
+            .enumerate()
+        {
+            let kind = if other == 0 {
+                KINDS[number % 3]
+            } else {
+                Kind::Sqlite
+            };
+            println!("{kind:?}: {first} {flags:?}, then {next}");
+            let (sim, database) = (campaign("A", 1), fresh_database(kind));
+            let program = program(&sim, &database);
+            killed(&sim, &program, first, flags);
+            assert!(database.dump("dfire_contacts").len() < 120);
+            sim.advance(3 * DAY);
+            complete(&program, next);
+            // What changed since the kill is read by db_sync alone.
+            if !next.starts_with("db_sync") {
+                follow(&program);
+            }
+            assert_equal(&sim, &TruthFilter::default(), &database);
+        }
+    }
+}
+
+/// Kills and failures after a complete copy, and a db_update that covers less than what is owed.
+#[test]
+fn what_is_owed_outlives_other_modes() {
+    let (sim, database) = (campaign("A", 2), fresh_database(Kind::Sqlite));
+    let mut program = program(&sim, &database);
+    program.succeed("db_init");
+    follow(&program);
+    // Another filter: what is stored does not count any more, and the copy under it is killed twice.
+    program.set("--fm", "updates_only");
+    for _ in 0..2 {
+        killed(&sim, &program, "db_init", &[]);
+    }
+    sim.outage(true);
+    assert_ne!(program.run("db_init").code, Some(0));
+    sim.outage(false);
+    sim.advance(2 * HOUR);
+    program.succeed("db_update");
+    follow(&program);
+    let filter = TruthFilter {
+        mode: FilterMode::UpdatesOnly,
+        ..TruthFilter::default()
+    };
+    let truth = truth_of(&sim, &filter, &database);
+    // Rows that the filter leaves out by now stay as they were.
+    let stored = database.dump("dfire_transactions");
+    for (key, row) in &truth.transactions {
+        assert!(stored.contains_key(key), "{key}: {row:?}");
+    }
+    // And back, without any mode that lists everything by itself.
+    program.set("--fm", "");
+    let program = program.without("--fm");
+    follow(&program);
+    assert_equal(&sim, &TruthFilter::default(), &database);
+}
+
+#[test]
+fn what_happens_after_a_first_start_is_not_missed_when_its_first_round_is_killed() {
+    let (sim, database) = (campaign("A", 3), fresh_database(Kind::Sqlite));
+    let program = program(&sim, &database);
+    let start = sim.now();
+    sim.fail_next(Some(Endpoint::Events), Fault::Delay(60_000), 1);
+    let mut running = program.start("db_sync");
+    running.wait_until("it has begun", |_| true);
+    let begin = Instant::now();
+    while sim.faults_waiting() > 0 {
+        assert!(begin.elapsed() < MINUTE);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    running.kill();
+    sim.advance(3 * DAY);
+    follow(&program);
+    let stored = database.dump("dfire_contacts");
+    let truth = sim.truth(
+        &TruthFilter::default(),
+        &crate::support::simulator::Which::All,
+    );
+    let changed: Vec<&String> = (truth.contacts.keys())
+        .filter(|id| sim.last_change_of(id).is_some_and(|at| at > start))
+        .collect();
+    assert!(changed.len() > 20);
+    for id in changed {
+        assert!(stored.contains_key(id), "{id}");
+    }
+}
+
+/// What the checksums don't cover is read from the events, however many other modes ran in between.
+#[test]
+fn no_mode_moves_the_checkpoint_over_events_that_it_did_not_read() {
+    for mode in ["db_init", "db_update"] {
+        let sim = Simulator::start(Config {
+            readings: Readings {
+                md5_covers: Md5Covers::ContactOnly,
+                ..Readings::default()
+            },
+            late_share: 1.0,
+            ..campaign("A", 4).config().clone()
+        });
+        let database = fresh_database(Kind::Sqlite);
+        let program = program(&sim, &database);
+        program.succeed("db_init");
+        let mut running = program.start("db_sync");
+        for _ in 0..4 {
+            sim.advance(15 * MINUTE);
+            running.wait_rounds(1);
+        }
+        running.signal("TERM");
+        running.wait(MINUTE);
+        sim.advance(3 * DAY);
+        program.succeed(mode);
+        sim.advance(HOUR);
+        follow(&program);
+        // Calls of the last minutes are completed later, and a look back reads them.
+        assert_equal(&sim, &TruthFilter::default(), &database);
+    }
+}
+
+#[test]
+fn each_campaign_notices_that_tables_which_it_shares_were_lost() {
+    let losses: [(&str, &[&str]); 4] = [
+        ("dropped", &["DROP TABLE dfire_transactions"]),
+        (
+            "renamed",
+            &["ALTER TABLE dfire_recordings RENAME TO recordings_2024"],
+        ),
+        ("emptied", &["DELETE FROM dfire_connections"]),
+        (
+            "a column",
+            &["ALTER TABLE dfire_transactions DROP COLUMN task"],
+        ),
+    ];
+    for kind in KINDS {
+        for (what, statements) in losses {
+            println!("{kind:?}: {what}");
+            let (a, b) = (campaign("A", 5), campaign("B", 6));
+            let database = fresh_database(kind);
+            let (first, second) = (program(&a, &database), program(&b, &database));
+            first.succeed("db_init");
+            second.succeed("db_init");
+            // One of them runs on, and has rows to write before its next reconcile.
+            let mut running = (what == "dropped").then(|| second.start("db_sync"));
+            if let Some(running) = &mut running {
+                running.wait_rounds(1);
+            }
+            for statement in statements {
+                database.execute(statement);
+            }
+            follow(&first);
+            for sim in [&a, &b] {
+                sim.advance(20 * MINUTE);
+            }
+            match running {
+                Some(mut running) => {
+                    running.wait_rounds(2);
+                    b.advance(HOUR);
+                    running.wait_rounds(4);
+                    running.signal("TERM");
+                    running.wait(MINUTE);
+                }
+                None => follow(&second),
+            }
+            follow(&first);
+            let mut truth = truth_of(&a, &TruthFilter::default(), &database);
+            truth.extend(truth_of(&b, &TruthFilter::default(), &database));
+            assert_holds(&truth, &database, "dfire_");
+        }
+    }
+}
+
+#[test]
+fn a_table_that_another_state_directory_made_again_is_filled_again() {
+    let (sim, database) = (campaign("A", 7), fresh_database(Kind::Sqlite));
+    let first = program(&sim, &database);
+    let other = program(&sim, &database);
+    first.succeed("db_init");
+    database.execute("DROP TABLE dfire_transactions");
+    follow(&other);
+    follow(&first);
+    assert_equal(&sim, &TruthFilter::default(), &database);
+}
+
+#[test]
+fn what_was_written_without_a_column_is_written_again_when_there_is_one() {
+    let (sim, database) = (campaign("A", 8), fresh_database(Kind::Sqlite));
+    let program = program(&sim, &database);
+    database.execute(
+        "CREATE TABLE dfire_contacts (\"$id\" TEXT PRIMARY KEY, \"$md5\" TEXT, \"$changed\" TEXT, \
+         \"$comment\" TEXT GENERATED ALWAYS AS ('x') VIRTUAL)",
+    );
+    database.execute(
+        "CREATE TABLE dfire_transactions (id TEXT PRIMARY KEY, task TEXT GENERATED ALWAYS AS ('x') VIRTUAL)",
+    );
+    let ended = program.run("db_init");
+    assert_eq!(ended.code, Some(5), "{}", ended.stdout);
+    let line = last_line(&ended);
+    assert!(
+        line.starts_with("db_init incomplete: ")
+            && line.contains("2 columns are not stored, as they can't be added (contacts.$comment, transactions.task)"),
+        "{line}"
+    );
+    for (table, column) in [("contacts", "$comment"), ("transactions", "task")] {
+        database.execute(&format!(
+            "ALTER TABLE dfire_{table} DROP COLUMN \"{column}\""
+        ));
+        follow(&program);
+    }
+    assert_equal(&sim, &TruthFilter::default(), &database);
+    // Once each is enough.
+    follow(&program);
+    assert_eq!(program.log().matches("can be stored by now").count(), 2);
+}
+
+#[test]
+fn a_closing_line_says_what_was_done_and_what_is_missing() {
+    let (sim, database) = (campaign("A", 9), fresh_database(Kind::Sqlite));
+    let program = program(&sim, &database);
+    let first = program.start("db_sync");
+    let mut first = first;
+    first.wait_rounds(1);
+    first.signal("TERM");
+    let ended = first.wait(MINUTE);
+    assert_eq!(ended.code, Some(0));
+    assert!(
+        ended
+            .stdout
+            .contains("warning: first start: only changes from now on are copied")
+    );
+
+    let other = self::program(&sim, &database);
+    let ended = other.succeed("db_init");
+    let counts = sim
+        .truth(
+            &TruthFilter::default(),
+            &crate::support::simulator::Which::All,
+        )
+        .counts();
+    assert!(
+        last_line(&ended).starts_with(&format!(
+            "db_init complete: {} contacts, {} transactions, {} connections, ",
+            counts[0], counts[1], counts[2]
+        )),
+        "{}",
+        ended.stdout
+    );
+    let third = self::program(&sim, &database);
+    let ended = third.succeed("db_init");
+    assert!(
+        ended
+            .stdout
+            .contains("first start: the table dfire_contacts holds 120 contacts already"),
+        "{}",
+        ended.stdout
+    );
+    // A refused row.
+    database.execute(
+        "CREATE TRIGGER no BEFORE INSERT ON dfire_contacts WHEN NEW.\"$id\" = (SELECT min(\"$id\") FROM dfire_contacts) \
+         BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
+    let fourth = self::program(&sim, &database);
+    let ended = fourth.run("db_init");
+    assert_eq!(ended.code, Some(5), "{}", ended.stdout);
+    assert!(
+        last_line(&ended).contains("1 rows were refused by the database"),
+        "{}",
+        ended.stdout
+    );
+    let ended = fourth.start_with("db_sync", &["--once"]).wait(MINUTE);
+    assert_eq!(ended.code, Some(5), "{}", ended.stdout);
+    assert!(
+        last_line(&ended).starts_with("db_sync incomplete: "),
+        "{}",
+        ended.stdout
+    );
+    database.execute("DROP TRIGGER no");
+    sim.advance(2 * HOUR);
+    let ended = fourth.start_with("db_sync", &["--once"]).wait(MINUTE);
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    assert!(
+        last_line(&ended).starts_with("db_sync complete: "),
+        "{}",
+        ended.stdout
+    );
+    assert_equal(&sim, &TruthFilter::default(), &database);
+}
+
+#[test]
+fn a_signal_and_a_failure_end_with_a_line_and_are_in_the_status_file() {
+    let (sim, database) = (campaign("A", 10), fresh_database(Kind::Sqlite));
+    let program = program(&sim, &database);
+    let status = |program: &Program| -> serde_json::Value {
+        let text = fs::read_to_string(program.directory().join("status.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    sim.fail_next(Some(Endpoint::Contacts), Fault::Delay(60_000), 3);
+    let running = program.start("db_init");
+    let begin = Instant::now();
+    while sim.faults_waiting() > 1 {
+        assert!(begin.elapsed() < MINUTE);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    running.signal("INT");
+    let ended = running.wait(Duration::from_secs(5));
+    assert_eq!(ended.code, Some(5), "{}", ended.stdout);
+    let line = last_line(&ended);
+    assert!(
+        line.starts_with("db_init incomplete: ") && line.contains("stopped by a signal"),
+        "{line}"
+    );
+    sim.set_faults(crate::support::simulator::Faults::none());
+    program.succeed_once();
+    let good = status(&program)["last_success"].clone();
+    assert!(good.is_string());
+    sim.outage(true);
+    let ended = program.start_with("db_sync", &["--once"]).wait(2 * MINUTE);
+    assert_eq!(ended.code, Some(1), "{}", ended.stdout);
+    let told = status(&program);
+    assert_eq!(
+        (&told["mode"], &told["last_success"]),
+        (&"db_sync".into(), &good)
+    );
+    let message = told["last_error"]["message"].as_str().unwrap();
+    assert!(message.contains("cannot reach Dialfire"), "{message}");
+}
+
+/// Only a round in which the database answered is a success.
+#[test]
+fn a_database_that_is_away_in_a_quiet_campaign_shows_in_the_status() {
+    let (sim, database) = (campaign("A", 11), fresh_database(Kind::Sqlite));
+    let program = program(&sim, &database);
+    program.succeed("db_init");
+    let mut running = program.start("db_sync");
+    running.wait_rounds(3);
+    let path = database.url.strip_prefix("sqlite:").unwrap().to_owned();
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::rename(format!("{path}{suffix}"), format!("{path}.away{suffix}"));
+    }
+    fs::create_dir(&path).unwrap();
+    let status = running.wait_until("an error", |status| !status["last_error"].is_null());
+    let rounds = status["rounds"].clone();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(running.status().unwrap()["rounds"], rounds);
+    fs::remove_dir(&path).unwrap();
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::rename(format!("{path}.away{suffix}"), format!("{path}{suffix}"));
+    }
+    running.wait_rounds(2);
+    running.signal("TERM");
+    assert_eq!(
+        running.wait(MINUTE).code,
+        Some(0),
+        "{}",
+        tail(&program.log())
+    );
+}
+
+/// A server that ends sessions which nobody uses is nothing to report.
+#[test]
+fn a_connection_lost_while_it_was_idle_is_opened_again_without_a_word() {
+    let (sim, database) = (campaign("A", 12), fresh_database(Kind::Postgres));
+    let name = database.url.rsplit_once('/').unwrap().1;
+    database.execute(&format!(
+        "ALTER DATABASE {name} SET idle_session_timeout = '100ms'"
+    ));
+    let program = program(&sim, &database).arg("--interval", "400ms");
+    program.run("db_init");
+    let mut running = program.start("db_sync");
+    running.wait_rounds(1);
+    let before = program.log().len();
+    running.wait_rounds(4);
+    let log = program.log()[before..].to_owned();
+    assert!(!log.contains("ERROR"), "{log}");
+    running.signal("TERM");
+    running.wait(MINUTE);
+}
