@@ -5,6 +5,7 @@
 #        scripts/torture.sh --rounds 100000 [flags]       no faults: so many rounds of db_sync and of webhook, measured
 #
 # flags: --targets sqlite,postgres,mariadb,sqlserver,webhook   only some of them; of --rounds: sqlite,webhook if not given
+#        --sequences   sequences of modes, each played twice, disturbed and undisturbed, and compared
 #        --life N      the campaign to begin with: to come to a finding quickly
 #        --quiet       only the figures
 #        --release     a release build instead of a development build
@@ -29,7 +30,7 @@ while [ $# -gt 0 ]; do
         exit
         ;;
     --release) build=release ;;
-    --quiet) flags+=("$1") ;;
+    --quiet | --sequences) flags+=("$1") ;;
     --rounds | --targets | --life)
         [ $# -gt 1 ] || {
             echo "torture.sh: $1 needs a value" >&2

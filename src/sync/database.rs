@@ -204,6 +204,9 @@ fn follow(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()>
                 failures = 0;
                 begin_with = None;
                 if let Err(error) = engine.save() {
+                    if engine.settings().once {
+                        return Err(error);
+                    }
                     log::error!(
                         "{error}; the copy goes on, and would begin at the last saved checkpoint after a restart"
                     );

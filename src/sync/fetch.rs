@@ -150,7 +150,7 @@ pub fn halving<T>(
                 match ids {
                     [id] if passing => {
                         log::error!(
-                            "cannot fetch contact {id}: {reason}; other calls work, so it is left out until the next reconcile"
+                            "cannot fetch contact {id}: {reason}; other calls work, so it is left out and asked for again later"
                         );
                         missing.failing.push(id.clone());
                     }

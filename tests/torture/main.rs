@@ -8,6 +8,8 @@
     clippy::panic
 )]
 
+#[path = "../sequences/mod.rs"]
+mod sequences;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "mod.rs"]
@@ -15,9 +17,10 @@ mod torture;
 
 use std::process::ExitCode;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lexopt::prelude::{Long, ValueExt};
+use support::servers::Kind;
 use torture::figures::Figures;
 use torture::long::{Course, assert_flat, measure};
 use torture::{Plan, Target, torture};
@@ -29,6 +32,7 @@ Tortures dbsync2; to be run by scripts/torture.sh.
   --seed N      (1)       chooses what happens when
   --targets A,B           of sqlite, postgres, mariadb, sqlserver, webhook; all by default, at the same time
   --life N      (0)       the campaign to begin with: to get to a finding quickly
+  --sequences             sequences of modes instead, from this seed on, against sqlite, postgres and mariadb in turn
   --rounds N              no torture: so many rounds without faults, measured
   --quiet                 only the figures
 ";
@@ -40,6 +44,7 @@ struct Arguments {
     life: u64,
     rounds: Option<u64>,
     quiet: bool,
+    sequences: bool,
 }
 
 fn main() -> ExitCode {
@@ -56,6 +61,7 @@ fn main() -> ExitCode {
     };
     let good = match arguments.rounds {
         Some(rounds) => run_long(&arguments, rounds),
+        None if arguments.sequences => run_sequences(&arguments),
         None => run(&arguments),
     };
     if good {
@@ -112,6 +118,31 @@ fn run(arguments: &Arguments) -> bool {
     good
 }
 
+/// Sequences of modes, one after the other, of which most are with SQLite.
+fn run_sequences(arguments: &Arguments) -> bool {
+    let (begin, mut good) = (Instant::now(), true);
+    let mut figures = sequences::Figures::default();
+    for seed in arguments.seed.. {
+        let kind = match seed % 8 {
+            0 => Kind::Postgres,
+            4 => Kind::Mysql,
+            _ => Kind::Sqlite,
+        };
+        if let Err(problem) = sequences::play(kind, seed, &mut figures) {
+            println!("FOUND {problem}");
+            good = false;
+        }
+        if !arguments.quiet {
+            println!("{kind:?} seed {seed}: {figures}");
+        }
+        if begin.elapsed() > Duration::from_secs_f64(arguments.minutes * 60.0) {
+            break;
+        }
+    }
+    println!("seed {}: all together: {figures}", arguments.seed);
+    good
+}
+
 fn run_long(arguments: &Arguments, rounds: u64) -> bool {
     arguments.targets.iter().all(|target| {
         let course = Course::new(*target, rounds);
@@ -131,6 +162,7 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
         life: 0,
         rounds: None,
         quiet: false,
+        sequences: false,
     };
     let mut parser = lexopt::Parser::from_env();
     while let Some(flag) = parser.next()? {
@@ -144,6 +176,7 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
             "life" => arguments.life = parser.value()?.parse()?,
             "rounds" => arguments.rounds = Some(parser.value()?.parse()?),
             "quiet" => arguments.quiet = true,
+            "sequences" => arguments.sequences = true,
             "targets" => {
                 let names = parser.value()?.string()?;
                 arguments.targets = names

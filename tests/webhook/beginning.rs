@@ -118,3 +118,31 @@ fn without_its_checkpoint_it_goes_on_on_the_last_day_of_the_ledger() {
     let arrivals = receiver.arrivals();
     assert_delivered(&sim, &all(), since, &arrivals, Allowed::default());
 }
+
+#[test]
+fn a_later_start_drops_nothing_that_waits() {
+    let sim = Simulator::start(campaign(60));
+    let receiver = Receiver::start();
+    let (mut program, since) = since(&sim, &receiver, 30);
+    receiver.behave(|_| crate::support::receiver::Reply::status(503));
+    let mut running = program.start("webhook");
+    running.wait_until("something waits", |status| !status["last_error"].is_null());
+    end(running);
+    receiver.mend();
+    program.set("--s", &sim.now().date().to_string());
+    let ended = program.start_with("webhook", &["--once"]).wait(4 * MINUTE);
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    assert!(
+        ended
+            .stdout
+            .contains("although the start date is later: nothing is left out"),
+        "{}",
+        ended.stdout
+    );
+    let delivered: Vec<_> = receiver
+        .arrivals()
+        .into_iter()
+        .filter(|arrival| arrival.accepted)
+        .collect();
+    assert_eq!(missing(&sim.posts(&all(), since), &delivered), [""; 0]);
+}

@@ -8,6 +8,7 @@ use super::{Courier, Parts};
 use crate::error::Result;
 use crate::moment;
 use crate::state::{Checkpoint, StateFiles};
+use crate::sync::closing::say;
 use crate::sync::missing::Missing;
 use crate::sync::seen::Seen;
 use crate::tables::filter::Filter;
@@ -100,7 +101,20 @@ impl Courier {
                     log::info!("transactions since {} are posted", moment::rfc3339(start));
                     checkpoint.poll = Some(poll.map_or(start, |poll| poll.min(start)));
                 }
-                checkpoint.since = Some(start);
+                checkpoint.since = match poll {
+                    None => Some(start),
+                    // What waits since then is not dropped by a later start date.
+                    Some(poll) => match checkpoint.since {
+                        Some(since) => Some(since.min(start)),
+                        None => Some(start).filter(|start| *start <= poll),
+                    },
+                };
+                if let Some(poll) = poll.filter(|poll| *poll < start) {
+                    say(&format!(
+                        "going on at {}, where the last run stopped, although the start date is later: nothing is left out",
+                        moment::rfc3339(poll)
+                    ));
+                }
             }
             (None, Some(poll)) => log::info!("going on at {}", moment::rfc3339(poll)),
         }
