@@ -11,8 +11,11 @@ const WIDTH: usize = 80;
 /// Blanks before the explanation of a flag.
 const INDENT: usize = 8;
 
-pub(super) const EXIT_CODES: [(&str, &str); 5] = [
-    ("0", "done, or ended by a signal"),
+pub(super) const EXIT_CODES: [(&str, &str); 6] = [
+    (
+        "0",
+        "done and complete; db_sync, webhook: ended by a signal",
+    ),
     ("1", "failed; the last line of the log says why"),
     ("2", "wrong command line or environment"),
     (
@@ -22,6 +25,10 @@ pub(super) const EXIT_CODES: [(&str, &str); 5] = [
     (
         "4",
         "another instance is at work on this campaign and target",
+    ),
+    (
+        "5",
+        "ended, but something is missing, as the last line says",
     ),
 ];
 

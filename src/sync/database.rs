@@ -10,12 +10,12 @@ use super::engine::Engine;
 use super::list::Scope;
 use super::pass::Tally;
 use super::windows::{Nets, after_listing, after_round, back_from_the_future, due, promise};
-use crate::cli::settings::{FilterMode, Mode};
+use crate::cli::settings::{FilterMode, Mode, Settings};
 use crate::dialfire::client::EventQuery;
 use crate::dialfire::retry::{RetryPolicy, random};
 use crate::error::{Error, ErrorKind, Result};
 use crate::moment;
-use crate::state::{Owed, Reason};
+use crate::state::{Checkpoint, Owed, Reason};
 use crate::tables::schema::Table;
 
 /// How far db_update goes back without `--s`.
@@ -33,17 +33,86 @@ pub fn backoff(first: std::time::Duration, attempts: u32) -> RetryPolicy {
     }
 }
 
+/// Notes in the checkpoint what a run promises that begins at `now`: what it owes, and from when on everything that happens
+/// is to be read. To be saved before any work. Returns whether this is the first start.
+pub fn begin(
+    settings: &Settings,
+    checkpoint: &mut Checkpoint,
+    old_client: Option<OffsetDateTime>,
+    now: OffsetDateTime,
+) -> bool {
+    let (is_first, start) = (checkpoint.poll.is_none(), settings.start);
+    if let Some(owed) = &checkpoint.owed {
+        let since = owed.since.map_or_else(String::new, |since| {
+            format!(" since {}", moment::rfc3339(since))
+        });
+        log::info!("everything{since} is copied first: {}", owed.reason);
+    }
+    let copied = match settings.mode {
+        Mode::DbSync => {
+            begin_following(checkpoint, start, old_client, now);
+            start.map(Some)
+        }
+        mode => {
+            let week = (mode == Mode::DbUpdate).then(|| now.saturating_sub(UPDATE_SPAN));
+            let since = start.or(week);
+            promise(checkpoint, since, now);
+            Some(since)
+        }
+    };
+    if let Some(since) = copied {
+        let reason = Reason::Copy;
+        Owed::add(&mut checkpoint.owed, Owed { since, reason });
+    }
+    is_first
+}
+
+/// Where db_sync begins: where it stopped, at the start date, where the old client stopped, or now.
+fn begin_following(
+    checkpoint: &mut Checkpoint,
+    start: Option<OffsetDateTime>,
+    old_client: Option<OffsetDateTime>,
+    now: OffsetDateTime,
+) {
+    if checkpoint.poll.is_some() {
+        if let (Some(start), Some(lowest)) = (start, checkpoint.since) {
+            checkpoint.since = Some(start.min(lowest));
+        }
+        return;
+    }
+    checkpoint.poll = Some(old_client.unwrap_or(now));
+    if checkpoint.owed.is_some() {
+        // A damaged checkpoint said where it once began.
+        return;
+    }
+    checkpoint.since = start.or(old_client.is_none().then_some(now));
+    match (start, old_client) {
+        (Some(start), _) => log::info!(
+            "first start: contacts changed since {} are copied",
+            moment::rfc3339(start)
+        ),
+        (None, Some(old)) => log::info!(
+            "first start: going on at {}, where the old client stopped",
+            moment::rfc3339(old)
+        ),
+        (None, None) => closing::say(
+            "warning: first start: only changes from now on are copied (for the past run --a db_init, or give a start date \
+             with --s)",
+        ),
+    }
+}
+
 /// Copies until done (db_init, db_update, `--once`), and returns the exit code; or until told to stop.
 ///
 /// # Errors
 /// [`Stopped`](ErrorKind::Stopped) when told to, or trouble of the very start.
-pub fn run(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<u8> {
+pub fn run(engine: &mut Engine, is_first: bool) -> Result<u8> {
     let begin = Instant::now();
-    if engine.checkpoint.poll.is_none() {
+    if is_first {
         announce_rows(engine)?;
     }
     let done = match engine.settings().mode {
-        Mode::DbSync => follow(engine, old_client),
+        Mode::DbSync => follow(engine),
         _ => copy(engine),
     };
     if engine.settings().ends_by_itself() {
@@ -83,25 +152,10 @@ const MAX_ASKED_AGAIN: u32 = 2;
 /// db_init and db_update: everything, or everything changed since a day, then the end. What is owed from before is copied as
 /// well.
 fn copy(engine: &mut Engine) -> Result<()> {
-    let requested = match engine.settings().mode {
-        Mode::DbUpdate => Some(
-            engine
-                .settings()
-                .start
-                .unwrap_or_else(|| engine.client().clock().now() - UPDATE_SPAN),
-        ),
-        _ => engine.settings().start,
-    };
-    if let Some(owed) = &engine.checkpoint.owed {
-        log::info!("{} is copied as well: {}", described(owed), owed.reason);
-    }
-    let now = last_answer(engine);
-    promise(&mut engine.checkpoint, requested, now);
-    engine.owe(requested, Reason::Copy)?;
     let mut failures = 0;
     loop {
         let (begin, began, debts) = (Instant::now(), last_answer(engine), engine.debts());
-        let since = (engine.checkpoint.owed.as_ref()).map_or(requested, |owed| owed.since);
+        let since = (engine.checkpoint.owed.as_ref()).and_then(|owed| owed.since);
         let scope = Scope {
             events: None,
             calls: Some(since),
@@ -139,14 +193,6 @@ fn recovered(engine: &mut Engine, error: Error) -> Result<()> {
         engine.ready()
     } else {
         Err(error)
-    }
-}
-
-/// What is owed, in words.
-fn described(owed: &Owed) -> String {
-    match owed.since {
-        None => "everything".to_owned(),
-        Some(since) => format!("everything changed since {}", moment::rfc3339(since)),
     }
 }
 
@@ -191,8 +237,7 @@ fn some_came(engine: &mut Engine, tally: Tally, failures: u32) -> Result<Tally> 
 }
 
 /// db_sync: round after round.
-fn follow(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()> {
-    begin_following(engine, old_client)?;
+fn follow(engine: &mut Engine) -> Result<()> {
     let nets = Nets::new(engine.settings().overlap, engine.settings().reconcile);
     // Each start begins with a reconcile; with --once, where every minute may be a start, only if it is due.
     let mut begin_with = (!engine.settings().once).then(|| last_answer(engine));
@@ -230,55 +275,6 @@ fn follow(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()>
         if engine.sleep(rest) {
             return Err(Error::stopped());
         }
-    }
-}
-
-/// Makes the checkpoint of a first start, and notes what a start date makes owed. Both are saved before any work: what
-/// happens from now on must not be missed.
-fn begin_following(engine: &mut Engine, old_client: Option<OffsetDateTime>) -> Result<()> {
-    let start = engine.settings().start;
-    let checkpoint = &mut engine.checkpoint;
-    if let Some(owed) = &checkpoint.owed {
-        log::info!("{} is copied first: {}", described(owed), owed.reason);
-    }
-    match checkpoint.poll {
-        None => {
-            let now = last_answer(engine);
-            let checkpoint = &mut engine.checkpoint;
-            checkpoint.poll = Some(old_client.unwrap_or(now));
-            // A damaged checkpoint said where it once began.
-            if checkpoint.owed.is_none() {
-                checkpoint.since = start.or(old_client.is_none().then_some(now));
-            }
-            match (start, old_client) {
-                (Some(start), _) => {
-                    log::info!(
-                        "first start: contacts changed since {} are copied",
-                        moment::rfc3339(start)
-                    );
-                }
-                (None, Some(old)) => {
-                    log::info!(
-                        "first start: going on at {}, where the old client stopped",
-                        moment::rfc3339(old)
-                    );
-                }
-                (None, None) if checkpoint.owed.is_none() => closing::say(
-                    "warning: first start: only changes from now on are copied (for the past run --a db_init, or give a start \
-                     date with --s)",
-                ),
-                (None, None) => {}
-            }
-        }
-        Some(_) => {
-            if let (Some(start), Some(lowest)) = (start, checkpoint.since) {
-                checkpoint.since = Some(start.min(lowest));
-            }
-        }
-    }
-    match start {
-        Some(_) => engine.owe(start, Reason::Copy),
-        None => engine.save(),
     }
 }
 

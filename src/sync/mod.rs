@@ -141,7 +141,12 @@ fn copy(
     let _lock = files.lock()?;
     let checkpoint = files.load()?;
     let old_client = from_old_client(&settings, checkpoint.as_ref());
-    try_api(&settings, &shutdown)?;
+    let now = try_api(&settings, &shutdown)?;
+    let holdings = Holdings::of(checkpoint.as_ref());
+    let mut checkpoint = checkpoint.unwrap_or_default();
+    let is_first = database::begin(&settings, &mut checkpoint, old_client, now);
+    // Before the database is touched: whatever happens from here on, nothing of it is forgotten.
+    files.save(&checkpoint)?;
     let profile = Profile::default();
     let naming = target.naming();
     let writer = Writer::new(writer::Options {
@@ -151,7 +156,7 @@ fn copy(
         rejects: RejectFile::new(files.path("rejected.jsonl")),
         profile: profile.clone(),
         board: Rc::clone(&board),
-        holdings: Holdings::of(checkpoint.as_ref()),
+        holdings,
         naming,
     });
     let mut engine = Engine::start(Parts {
@@ -160,12 +165,12 @@ fn copy(
         writer,
         naming,
         files,
-        checkpoint: checkpoint.unwrap_or_default(),
+        checkpoint,
         board,
         profile,
         shutdown,
     })?;
-    database::run(&mut engine, old_client)
+    database::run(&mut engine, is_first)
 }
 
 /// webhook, replay.
@@ -278,14 +283,15 @@ fn state_files(settings: &Settings, identity: &str, target: &str) -> Result<Stat
 
 /// The first call. A wrong token, address or start is to be noticed within half a minute, not after the 17 minutes of a
 /// later outage.
-fn try_api(settings: &Settings, shutdown: &Shutdown) -> Result<()> {
+fn try_api(settings: &Settings, shutdown: &Shutdown) -> Result<OffsetDateTime> {
     let client = client(settings, ATTEMPTS_AT_START, pause(shutdown))?;
     client
         .fields()
         .map_err(|error| at_start(error, &settings.api_url))?;
-    match future_start(settings.start, client.clock().last_answer_time()) {
+    let clock = client.clock();
+    match future_start(settings.start, clock.last_answer_time()) {
         Some(problem) => Err(Error::usage(problem)),
-        None => Ok(()),
+        None => Ok(clock.last_answer_time().unwrap_or_else(|| clock.now())),
     }
 }
 

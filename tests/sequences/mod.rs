@@ -280,10 +280,14 @@ impl World {
             true => disturbance,
             false => Disturbance::None,
         };
-        for step in steps {
+        for (number, step) in steps.iter().enumerate() {
             match *step {
                 Step::Run(campaign, mode, disturbance) => {
                     self.run(campaign, mode, calm(disturbance))?;
+                    // An admin repeats what had not even begun.
+                    if number <= 1 && !self.has_begun(campaign) {
+                        self.run(campaign, mode, Disturbance::None)?;
+                    }
                 }
                 Step::Pass(minutes) => {
                     for sim in &self.sims {
@@ -324,10 +328,22 @@ impl World {
                     self.figures.losses += 1;
                     let _ = fs::remove_dir_all(self.programs[0].directory().join("state"));
                     self.run(0, Mode::Init, calm(disturbance))?;
+                    if !self.has_begun(0) {
+                        self.run(0, Mode::Init, Disturbance::None)?;
+                    }
                 }
             }
         }
         self.finish()
+    }
+
+    /// Whether a process of this campaign got as far as to write down what it owes.
+    fn has_begun(&self, campaign: usize) -> bool {
+        let state = self.programs[campaign].directory().join("state");
+        fs::read_dir(state).into_iter().flatten().any(|entry| {
+            let name = entry.unwrap().file_name();
+            name.to_string_lossy().ends_with(".json")
+        })
     }
 
     /// Takes something away, if it is there: the process that makes it may have been killed before.

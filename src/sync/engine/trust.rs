@@ -62,16 +62,6 @@ impl Engine {
         Ok(true)
     }
 
-    /// From now on this is owed; saved at once, before anything of it is written.
-    ///
-    /// # Errors
-    /// As [`Engine::save`].
-    pub fn owe(&mut self, since: Option<OffsetDateTime>, reason: Reason) -> Result<()> {
-        Owed::add(&mut self.checkpoint.owed, Owed { since, reason });
-        self.debts += 1;
-        self.save()
-    }
-
     /// How often something became owed: what is paid must not have grown meanwhile.
     pub fn debts(&self) -> u64 {
         self.debts
@@ -97,7 +87,10 @@ impl Engine {
             log::info!(
                 "filter, fields or target are new: contacts stored before {boundary} count as not up to date"
             );
-            owe_all(&mut self.checkpoint, Reason::Shape);
+            // Before the first copy nothing was written under another one.
+            if !self.checkpoint.shape.is_empty() {
+                owe_all(&mut self.checkpoint, Reason::Shape);
+            }
         }
         self.debts += 1;
         self.seen.clear();
