@@ -228,7 +228,7 @@ initialise_pgbouncer() { # PORT SERVER-PORT
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = $1
-unix_socket_dir =
+unix_socket_dir = .
 auth_type = scram-sha-256
 auth_file = $home/users
 admin_users = $user

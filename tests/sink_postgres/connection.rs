@@ -302,6 +302,8 @@ fn a_unix_socket() {
     };
     url.tls = TlsMode::Require;
     let mut sink = PostgresSink::open(&url, &roots()).unwrap();
+    let line = sink.check(&Schema::new("s_")).unwrap()[0].outcome.clone();
+    assert!(!line.unwrap().contains("pooler"));
     sink.prepare(&Schema::new("s_")).unwrap();
     assert_eq!(
         db.value("SELECT count(*) FROM s_contacts").as_deref(),

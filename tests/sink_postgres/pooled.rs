@@ -111,6 +111,21 @@ fn settings_of_the_address_and_of_the_role_work_in_each_transaction() {
                  WHERE c.relnamespace = current_schema()::regnamespace AND i.indisvalid AND NOT i.indisprimary";
     assert_eq!(db.value(count).as_deref(), Some("9"));
     assert_eq!(left_behind(&pooler, &url), [""; 0]);
+    // The same by its Unix socket.
+    let by_name = db.url.servers.clone();
+    db.url.servers = Servers::Socket {
+        path: pooler.directory().join("pgbouncer"),
+        port: pooler.port(),
+    };
+    for options in [db.url.options.clone(), None] {
+        let mut url = db.url.clone();
+        url.options = options;
+        let mut sink = PostgresSink::open(&url, &roots()).unwrap();
+        let line = sink.check(&schema).unwrap()[0].outcome.clone().unwrap();
+        assert!(line.contains("through a connection pooler"), "{line}");
+    }
+    assert_eq!(left_behind(&pooler, &url), [""; 0]);
+    db.url.servers = by_name;
     // What is no setting can't be passed on.
     db.url.options = Some("-e".to_owned());
     let error = refused(PostgresSink::open(&db.url, &roots()));

@@ -183,6 +183,11 @@ impl PrivateServer {
         output(&mut command(&["status", self.name, text(self.dir.path())])).is_ok()
     }
 
+    /// Where all that it needs is.
+    pub fn directory(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Where its clients connect to on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port.parse().unwrap()

@@ -25,10 +25,15 @@ pub(super) fn check(
     } else {
         "not encrypted"
     };
+    let pooler = if session.is_pooled() {
+        ", through a connection pooler"
+    } else {
+        ""
+    };
     let mut lines = vec![CheckLine {
         subject: "connection".to_owned(),
         outcome: Ok(format!(
-            "PostgreSQL {} at {}, {encrypted}",
+            "PostgreSQL {} at {}{pooler}, {encrypted}",
             session.version, server.address
         )),
     }];

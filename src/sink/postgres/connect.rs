@@ -33,6 +33,9 @@ const MAX_ADDRESSES: usize = 8;
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 const MAX_WAITING: usize = 16;
 
+/// What a session has that was begun for us, which a pooler's sessions are not.
+const MARK: &str = "-cdbsync2.session=ours";
+
 /// The time in which an attempt can say itself why it took too long.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -55,6 +58,7 @@ pub(super) fn connect(
                     database: url.database.clone(),
                 },
                 options: url.options.clone(),
+                is_socket: matches!(url.servers, Servers::Socket { .. }),
                 negotiate: Negotiate {
                     rustls: rustls.clone(),
                     tls: url.tls,
@@ -182,6 +186,7 @@ struct Attempt {
     config: Config,
     server: Server,
     options: Option<String>,
+    is_socket: bool,
     negotiate: Negotiate,
 }
 
@@ -225,17 +230,21 @@ impl Attempt {
     }
 
     fn open(mut self) -> Result<(Client, Session)> {
-        let Some(options) = self.options.take() else {
+        let wanted = self.options.take();
+        // Under a Unix socket there is nothing of ours that sees whom the server takes us for.
+        let mark = self.is_socket.then_some(MARK);
+        let options: Vec<&str> = wanted.as_deref().into_iter().chain(mark).collect();
+        if options.is_empty() {
             let client = self.log_in()?.map_err(|e| self.server.login_error(&e))?;
             return self.set_up(client, &[]);
-        };
+        }
         let mut with_options = self.clone();
-        with_options.config.options(&options);
+        with_options.config.options(&options.join(" "));
         match with_options.log_in()? {
             Ok(client) => self.set_up(client, &[]),
             // A pooler that can't pass them on: they are set in each transaction instead.
             Err(error) if is_refused_parameter(&error) => {
-                let Some(settings) = settings::of_options(&options) else {
+                let Some(settings) = settings::of_options(&wanted.unwrap_or_default()) else {
                     return Err(Error::setup(format!(
                         "cannot log in to PostgreSQL at {}: the connection pooler takes no `options` but settings (-c name=value; \
                          check --url)",
@@ -269,7 +278,7 @@ impl Attempt {
     fn set_up(self, mut client: Client, options: &[(String, String)]) -> Result<(Client, Session)> {
         let server = self.server;
         let failed = |e| server.error(&e, "cannot set up the connection", "");
-        let found = Found::new(&mut client).map_err(failed)?;
+        let found = Found::new(&mut client, self.is_socket).map_err(failed)?;
         if found.version_number < MIN_VERSION {
             return Err(Error::setup(format!(
                 "PostgreSQL at {}: version {} is too old: 9.5 or later is needed",
@@ -294,7 +303,10 @@ impl Attempt {
                 return Err(server.read_only(kind, "default_transaction_read_only is on"));
             }
         }
-        let pooled = found.backend != self.negotiate.seen.backend();
+        let pooled = match found.is_marked {
+            Some(is_marked) => !is_marked,
+            None => found.backend != self.negotiate.seen.backend(),
+        };
         let more = |local: bool| -> String {
             let set = |(name, value): &(String, String)| {
                 let (name, value) = (literal(name), literal(value));
@@ -339,6 +351,8 @@ struct Found {
     version: String,
     /// The number of the process that answers.
     backend: i32,
+    /// On a Unix socket: whether the session is the one that we asked for.
+    is_marked: Option<bool>,
     is_standby: bool,
     /// Whose setting keeps transactions from writing, if any does.
     read_only: Option<String>,
@@ -347,7 +361,7 @@ struct Found {
 }
 
 impl Found {
-    fn new(client: &mut Client) -> std::result::Result<Self, postgres::Error> {
+    fn new(client: &mut Client, is_socket: bool) -> std::result::Result<Self, postgres::Error> {
         let mut transaction = client.transaction()?;
         // Before the look at all settings, which takes some milliseconds.
         transaction.batch_execute("SET LOCAL statement_timeout = 0")?;
@@ -356,6 +370,14 @@ impl Found {
                     pg_catalog.pg_backend_pid()::int4, pg_catalog.pg_is_in_recovery()",
             &[],
         )?;
+        let version_number: i32 = row.try_get(0)?;
+        // A setting that may be missing can be asked for since 9.6.
+        let is_marked = if is_socket && version_number >= 90_600 {
+            let mark = "SELECT COALESCE(current_setting('dbsync2.session', true), '') = 'ours'";
+            Some(transaction.query_typed_one(mark, &[])?.try_get(0)?)
+        } else {
+            is_socket.then_some(true)
+        };
         let names: Vec<&str> = settings::names().collect();
         let rows = transaction.query_typed(
             "SELECT name::text, setting::text, source::text FROM pg_catalog.pg_settings WHERE lower(name) = ANY ($1) LIMIT 100",
@@ -363,9 +385,10 @@ impl Found {
         )?;
         transaction.commit()?;
         let mut found = Found {
-            version_number: row.try_get(0)?,
+            version_number,
             version: row.try_get(1)?,
             backend: row.try_get(2)?,
+            is_marked,
             is_standby: row.try_get(3)?,
             read_only: None,
             settings: Vec::new(),

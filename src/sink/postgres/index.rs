@@ -93,6 +93,9 @@ pub(super) fn indexes(
         return Ok(());
     }
     let rows = rows(client, session, relation);
+    if rows.as_ref().is_err_and(is_lock_wait) {
+        *blocked = Some(locked());
+    }
     let work = Work {
         session,
         relation,
@@ -155,7 +158,9 @@ fn rows(
         relation.quoted(),
         MANY_ROWS + 1
     );
-    session.query_one(client, &sql, &[])?.try_get(0)
+    session.change(client, |transaction| {
+        transaction.query_typed_one(&sql, &[])?.try_get(0)
+    })
 }
 
 impl Work<'_> {
@@ -170,6 +175,9 @@ impl Work<'_> {
         let (server, table) = (&self.session.server, self.relation.quoted());
         let grant = format!("ALTER TABLE {table} OWNER TO \"{}\"", server.user);
         for index in leftovers {
+            if blocked.is_some() {
+                break;
+            }
             match self.run(client, &self.drop(&index.name)) {
                 Ok(_) => log::info!(
                     "dropped an unfinished index {} of table {table}",
