@@ -58,6 +58,10 @@ impl fmt::Display for Failure {
 /// What the program needs on its tables.
 pub(super) const PRIVILEGES: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX";
 
+/// Why a table of InnoDB can't be made on a server that has it.
+pub(super) const OTHER_ENGINE: &str = "the server allows no tables of the engine InnoDB, which are the ones that know \
+     transactions (unset enforce_storage_engine there)";
+
 /// Where to and as whom a connection is made.
 pub(super) struct Connecting<'a> {
     pub(super) place: &'a str,
@@ -154,11 +158,16 @@ pub(super) fn is_for_state(e: &Failure) -> bool {
     match e {
         Failure::Server(server) => match server.code {
             1047 | 1053 | 1792 | 1836 | 3100 => true,
-            1290 => server.message.contains("read") && server.message.contains("only"),
+            1290 => is_read_only(server),
             _ => false,
         },
         _ => false,
     }
+}
+
+/// Whether error 1290, an option that forbids a statement, is about an option such as `--read-only`.
+fn is_read_only(e: &ServerError) -> bool {
+    e.message.contains("read") && e.message.contains("only")
 }
 
 /// The number of the server's error; 0 for others.
@@ -222,6 +231,10 @@ fn explain(e: &ServerError, otherwise: ErrorKind) -> (ErrorKind, String) {
         1205 | 1206 | 1213 | 1614 | 1637 | 3572 => (Transient, ""),
         // Gone or changed under us: the writer opens and prepares again.
         1054 | 1146 | 1412 | 1615 => (Transient, ""),
+        1290 if e.message.contains("NO_ENGINE_SUBSTITUTION") => {
+            return (Setup, OTHER_ENGINE.to_owned());
+        }
+        1290 if !is_read_only(e) => (Transient, " (an option of the server forbids it)"),
         1290 | 1792 | 1836 | 3100 => (Transient, " (the server is read-only)"),
         1030 if e.message.contains("error 139") => {
             (Data, " (the row is too large for a page of InnoDB)")
@@ -229,8 +242,18 @@ fn explain(e: &ServerError, otherwise: ErrorKind) -> (ErrorKind, String) {
         3 | 1021 | 1026 | 1030 | 1037 | 1041 | 1114 => {
             (Transient, " (look at the server's disk and memory)")
         }
+        // The server's hint says how: the message is one of names.
+        4119 => (Setup, ""),
         1118 | 1713 => (Data, " (the row is too large for a page of InnoDB)"),
         1153 => (Data, " (raise max_allowed_packet on the server)"),
+        1197 | 1705 => (Data, " (raise max_binlog_cache_size on the server)"),
+        // What Galera says of a transaction that is too large; the first number also means other things.
+        1105 | 1180 if e.message.contains("exceeded") => (
+            Data,
+            " (raise wsrep_max_ws_rows or wsrep_max_ws_size on all nodes)",
+        ),
+        // Galera's for a transaction that lost against another node's, and MariaDB's for a row that changed meanwhile.
+        1020 | 1180 => (Transient, ""),
         1644 | 1643 => {
             return (
                 Data,
@@ -296,6 +319,7 @@ fn safe_text(e: &ServerError) -> String {
             | 1927
             | 3819
             | 4025
+            | 4119
     );
     let Some((before, _)) = message.split_once(['\'', '"', '`']).filter(|_| !names_only) else {
         return format!("{message} (error {})", e.code);
@@ -384,6 +408,7 @@ mod tests {
             (1146, "42S02", Transient),
             (1054, "42S22", Transient),
             (1290, "HY000", Transient),
+            (3100, "HY000", Transient),
             (1836, "HY000", Transient),
             (1114, "HY000", Transient),
             (1047, "08S01", Transient),
@@ -394,6 +419,8 @@ mod tests {
             (1264, "22003", Data),
             (1118, "42000", Data),
             (1153, "08S01", Data),
+            (1197, "HY000", Data),
+            (1020, "HY000", Transient),
             (4025, "23000", Data),
             (3819, "HY000", Data),
             // A SIGNAL may have any number, a future data error too.
@@ -410,6 +437,18 @@ mod tests {
             "Got error 139 \"Too big row\" from storage engine InnoDB",
         );
         assert_eq!(statement("h:1", "x", &too_large, Transient).kind(), Data);
+        for (code, message, kind) in [
+            (1180, "wsrep_max_ws_rows exceeded", Data),
+            (1105, "Maximum writeset size exceeded", Data),
+            (
+                1180,
+                "Got error 5 \"Input/output error\" during COMMIT",
+                Transient,
+            ),
+        ] {
+            let error = statement("h:1", "x", &answer(code, "HY000", message), Transient);
+            assert_eq!(error.kind(), kind, "{message}");
+        }
         let full = answer(1030, "HY000", "Got error 28 from storage engine");
         assert_eq!(statement("h:1", "x", &full, Transient).kind(), Transient);
     }

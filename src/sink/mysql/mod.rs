@@ -377,6 +377,18 @@ impl Sink for MysqlSink {
                 format!("{} bytes", session.max_packet),
             ),
         ];
+        let engine = "SHOW SESSION VARIABLES LIKE 'enforce_storage_engine'";
+        let engine = self
+            .session
+            .catalogue(engine)
+            .map_err(|e| self.failed("reading variables", &e, ErrorKind::Transient))?;
+        let engine = engine.first().map_or("", |row| connect::text(row, 1));
+        if !engine.is_empty() && !engine.eq_ignore_ascii_case("InnoDB") {
+            lines.push(CheckLine {
+                subject: "engine".to_owned(),
+                outcome: Err(failure::OTHER_ENGINE.to_owned()),
+            });
+        }
         for table in schema.tables() {
             let real = catalog::read(&mut self.session, &table.name)
                 .map_err(|e| self.failed("reading the catalogue", &e, ErrorKind::Transient))?;

@@ -52,7 +52,7 @@ pub(super) fn check(session: &mut Session, schema: &Schema) -> Result<Vec<CheckL
             let reason = match &outcome {
                 Ok(_) => continue,
                 Err(Failure::Server(e))
-                    if matches!(e.code, 1050 | 1060 | 1091 | 1146 | 1054 | 1347) =>
+                    if matches!(e.code, 1050 | 1060 | 1091 | 1146 | 1054 | 1347 | 1290) =>
                 {
                     continue;
                 }

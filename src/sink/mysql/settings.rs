@@ -25,14 +25,16 @@ const fn setting(name: &'static str, wanted: &'static str, shown: &'static str) 
     }
 }
 
-/// No limit, in the variables that have none.
-const MAX: &str = "18446744073709551615";
-
-/// Set first, as even the question for the others may be ended by them.
-const FIRST: [&str; 3] = [
+/// Set first, as even the question for the others may fail by them: limits of time, rows, memory and space.
+const FIRST: [&str; 7] = [
     "SET SESSION max_statement_time = 0",
     "SET SESSION max_execution_time = 0",
+    "SET SESSION max_session_mem_used = 9223372036854775807",
+    "SET SESSION max_tmp_session_space_usage = 0",
     "SET SESSION sql_select_limit = 18446744073709551615",
+    // Setting it resets the one behind it.
+    "SET SESSION max_join_size = 18446744073709551615",
+    "SET SESSION sql_big_selects = 1",
 ];
 
 /// Without these nothing is written: nothing is cut silently, backslashes escape, each statement stands alone.
@@ -49,9 +51,6 @@ const TRANSACTIONS: [&str; 2] = [
 const SETTINGS: &[Setting] = &[
     // Error texts are read for what they mean.
     setting("lc_messages", "'en_US'", "en_US"),
-    // Statements that look at many rows are refused (setting the first resets the second).
-    setting("max_join_size", MAX, MAX),
-    setting("sql_big_selects", "1", "ON"),
     // Uploads and answers over slow lines are cut off.
     setting("net_read_timeout", "300", "300"),
     setting("net_write_timeout", "300", "300"),
@@ -59,13 +58,6 @@ const SETTINGS: &[Setting] = &[
     setting("idle_transaction_timeout", "0", "0"),
     setting("idle_write_transaction_timeout", "0", "0"),
     setting("idle_readonly_transaction_timeout", "0", "0"),
-    // Statements are refused for the memory or the space that they take.
-    setting(
-        "max_session_mem_used",
-        "9223372036854775807",
-        "9223372036854775807",
-    ),
-    setting("max_tmp_session_space_usage", "0", "0"),
     // Rows that somebody else wrote meanwhile are errors.
     setting("innodb_snapshot_isolation", "0", "OFF"),
     // Names of indexes are told apart by their first characters only.
