@@ -10,6 +10,8 @@
 #
 # DBSYNC_TEST_FAST=1           don't wait for the disk at commit (quicker; survives `kill`, not a power cut)
 # DBSYNC_SERVERS_LARGE=1       memory and log as for large tables, for benchmarks
+# DBSYNC_TEST_GALERA=PORT[,…]  start MariaDB as a node of a Galera cluster, which talks with the others at the first of
+#                              these ports; the further ones are those of nodes that run (the first node has none)
 # DBSYNC_TEST_CERTIFICATE=name start with DIR/name.pem and DIR/name.key instead of DIR/server.pem and .key
 set -euo pipefail
 umask 022
@@ -38,8 +40,8 @@ usage: servers.sh install
 SERVER is postgres, mariadb, standby (a PostgreSQL that follows another one) or pgbouncer (in transaction mode, before a
 PostgreSQL server).
 
-install       installs what is missing of PostgreSQL, PgBouncer, MariaDB, FreeTDS, OpenSSL, PHP, Node, Python, libfaketime
-              and a C compiler (Debian, Ubuntu)
+install       installs what is missing of PostgreSQL, PgBouncer, MariaDB, Galera, FreeTDS, OpenSSL, PHP, Node, Python,
+              libfaketime and a C compiler (Debian, Ubuntu)
 certificates  makes ca.pem, server.pem (localhost, 127.0.0.1, ::1), wrong-host.pem (same authority, another
               host), their .key files and other-ca.pem (an authority that signed nothing) in DIR
 start         starts a server that keeps its data in DIR/SERVER; returns when it answers. A standby copies the PostgreSQL
@@ -79,6 +81,9 @@ missing_packages() {
     { find_program tsql && find_program freebcp; } >/dev/null || echo freetds-bin
     { find_program mariadbd && find_program mariadb-install-db && find_program mariadb; } >/dev/null ||
         echo mariadb-server
+    [ -n "$(galera)" ] || echo galera-4
+    # By which a node of Galera copies the data of another one.
+    command -v rsync >/dev/null || echo rsync
     command -v openssl >/dev/null || echo openssl
     # The snippets of the README are run, and clients and libraries that are not ours.
     command -v php >/dev/null || echo php-cli
@@ -89,6 +94,8 @@ missing_packages() {
     faketime >/dev/null || echo libfaketime
     command -v prlimit >/dev/null || echo util-linux
 }
+
+galera() { find /usr/lib* -name libgalera_smm.so 2>/dev/null | head -n 1; }
 
 faketime() {
     local library
@@ -240,12 +247,13 @@ END
 initialise_mariadb() {
     local new=$home/new
     rm -rf "$new"
+    mariadb_accounts >"$home/accounts.sql"
     (as_account "$(find_program mariadb-install-db)" --no-defaults --datadir="$new" --skip-test-db \
-        --auth-root-authentication-method=socket --auth-root-socket-user="$(id -un)" --skip-name-resolve) &&
+        --auth-root-authentication-method=socket --auth-root-socket-user="$(id -un)" --skip-name-resolve \
+        --extra-file="$home/accounts.sql") &&
         mv "$new" "$data"
 }
 
-# Run by MariaDB at each start, as it has no way to do it before the first one.
 mariadb_accounts() {
     printf "DELETE FROM mysql.global_priv WHERE User = '';\nFLUSH PRIVILEGES;\n"
     local host
@@ -274,14 +282,33 @@ pgbouncer_command() { # PORT
 }
 
 mariadb_command() { # PORT
-    mariadb_accounts >"$home/accounts.sql"
     command=("$(find_program mariadbd)" --no-defaults "--datadir=$data" "--port=$1" --bind-address=127.0.0.1
         --socket=../socket "--pid-file=$home/mariadbd.pid" "--tmpdir=$home" --skip-name-resolve
-        "--init-file=$home/accounts.sql" --character-set-server=utf8mb4 --max-connections=300
+        --character-set-server=utf8mb4 --max-connections=300
         "--ssl-cert=$home/tls.pem" "--ssl-key=$home/tls.key")
     [ "${DBSYNC_TEST_FAST-}" != 1 ] ||
         command+=(--innodb-flush-log-at-trx-commit=2 --innodb-flush-method=nosync --innodb-doublewrite=OFF)
     [ "${DBSYNC_SERVERS_LARGE-}" != 1 ] || command+=(--innodb-buffer-pool-size=1G --innodb-log-file-size=1G)
+    [ -z "${DBSYNC_TEST_GALERA-}" ] || galera_command
+}
+
+# A node that joins copies the data of another one. They notice within seconds when one is gone.
+galera_command() {
+    local -a ports
+    local port peers='' library
+    IFS=, read -ra ports <<<"$DBSYNC_TEST_GALERA"
+    for port in "${ports[@]:1}"; do peers+=",127.0.0.1:$port"; done
+    library=$(galera)
+    [ -n "$library" ] || fail "Galera is missing (run servers.sh install)"
+    command+=(--wsrep-on=ON "--wsrep-provider=$library" --wsrep-cluster-name=dbsync_test
+        "--wsrep-cluster-address=gcomm://${peers#,}" "--wsrep-node-name=node_${ports[0]}"
+        "--wsrep-node-address=127.0.0.1:${ports[0]}" --wsrep-sst-method=rsync
+        "--wsrep-sst-receive-address=127.0.0.1:$(free_port)" --binlog-format=ROW --innodb-autoinc-lock-mode=2
+        "--wsrep-provider-options=$(printf '%s;' gcache.size=32M base_host=127.0.0.1 "base_port=${ports[0]}" \
+            "gmcast.listen_addr=tcp://127.0.0.1:${ports[0]}" "ist.recv_addr=127.0.0.1:$(free_port)" pc.recovery=false \
+            evs.suspect_timeout=PT3S evs.inactive_timeout=PT6S)"
+        --innodb-log-file-size=8M)
+    [ -n "$peers" ] || command+=(--wsrep-new-cluster)
 }
 
 postgres_answers() { # PORT
@@ -299,7 +326,7 @@ pgbouncer_answers() { # PORT
 
 mariadb_answers() { # PORT
     MYSQL_PWD=$password mariadb --no-defaults --skip-ssl --connect-timeout=5 -h 127.0.0.1 -P "$1" -u "$user" \
-        "$database" -e 'SELECT 1'
+        "$database" -e 'SELECT COUNT(*) FROM mysql.global_priv'
 }
 
 start() { # SERVER DIR PORT [SERVER-PORT]

@@ -15,6 +15,7 @@ mod damaged;
 mod databases_themselves;
 mod debts;
 mod field_names;
+mod galera;
 mod hostile;
 mod indexes;
 mod installation;

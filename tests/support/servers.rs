@@ -73,7 +73,34 @@ pub fn private_server_prepared(
         Kind::Mysql => "mariadb",
         Kind::Sqlite | Kind::SqlServer => panic!("{kind:?} is not started by a script"),
     };
-    launch(kind, name, certificate, None, prepare)
+    launch(kind, name, certificate, None, Vec::new(), prepare)
+}
+
+/// Three nodes of a Galera cluster of MariaDB, each of which can be written to.
+pub fn galera_cluster() -> Vec<PrivateServer> {
+    let ports = [(); 3].map(|()| script(&["free-port"]));
+    let node = |order: [usize; 3], peers: usize| {
+        let ports = order.map(|at| ports[at].as_str());
+        let group = ports[..=peers].join(",");
+        launch(
+            Kind::Mysql,
+            "mariadb",
+            "server",
+            None,
+            vec![("DBSYNC_TEST_GALERA", group)],
+            &mut |_| (),
+        )
+    };
+    let mut nodes = vec![node([0, 1, 2], 0)];
+    // One after the other: the first one copies its data to one node at a time.
+    nodes.push(node([1, 0, 2], 1));
+    nodes.push(node([2, 0, 1], 2));
+    // From now on each of them joins the others.
+    for (node, order) in nodes.iter_mut().zip([[0, 1, 2], [1, 0, 2], [2, 0, 1]]) {
+        let ports = order.map(|at| ports[at].as_str());
+        node.environment = vec![("DBSYNC_TEST_GALERA", ports.join(","))];
+    }
+    nodes
 }
 
 /// Starts a PgBouncer in transaction mode before the PostgreSQL server at this port. Its users are that server's one.
@@ -83,6 +110,7 @@ pub fn pooler(server_port: u16) -> PrivateServer {
         "pgbouncer",
         "server",
         Some(server_port),
+        Vec::new(),
         &mut |_| (),
     )
 }
@@ -94,6 +122,7 @@ pub fn standby(of: &PrivateServer) -> PrivateServer {
         "standby",
         "server",
         Some(of.port()),
+        Vec::new(),
         &mut |_| (),
     )
 }
@@ -103,6 +132,7 @@ fn launch(
     name: &'static str,
     certificate: &'static str,
     server_port: Option<u16>,
+    environment: Vec<(&'static str, String)>,
     prepare: &mut dyn FnMut(&Path),
 ) -> PrivateServer {
     let dir = TempDir::new();
@@ -127,6 +157,7 @@ fn launch(
         port,
         server_port: server_port.map(|port| port.to_string()),
         certificate,
+        environment,
         dir,
     };
     server.start();
@@ -143,6 +174,7 @@ pub struct PrivateServer {
     /// Of the server that a standby copies, or a pooler serves.
     server_port: Option<String>,
     certificate: &'static str,
+    environment: Vec<(&'static str, String)>,
     dir: TempDir,
 }
 
@@ -151,6 +183,7 @@ impl PrivateServer {
     pub fn start(&self) {
         let mut command = command(&["start", self.name, text(self.dir.path()), &self.port]);
         command.args(&self.server_port);
+        command.envs(self.environment.iter().map(|(name, value)| (*name, value)));
         output(command.env("DBSYNC_TEST_CERTIFICATE", self.certificate)).unwrap();
     }
 
