@@ -22,10 +22,15 @@ use crate::support::proxy::Proxy;
 use crate::support::servers::certificates;
 
 mod connection;
+mod held;
 mod limits;
+mod methods;
 mod old_tables;
+mod settings;
+mod silent;
 mod tables;
 mod tls;
+mod unique;
 mod values;
 
 fn server() -> MysqlUrl {
