@@ -7,13 +7,16 @@
 use crate::tables::fields::Naming;
 use crate::tables::schema::Column;
 
+/// Whether a name of the schema means the column at this position in the database.
+type Rule<'a> = &'a dyn Fn(&str, usize) -> bool;
+
 /// For each column of the schema, the position of the one in the database that holds it: of the same name, else of its
 /// distinct name, else of a name that the database takes for the same. No column holds two.
 pub(super) fn assign(wanted: &[Column], real: &[&str], naming: Naming) -> Vec<Option<usize>> {
     let mut found: Vec<Option<usize>> = vec![None; wanted.len()];
     let mut taken = vec![false; real.len()];
     let folded: Vec<String> = real.iter().map(|name| naming.folded(name)).collect();
-    let rules: [&dyn Fn(&str, usize) -> bool; 3] = [
+    let rules: [Rule<'_>; 3] = [
         &|name, at| real.get(at) == Some(&name),
         &|name, at| {
             real.get(at)
