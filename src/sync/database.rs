@@ -311,6 +311,7 @@ fn round(
         calls: Some(due.calls),
         contacts: due.listing,
     })?;
+    engine.confirm()?;
     due.pays &= engine.debts() == debts;
     after_round(&mut engine.checkpoint, &due, tally.answered.unwrap_or(poll));
     Ok(tally)

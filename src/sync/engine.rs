@@ -256,6 +256,14 @@ impl Engine {
         Ok(())
     }
 
+    /// See [`Writer::confirm`].
+    ///
+    /// # Errors
+    /// As [`Writer::answer`].
+    pub fn confirm(&mut self) -> Result<()> {
+        self.writer.confirm()
+    }
+
     /// The number of contacts in the table, of all campaigns, but at most `limit`.
     ///
     /// # Errors

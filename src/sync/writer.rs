@@ -193,6 +193,29 @@ impl Writer {
         stored
     }
 
+    /// Looks for the rows that were written since the last look, so that from now on they can tell of a loss. What was lost
+    /// meanwhile is an error, and [`Writer::found`] says it.
+    ///
+    /// # Errors
+    /// As [`Writer::columns`].
+    pub fn confirm(&mut self) -> Result<()> {
+        let mut witnesses = self.options.holdings.witnesses.clone();
+        if !witnesses.iter().any(|witness| witness.young) {
+            return Ok(());
+        }
+        match self.run(|sink| witness::look(&mut witnesses, sink))? {
+            None => {
+                self.options.holdings.witnesses = witnesses;
+                Ok(())
+            }
+            Some((reason, told)) => {
+                let error = Error::transient(told.as_str());
+                self.found = Some(Loss { reason, told });
+                Err(error)
+            }
+        }
+    }
+
     /// See [`Sink::count`].
     ///
     /// # Errors
