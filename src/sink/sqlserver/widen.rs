@@ -148,7 +148,10 @@ fn alter(sink: &mut SqlServerSink, table: usize, change: &Change) -> Result<bool
                 if !failure::is_refusal(&e) && failure::code(&e) != failure::LOCK_TIMEOUT {
                     return Err(error);
                 }
-                reason = error.to_string();
+                reason = match DEPENDENT.contains(&failure::code(&e)) {
+                    true => format!("{error}; {BOUND}"),
+                    false => error.to_string(),
+                };
                 if failure::code(&e) == failure::LOCK_TIMEOUT {
                     break;
                 }
@@ -276,6 +279,9 @@ pub(super) fn check(sink: &mut SqlServerSink, schema: &Schema) -> Result<Vec<Che
     }
     Ok(lines)
 }
+
+/// Something depends on the column, or the table's key on another table's.
+const DEPENDENT: [u32; 4] = [3725, 4922, 4928, 5074];
 
 /// What to do about views WITH SCHEMABINDING, computed columns and constraints.
 const BOUND: &str = "a row that does not fit is set aside (take away SCHEMABINDING, the computed column or the \
