@@ -22,6 +22,9 @@ pub(super) type Values = Vec<Option<String>>;
 /// Bytes of one answer: each of our questions has an answer that is much shorter.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
+/// Bytes of an answer with whole rows.
+const MAX_STORED: usize = 128 * 1024 * 1024;
+
 /// Rows of one answer, likewise.
 const MAX_ROWS: usize = 10_000;
 
@@ -81,7 +84,25 @@ impl Connection {
 
     /// Runs a batch of statements; returns the rows of its first result.
     pub(super) fn query(&mut self, sql: &str, limit: Duration) -> tiberius::Result<Vec<Values>> {
-        self.within(limit, async |client| {
+        self.query_up_to(sql, limit, MAX_ANSWER)
+    }
+
+    /// The same for a query that returns stored rows as they are, of which each may be long.
+    pub(super) fn query_stored(
+        &mut self,
+        sql: &str,
+        limit: Duration,
+    ) -> tiberius::Result<Vec<Values>> {
+        self.query_up_to(sql, limit, MAX_STORED)
+    }
+
+    fn query_up_to(
+        &mut self,
+        sql: &str,
+        limit: Duration,
+        bytes: usize,
+    ) -> tiberius::Result<Vec<Values>> {
+        self.within(limit, bytes, async |client| {
             let mut answer = client.simple_query(sql).await?;
             let mut rows = Vec::new();
             while let Some(item) = answer.try_next().await? {
@@ -104,7 +125,7 @@ impl Connection {
 
     /// Runs a statement; returns the number of rows it changed. Temporary tables that it makes vanish with it.
     pub(super) fn execute(&mut self, sql: &str, limit: Duration) -> tiberius::Result<u64> {
-        self.within(limit, async |client| {
+        self.within(limit, MAX_ANSWER, async |client| {
             Ok(client.execute(sql, &[]).await?.total())
         })
     }
@@ -122,7 +143,7 @@ impl Connection {
         R: Iterator<Item = Option<Cow<'a, str>>>,
     {
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        let loaded = self.within(limit, async |client| {
+        let loaded = self.within(limit, MAX_ANSWER, async |client| {
             let mut load = client.bulk_insert_columns(table, &columns).await?;
             for values in rows {
                 let mut row = TokenRow::with_capacity(columns.len());
@@ -140,6 +161,7 @@ impl Connection {
     fn within<T>(
         &mut self,
         limit: Duration,
+        bytes: usize,
         work: impl AsyncFnOnce(&mut Driver) -> tiberius::Result<T>,
     ) -> tiberius::Result<T> {
         if self.lost {
@@ -154,7 +176,7 @@ impl Connection {
             budget,
             ..
         } = self;
-        budget.allow(MAX_ANSWER);
+        budget.allow(bytes);
         // The driver asserts some things about the server's answers.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             runtime.block_on(async { timeout(limit, work(client)).await })

@@ -342,7 +342,7 @@ impl Sink for SqlServerSink {
     fn sample(&mut self, table: Table, most: usize, into: &mut Rows) -> Result<()> {
         let prepared = self.prepared(table)?;
         let sql = statement::sample(&prepared.schema.name, &prepared.real_columns(), most);
-        let found = (self.connection.query(&sql, ANSWER))
+        let found = (self.connection.query_stored(&sql, ANSWER))
             .map_err(|e| self.failed("reading stored rows", &e, ErrorKind::Transient))?;
         for row in found {
             into.begin();
