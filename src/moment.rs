@@ -8,7 +8,8 @@ pub fn rfc3339(time: OffsetDateTime) -> String {
     let format =
         format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     // Fails only where a writer does, and a text takes everything.
-    time.to_offset(UtcOffset::UTC)
+    time.checked_to_offset(UtcOffset::UTC)
+        .unwrap_or(time)
         .format(format)
         .unwrap_or_default()
 }

@@ -30,6 +30,7 @@ mod outages;
 mod panics_caught;
 mod private;
 mod privileges;
+mod readings;
 mod readme;
 mod sequences;
 mod servers_themselves;

@@ -1,4 +1,6 @@
-//! Promise 10: memory does not grow with the campaign.
+//! Promise 10: memory does not grow with the campaign, nor without bound under attack.
+
+mod hostile;
 
 use std::time::Duration;
 
@@ -26,15 +28,7 @@ fn peak(contacts: u32, kind: Kind) -> (u64, usize) {
     let mut running = program.start("db_init");
     let mut peak = 0;
     while !running.has_ended() {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid()));
-        let mark = status.unwrap_or_default().lines().find_map(|line| {
-            line.strip_prefix("VmHWM:")?
-                .trim()
-                .strip_suffix(" kB")?
-                .parse()
-                .ok()
-        });
-        peak = peak.max(mark.unwrap_or(0));
+        peak = peak.max(high_water_mark(running.pid()));
         std::thread::sleep(Duration::from_millis(2));
     }
     let ended = running.wait(Duration::from_secs(1));
@@ -45,6 +39,19 @@ fn peak(contacts: u32, kind: Kind) -> (u64, usize) {
     );
     let rows = ["transactions", "connections", "recordings"].map(|table| rows(&database, table));
     (peak, rows.iter().sum())
+}
+
+/// The most resident memory that a process has had so far, in KiB.
+fn high_water_mark(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+    let mark = status.unwrap_or_default().lines().find_map(|line| {
+        line.strip_prefix("VmHWM:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .parse()
+            .ok()
+    });
+    mark.unwrap_or(0)
 }
 
 fn rows(database: &Database, table: &str) -> usize {

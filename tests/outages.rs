@@ -11,6 +11,7 @@ use crate::support::servers::{Kind, private_server};
 use crate::support::simulator::{Config, Md5Covers, Readings, Simulator, TruthFilter};
 use crate::support::sqlserver::PrivateSqlServer;
 
+mod clocks;
 mod lost_rows;
 mod wrong_answers;
 

@@ -1,7 +1,8 @@
 //! The five calls of the API as functions.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -13,7 +14,8 @@ use super::exchange::{Exchange, Outcome, Reply, Request};
 use super::fields::{self, Field};
 use super::http::{Http, Limits};
 use super::json::{self, Document};
-use super::pages::{self, PageAndCursor, PageError, Pages};
+use super::large::Held;
+use super::pages::{self, Entry, PageAndCursor, PageError, Pages, Skipped, Unusable, name};
 use super::query::{day_stamp, encoded, query_value, time_stamp};
 use super::retry::{Attempt, Pause, RetryPolicy};
 use crate::cli::settings::Secret;
@@ -53,6 +55,8 @@ pub struct Client {
     /// Path of the campaign.
     path: Arc<str>,
     skipped: Arc<AtomicU64>,
+    /// Why entries were left out, how often, and up to which number that was logged.
+    reasons: Arc<Mutex<BTreeMap<String, (u64, u64)>>>,
 }
 
 /// An entry of the list of contacts.
@@ -69,17 +73,54 @@ impl Listed {
     ///
     /// # Errors
     /// What is wrong with an entry that names no contact, without any of its content.
-    pub fn read(entry: &RawValue) -> std::result::Result<Listed, String> {
-        let document = Document::of(entry).ok_or("it is no object")?;
+    pub fn read(entry: &RawValue) -> std::result::Result<Listed, Unusable> {
+        let document = Document::of(entry).ok_or(Unusable::Unreadable("it is no object"))?;
         let scalar = |key: &str| match document.root().get(key) {
             json::Value::Text(text) if !text.is_empty() => Some(text.into_owned()),
             json::Value::Number(digits) => Some(digits.to_owned()),
             _ => None,
         };
-        Ok(Listed {
-            id: scalar("id").ok_or("it has no id")?,
-            md5: scalar("md5"),
+        let id = scalar("id").ok_or(Unusable::Unreadable("it has no id"))?;
+        let md5 = scalar("md5");
+        name(&id)?;
+        name(md5.as_deref().unwrap_or_default())?;
+        Ok(Listed { id, md5 })
+    }
+}
+
+impl Entry for Listed {
+    fn identity(&self) -> u64 {
+        pages::identity(&self.id)
+    }
+}
+
+/// An inbound call, as the server wrote it.
+#[derive(Debug, Clone)]
+pub struct InboundCall {
+    /// The object.
+    pub json: Box<RawValue>,
+    identity: u64,
+}
+
+impl InboundCall {
+    /// Reads one entry of the list: an object with an id.
+    ///
+    /// # Errors
+    /// What is wrong with an entry that is none, without any of its content.
+    pub fn read(entry: &RawValue) -> std::result::Result<InboundCall, Unusable> {
+        let document = Document::of(entry).ok_or(Unusable::Unreadable("it is no object"))?;
+        let id = document.root().get("id").to_text();
+        let id = id.ok_or(Unusable::Unreadable("it has no id"))?;
+        Ok(InboundCall {
+            identity: pages::identity(name(&id)?),
+            json: entry.to_owned(),
         })
+    }
+}
+
+impl Entry for InboundCall {
+    fn identity(&self) -> u64 {
+        self.identity
     }
 }
 
@@ -97,10 +138,10 @@ pub struct EventQuery {
 }
 
 /// What came of a batch of contacts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Fetched<T> {
     /// The documents, as read.
-    Read(T),
+    Read(T, Held),
     /// The server refused this batch or failed on it; a smaller one may do.
     RefusedBatch {
         /// HTTP status; 200 if the answer was too long or could not be read.
@@ -144,6 +185,7 @@ impl Client {
                 pause: options.pause,
             }),
             skipped: Arc::default(),
+            reasons: Arc::default(),
         })
     }
 
@@ -162,7 +204,7 @@ impl Client {
             },
             fields::read_list,
         )? {
-            Reply::Read(fields) => return Ok(fields),
+            Reply::Read(fields, _) => return Ok(fields),
             Reply::Refused { status: 404, .. } => {
                 log::info!("{call} is not there: the fields are read from the campaign itself")
             }
@@ -179,7 +221,7 @@ impl Client {
             },
             fields::read_campaign,
         )? {
-            Reply::Read(fields) => Ok(fields),
+            Reply::Read(fields, _) => Ok(fields),
             Reply::Refused { status, said } => Err(self.exchange.refusal(call, status, &said)),
         }
     }
@@ -224,14 +266,14 @@ impl Client {
         &self,
         from: Option<OffsetDateTime>,
         to: Option<OffsetDateTime>,
-    ) -> Pages<Box<RawValue>> {
+    ) -> Pages<InboundCall> {
         let mut path = self.path(&format!("/inbound/calls/?limit={PAGE_LIMIT}"));
         for (name, time) in [("from", from), ("to", to)] {
             if let Some(time) = time {
                 path.push_str(&format!("&{name}={}", time_stamp(time)));
             }
         }
-        self.pages("GET inbound/calls", path, |entry| Ok(entry.to_owned()))
+        self.pages("GET inbound/calls", path, InboundCall::read)
     }
 
     /// The documents of these contacts: `read` gets the JSON array as text, and returns what is wrong with it (without
@@ -262,7 +304,9 @@ impl Client {
                 },
                 &mut read,
             ) {
-                Outcome::Reply(Reply::Read(documents)) => Attempt::Done(Fetched::Read(documents)),
+                Outcome::Reply(Reply::Read(documents, held)) => {
+                    Attempt::Done(Fetched::Read(documents, held))
+                }
                 Outcome::Reply(Reply::Refused {
                     status: status @ (400 | 404 | 410 | 413 | 414 | 422),
                     said,
@@ -314,15 +358,34 @@ impl Client {
         self.exchange.http.shut_down();
     }
 
+    /// Counts entries that were left out. For each reason the first ones are logged, and later ones when there are ten
+    /// times as many: a listing is read again and again.
+    fn note_skipped(&self, call: &str, skipped: &Skipped) {
+        let more = skipped.count.try_into().unwrap_or(u64::MAX);
+        self.skipped.fetch_add(more, Ordering::Relaxed);
+        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        let reason = format!("{call}: {}", skipped.first);
+        // Reasons are few, by the way they are made.
+        let (count, logged) = reasons.entry(reason).or_default();
+        *count = count.saturating_add(more);
+        if *count >= logged.saturating_mul(10) {
+            *logged = *count;
+            log::error!(
+                "{call}: {count} entries so far are left out, as they can't be used; of the first: {}",
+                skipped.first
+            );
+        }
+    }
+
     fn path(&self, rest: &str) -> String {
         format!("{}{rest}", self.path)
     }
 
-    fn pages<T: 'static>(
+    fn pages<T: Entry + 'static>(
         &self,
         call: &'static str,
         path: String,
-        read_entry: impl Fn(&RawValue) -> std::result::Result<T, String> + Send + 'static,
+        read_entry: impl Fn(&RawValue) -> std::result::Result<T, Unusable> + Send + 'static,
     ) -> Pages<T> {
         let client = self.clone();
         Pages::new(call, move |cursor| {
@@ -335,7 +398,7 @@ impl Client {
         call: &str,
         path: &str,
         cursor: Option<&str>,
-        read_entry: impl Fn(&RawValue) -> std::result::Result<T, String>,
+        read_entry: impl Fn(&RawValue) -> std::result::Result<T, Unusable>,
     ) -> std::result::Result<PageAndCursor<T>, PageError> {
         let path = match cursor {
             Some(cursor) => format!("{path}&cursor={}", query_value(cursor)),
@@ -351,17 +414,9 @@ impl Client {
             .run(request, |text| pages::read_page(text, &read_entry))
             .map_err(PageError::Failed)?
         {
-            Reply::Read((page, None)) => Ok(page),
-            Reply::Read((page, Some(skipped))) => {
-                log::warn!(
-                    "{call}: {} entries left out; of the first: {}",
-                    skipped.count,
-                    skipped.first
-                );
-                self.skipped.fetch_add(
-                    skipped.count.try_into().unwrap_or(u64::MAX),
-                    Ordering::Relaxed,
-                );
+            Reply::Read((page, None), _) => Ok(page),
+            Reply::Read((page, Some(skipped)), _) => {
+                self.note_skipped(call, &skipped);
                 Ok(page)
             }
             Reply::Refused {

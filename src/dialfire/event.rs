@@ -5,9 +5,10 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use super::fired::Fired;
 use super::json::{Document, Value};
+use super::pages::{self, Entry, Unusable, name};
 
 /// One event. Only the contact id is certain to be there; all else is as the server sent it.
 ///
@@ -27,7 +28,7 @@ impl Event {
     ///
     /// # Errors
     /// What is wrong with an entry that names no contact, without any of its content.
-    pub fn read(entry: &RawValue) -> Result<Event, String> {
+    pub fn read(entry: &RawValue) -> Result<Event, Unusable> {
         let written = entry.get().strip_prefix('"');
         let written = written.and_then(|text| text.strip_suffix('"'));
         if let Some(text) = written.filter(|text| !text.contains('\\')) {
@@ -36,12 +37,13 @@ impl Event {
         if let Ok(text) = serde_json::from_str::<String>(entry.get()) {
             return Event::parse(&text);
         }
-        const NEITHER: &str = "it is neither a text nor an event object";
+        const NEITHER: Unusable = Unusable::Unreadable("it is neither a text nor an event object");
         // The form of the first generation of the API.
         let document = Document::of(entry).ok_or(NEITHER)?;
         let object = document.root();
         let text = |key: &str| match object.get(key) {
             Value::Text(text) => Ok(text),
+            Value::Number(digits) => Ok(Cow::Borrowed(digits)),
             Value::Null => Ok(Cow::Borrowed("")),
             _ => Err(NEITHER),
         };
@@ -71,12 +73,12 @@ impl Event {
     ///
     /// # Errors
     /// What is wrong with an entry of less than three parts or without a contact id, without any of its content.
-    pub fn parse(text: &str) -> Result<Event, String> {
+    pub fn parse(text: &str) -> Result<Event, Unusable> {
         let mut parts = text.split('|');
         let (Some(key_part), Some(md5), Some(contact_id)) =
             (parts.next(), parts.next(), parts.next())
         else {
-            return Err("it has less than three parts".to_owned());
+            return Err(Unusable::Unreadable("it has less than three parts"));
         };
         Event::assemble(key_part, md5, contact_id, parts.next().and_then(pointer))
     }
@@ -86,12 +88,13 @@ impl Event {
         md5: &str,
         contact_id: &str,
         pointer: Option<(u32, u32)>,
-    ) -> Result<Event, String> {
-        let (key_part, md5, contact_id) = (key_part.trim(), md5.trim(), contact_id.trim());
+    ) -> Result<Event, Unusable> {
+        let key_part = name(key_part.trim())?;
+        let (md5, contact_id) = (name(md5.trim())?, name(contact_id.trim())?);
         if contact_id.is_empty() {
-            return Err("it names no contact".to_owned());
+            return Err(Unusable::Unreadable("it names no contact"));
         }
-        let begin = |length: usize| u32::try_from(length).map_err(|_| "it is too long".to_owned());
+        let begin = |length: usize| u32::try_from(length).map_err(|_| Unusable::TooLong);
         Ok(Event {
             md5: begin(key_part.len())?,
             contact_id: begin(key_part.len() + md5.len())?,
@@ -123,12 +126,19 @@ impl Event {
 
     /// `fired` as a time, where it is one.
     pub fn fired_at(&self) -> Option<OffsetDateTime> {
-        OffsetDateTime::parse(self.fired(), &Rfc3339).ok()
+        self.moment().map(|moment| moment.at)
+    }
+
+    /// The first part as a time, where it is one.
+    pub fn moment(&self) -> Option<Fired> {
+        // What stands behind the time may be anything.
+        Fired::read(self.key_part()).or_else(|| Fired::read(self.fired()))
     }
 
     /// The sequence number of the transaction, where it is a number.
     pub fn sequence(&self) -> Option<u64> {
         number(cut_after_z(self.key_part()).1)
+            .or_else(|| self.moment().and_then(|moment| moment.sequence))
     }
 
     /// Indexes of the log entry and of the transaction in it. May be out of date.
@@ -145,6 +155,12 @@ impl Event {
         let length = self.text.len();
         let at = |n: u32| usize::try_from(n).map_or(length, |n| n.min(length));
         self.text.get(at(from)..at(to)).unwrap_or_default()
+    }
+}
+
+impl Entry for Event {
+    fn identity(&self) -> u64 {
+        pages::identity((self.key_part(), self.contact_id()))
     }
 }
 
@@ -206,7 +222,7 @@ mod tests {
 
     const MD5: &str = "0123456789abcdef0123456789abcdef";
 
-    fn read(json: &str) -> Result<Event, String> {
+    fn read(json: &str) -> Result<Event, Unusable> {
         Event::read(serde_json::from_str(json).unwrap())
     }
 
@@ -368,8 +384,30 @@ mod tests {
             ("17", "it is neither a text nor an event object"),
             ("[\"secret\"]", "it is neither a text nor an event object"),
         ] {
-            assert_eq!(read(json).unwrap_err(), reason, "{json}");
+            assert_eq!(
+                read(json).unwrap_err(),
+                Unusable::Unreadable(reason),
+                "{json}"
+            );
         }
+    }
+
+    #[test]
+    fn parts_of_more_than_200_bytes_are_refused() {
+        let (fits, longer) = ("x".repeat(200), "x".repeat(201));
+        for (one, two, three) in [(&*fits, "m", "C"), ("f", &fits, "C"), ("f", "m", &fits)] {
+            assert!(Event::parse(&format!("{one}|{two}|{three}")).is_ok());
+        }
+        for (one, two, three) in [
+            (&*longer, "m", "C"),
+            ("f", &longer, "C"),
+            ("f", "m", &longer),
+        ] {
+            let error = Event::parse(&format!("{one}|{two}|{three}")).unwrap_err();
+            assert_eq!(error, Unusable::TooLong);
+        }
+        let object = format!(r#"{{"contact_id":"{longer}"}}"#);
+        assert_eq!(read(&object).unwrap_err(), Unusable::TooLong);
     }
 
     #[test]

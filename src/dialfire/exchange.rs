@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::clock::Clock;
 use super::http::{Answer, Failure, Http};
 use super::json::{may_hold_surrogates, mend_surrogates};
+use super::large::Held;
 use super::retry::{Attempt, Pause, RetryPolicy};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -38,7 +39,7 @@ pub struct Request<'a> {
 #[derive(Debug)]
 pub enum Reply<T> {
     /// The content, as read.
-    Read(T),
+    Read(T, Held),
     /// A 4xx that may mean something to the caller, with what the server said, as `: text` or nothing.
     Refused {
         /// HTTP status.
@@ -129,7 +130,7 @@ impl Exchange {
             200..=299 => {
                 // Other answers may come from something in between, with another clock.
                 self.clock.observe(answer.date);
-                self.content(call, &answer, read)
+                self.content(call, answer, read)
             }
             300..=399 => Outcome::Failed(Error::setup(format!(
                 "{call}: the server answers HTTP {status} and points to {}, where the token is not sent (check --api-url)",
@@ -171,15 +172,16 @@ impl Exchange {
     fn content<T>(
         &self,
         call: &str,
-        answer: &Answer,
+        mut answer: Answer,
         read: &mut impl FnMut(&str) -> std::result::Result<T, String>,
     ) -> Outcome<T> {
-        let mut text = text(call, answer);
+        let held = answer.held.take();
+        let mut text = text(call, &answer);
         if may_hold_surrogates(&text) && mend_surrogates(text.to_mut()) {
             log::warn!("{call}: half a surrogate pair in the answer, replaced by U+FFFD");
         }
         let problem = match read(&text) {
-            Ok(content) => return Outcome::Reply(Reply::Read(content)),
+            Ok(content) => return Outcome::Reply(Reply::Read(content, held)),
             Err(problem) => problem,
         };
         let (reason, of_content) = match text.trim_start().chars().next() {

@@ -2,8 +2,6 @@
 
 use std::collections::HashSet;
 
-use serde_json::value::RawValue;
-
 use super::http::json_problem;
 use super::json::{Document, Object, Value, each_element};
 
@@ -26,6 +24,9 @@ impl Field {
 /// The most fields of a campaign, far more than any database can hold; further ones are left out, and logged.
 const MOST_FIELDS: usize = 20_000;
 
+/// The longest name of a field in bytes; longer ones are left out, and counted in the log.
+pub const MAX_FIELD_NAME: usize = 1000;
+
 /// Reads the answer of `fields/list`: an array of form elements, in their order.
 ///
 /// # Errors
@@ -34,9 +35,22 @@ pub fn read_list(text: &str) -> Result<Vec<Field>, String> {
     let mut fields = Vec::new();
     let mut names = HashSet::new();
     let mut too_many = false;
+    let (mut elements, mut forms, mut too_long) = (0_usize, 0_usize, 0_usize);
     each_element(text, |element| {
-        let Some(field) = field(element) else { return };
-        if fields.len() >= MOST_FIELDS {
+        elements += 1;
+        let Some(element) = Document::of(element) else {
+            return;
+        };
+        let element = element.root();
+        forms += usize::from(
+            ["type", "name"]
+                .iter()
+                .any(|key| element.get(key) != Value::Null),
+        );
+        let Some(field) = field(&element) else { return };
+        if field.name.len() > MAX_FIELD_NAME {
+            too_long += 1;
+        } else if fields.len() >= MOST_FIELDS {
             too_many = true;
         } else if names.insert(field.name.clone()) {
             // Of equal names the first one counts.
@@ -44,6 +58,16 @@ pub fn read_list(text: &str) -> Result<Vec<Field>, String> {
         }
     })
     .map_err(|e| json_problem(&e))?;
+    if elements > 0 && forms == 0 {
+        return Err(format!(
+            "not the JSON expected: not one of {elements} elements is a field or a part of the form"
+        ));
+    }
+    if too_long > 0 {
+        log::warn!(
+            "{too_long} fields have names of more than {MAX_FIELD_NAME} bytes: they are left out"
+        );
+    }
     if too_many {
         log::warn!("the campaign has more than {MOST_FIELDS} fields: those behind are left out");
     }
@@ -69,21 +93,19 @@ pub fn read_campaign(text: &str) -> Result<Vec<Field>, String> {
 }
 
 /// The field that a form element is, if it is one: no layout, not deleted, with a name.
-fn field(element: &RawValue) -> Option<Field> {
-    let document = Document::of(element)?;
-    let element = document.root();
+fn field(element: &Object<'_>) -> Option<Field> {
     match element.get("type") {
         Value::Null => {}
         Value::Text(kind) if kind == "field" => {}
         _ => return None,
     }
-    if element.get("deleted") == Value::Bool(true) || text(&element, "deleted") == "true" {
+    if element.get("deleted") == Value::Bool(true) || text(element, "deleted") == "true" {
         return None;
     }
-    let name = text(&element, "name");
+    let name = text(element, "name");
     (!name.is_empty()).then(|| Field {
         name,
-        field_type: text(&element, "fieldType"),
+        field_type: text(element, "fieldType"),
     })
 }
 

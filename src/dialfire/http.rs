@@ -12,19 +12,28 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::transport::{Connector, DefaultConnector};
 use ureq::{Agent, Proxy};
 
+use super::answer_budget::AnswerBudget;
+use super::large::{Held, LargeAnswers, MAX_SMALL};
 use super::proxy::Route;
 use super::resolver::RememberingResolver;
 use super::write_buffer::WriteBuffer;
 use super::{clock, retry};
 use crate::cli::settings::Secret;
 use crate::error::{Error, Result};
+use crate::text;
 use crate::tls::Roots;
 
-/// Longest piece of an answer that is quoted in a message, in characters.
-const LONGEST_QUOTE: usize = 200;
+/// Characters of an answer that are looked at to quote from it, with the blanks and secrets in them.
+const MAX_QUOTED: usize = 10_000;
+
+/// Bytes of an answer beside its body, or what that is packed into: heads, informational answers, chunk sizes, trailers.
+const BESIDE_THE_BODY: u64 = 1 << 20;
 
 /// How the program names itself.
 pub const USER_AGENT: &str = concat!("dbsync2/", env!("CARGO_PKG_VERSION"));
+
+/// The longest answer, decompressed. A batch of contacts that takes more is asked for in parts.
+const MAX_ANSWER: u64 = 16 << 20;
 
 /// What one request may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,14 +53,14 @@ impl Default for Limits {
         Limits {
             connect: Duration::from_secs(15),
             total: Duration::from_secs(120),
-            body: 64 << 20,
+            body: MAX_ANSWER,
             connections: 32,
         }
     }
 }
 
 /// An answer, whatever its status.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
@@ -61,6 +70,8 @@ pub struct Answer {
     pub date: Option<OffsetDateTime>,
     /// The `Retry-After` header, from the answer's `Date`.
     pub retry_after: Option<Duration>,
+    /// The permit for a large body.
+    pub held: Held,
     /// The `Location` header, without control characters and not longer than 200 characters.
     pub location: Option<String>,
 }
@@ -86,6 +97,7 @@ pub struct Http {
     limits: Limits,
     requests: AtomicU64,
     bytes: AtomicU64,
+    large: Arc<LargeAnswers>,
 }
 
 /// The one set-up of HTTP requests, to the API and to web services: whom to trust, which way to go, what one may take.
@@ -155,7 +167,11 @@ impl Http {
         let route = Route::new(base, proxy.as_ref());
         let agent = Agent::with_parts(
             config(roots, proxy, limits),
-            DefaultConnector::default().chain(WriteBuffer),
+            DefaultConnector::default()
+                .chain(WriteBuffer)
+                .chain(AnswerBudget {
+                    bytes: limits.body.saturating_add(BESIDE_THE_BODY),
+                }),
             RememberingResolver::of_the_system(),
         );
         Ok(Http {
@@ -167,6 +183,7 @@ impl Http {
             limits,
             requests: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            large: Arc::default(),
         })
     }
 
@@ -198,25 +215,39 @@ impl Http {
         }
         // What the server promises is not allocated beyond 1 MiB before it arrives.
         let mut bytes = Vec::with_capacity(usize::try_from(length.min(1 << 20)).unwrap_or(0));
-        let read = response
+        let mut reader = response
             .body_mut()
             .with_config()
             .limit(self.limits.body)
-            .reader()
-            .read_to_end(&mut bytes);
+            .reader();
+        let mut held = None;
+        let mut read = (&mut reader).take(MAX_SMALL).read_to_end(&mut bytes);
+        if read
+            .as_ref()
+            .is_ok_and(|read| u64::try_from(*read) == Ok(MAX_SMALL))
+        {
+            held = self.large.permit(self.limits.total);
+            if held.is_none() {
+                return Err(Failure::Passing(
+                    "other large answers were being read for too long".to_owned(),
+                ));
+            }
+            read = reader.read_to_end(&mut bytes);
+        }
         self.bytes.fetch_add(
             bytes.len().try_into().unwrap_or(u64::MAX),
             Ordering::Relaxed,
         );
         read.map_err(|e| self.limits.failure(&self.route, e.into()))?;
-        let date = text(response.headers(), header::DATE).and_then(clock::http_date);
+        let date = header_text(response.headers(), header::DATE).and_then(clock::http_date);
         Ok(Answer {
             status: response.status().as_u16(),
             body: bytes,
+            held,
             date,
-            retry_after: text(response.headers(), header::RETRY_AFTER)
+            retry_after: header_text(response.headers(), header::RETRY_AFTER)
                 .and_then(|h| retry::retry_after(h, date)),
-            location: text(response.headers(), header::LOCATION)
+            location: header_text(response.headers(), header::LOCATION)
                 .map(|location| self.quote(location)),
         })
     }
@@ -251,7 +282,11 @@ impl Limits {
     pub fn failure(&self, route: &Route, error: ureq::Error) -> Failure {
         use std::io::ErrorKind;
         let unreachable = |why: &dyn std::error::Error| {
-            Failure::Passing(format!("cannot connect to {}: {why}", route.first_stop()))
+            Failure::Passing(format!(
+                "cannot connect to {}: {}",
+                route.first_stop(),
+                text::foreign(&why.to_string())
+            ))
         };
         use ureq::Timeout;
         match error {
@@ -289,42 +324,36 @@ impl Limits {
                 {
                     unreachable(&error)
                 }
-                None => Failure::Passing(error.to_string()),
+                None => Failure::Passing(text::foreign(&error.to_string())),
             },
             error @ ureq::Error::HostNotFound => unreachable(&error),
-            error => Failure::Passing(error.to_string()),
+            error => Failure::Passing(text::foreign(&error.to_string())),
         }
     }
 }
 
-/// A piece of text for a message: at most 200 characters, in one line, with `(secret)` for each secret in it.
+/// A piece of text for a message, as [`text::foreign`] shows it, with `(secret)` for each secret in it.
 pub fn quote(text: &str, secrets: &[&str]) -> String {
-    let mut text: String = text.chars().take(LONGEST_QUOTE * 50).collect();
+    let mut text: String = text.chars().take(MAX_QUOTED).collect();
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
         text = text.replace(secret, "(secret)");
     }
-    let words = text
-        .split(|c: char| c.is_control() || c.is_whitespace())
-        .filter(|word| !word.is_empty());
-    let mut line = words
-        .flat_map(|word| std::iter::once(' ').chain(word.chars()))
-        .skip(1);
-    let mut quote: String = line.by_ref().take(LONGEST_QUOTE).collect();
-    if line.next().is_some() {
-        quote.push('…');
-    }
-    quote
+    let words: Vec<&str> = text.split_whitespace().collect();
+    text::foreign(&words.join(" "))
 }
 
 fn tls_failure(error: &rustls::Error) -> Failure {
     match error {
-        rustls::Error::InvalidCertificate(reason) => Failure::Certificate(format!("{reason}")),
-        error => Failure::Passing(format!("TLS: {error}")),
+        // It may repeat what the certificate says.
+        rustls::Error::InvalidCertificate(reason) => {
+            Failure::Certificate(text::foreign(&reason.to_string()))
+        }
+        error => Failure::Passing(format!("TLS: {}", text::foreign(&error.to_string()))),
     }
 }
 
 /// A header of an answer, if it is text.
-pub fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+pub fn header_text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 

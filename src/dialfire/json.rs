@@ -9,7 +9,7 @@ mod walk;
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{SeqAccess, Visitor};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The keys of the lists that can be read element by element.
@@ -299,6 +299,34 @@ pub fn each_element<'a>(
     }
     let mut reader = serde_json::Deserializer::from_str(text);
     serde::Deserializer::deserialize_seq(&mut reader, Elements(each))?;
+    reader.end()
+}
+
+/// Hands out the keys of a JSON object with their values, unparsed, one by one.
+///
+/// # Errors
+/// Where `text` is no JSON object; some values may have been handed out.
+pub fn each_value<'a>(
+    text: &'a str,
+    each: impl FnMut(Cow<'a, str>, &'a RawValue),
+) -> Result<(), serde_json::Error> {
+    struct Values<F>(F);
+    impl<'de, F: FnMut(Cow<'de, str>, &'de RawValue)> Visitor<'de> for Values<F> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+            while let Some((key, value)) = map.next_entry::<Cow<'de, str>, &'de RawValue>()? {
+                (self.0)(key, value);
+            }
+            Ok(())
+        }
+    }
+    let mut reader = serde_json::Deserializer::from_str(text);
+    serde::Deserializer::deserialize_map(&mut reader, Values(each))?;
     reader.end()
 }
 

@@ -1,20 +1,43 @@
 //! Cursor paging: a listing of the API, page by page.
+//!
+//! A listing that brings nothing new any more is given up: by the number of its pages, and by time.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
+use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
 use super::http::json_problem;
-use super::json::{Document, Value, each_element};
+use super::json::{Document, Object, Value, each_element};
+use super::shape::{keys, shape};
 use crate::error::Error;
 
-/// Pages in a row that hold nothing but a cursor, after which a listing counts as endless.
-const LONGEST_EMPTY_RUN: u32 = 1000;
+/// The longest id, event part or checksum in bytes, several times what the API gives. What names something goes into the
+/// checkpoint, into the log and into memory by the thousand.
+pub const MAX_ID: usize = 200;
+
+/// The longest cursor: a request with a longer one would not be taken.
+const MAX_CURSOR: usize = 8_000;
+
+/// Pages in a row that hold nothing at all but a cursor, or nothing that was not listed before: then a listing counts as
+/// endless.
+const MAX_EMPTY_PAGES: u32 = 1000;
+const MAX_REPEATED_PAGES: u32 = 100;
+
+/// The time that a listing may go on without anything new, over several pages.
+const MAX_TIME_WITHOUT_NEWS: Duration = Duration::from_secs(1800);
+const MIN_PAGES_WITHOUT_NEWS: u32 = 10;
+
+/// Pages of one listing: a hundred million entries in pages of the usual size.
+const MAX_PAGES: usize = 100_000;
+
+/// Entries that are remembered to recognize repeated ones: between one and two times as many.
+const REMEMBERED_ENTRIES: usize = 50_000;
 
 /// The most entries of a page: three times as many as are asked for. A page of 64 MB could hold ten million small ones,
 /// which take far more memory than they are long.
-const MOST_ENTRIES: usize = 3000;
+const MAX_ENTRIES: usize = 3000;
 
 /// One page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +46,19 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Number of entries on the page, with those that were left out.
     pub count: usize,
+    /// Whether the answer speaks of entries: its own `count` is not 0.
+    pub claims_entries: bool,
+}
+
+/// What a listing lists.
+pub trait Entry {
+    /// What tells it from other entries, whatever its version.
+    fn identity(&self) -> u64;
+}
+
+/// The identity of what these texts name together.
+pub fn identity(parts: impl Hash) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(parts)
 }
 
 /// Why a page could not be read.
@@ -55,7 +91,14 @@ pub struct Pages<T> {
     next: Next,
     /// Hashes of the cursors of this listing.
     seen: HashSet<u64>,
+    known: Known,
+    pages: usize,
+    entries: usize,
+    claims_entries: bool,
+    /// Pages since the last one with a new entry: empty ones, and others.
     empty_run: u32,
+    repeated_run: u32,
+    last_news: Instant,
 }
 
 enum Next {
@@ -65,7 +108,25 @@ enum Next {
     End,
 }
 
-impl<T> Pages<T> {
+/// The entries listed last, of which the older half is forgotten when there are too many.
+#[derive(Default)]
+struct Known {
+    young: HashSet<u64>,
+    old: HashSet<u64>,
+}
+
+impl Known {
+    /// Remembers an entry; whether it is a new one.
+    fn insert(&mut self, entry: u64) -> bool {
+        if self.young.len() >= REMEMBERED_ENTRIES {
+            self.old = std::mem::take(&mut self.young);
+        }
+        let is_new = !self.old.contains(&entry);
+        self.young.insert(entry) && is_new
+    }
+}
+
+impl<T: Entry> Pages<T> {
     /// A listing whose pages `fetch` gets for a cursor; `call` names it in messages.
     pub fn new(
         call: &str,
@@ -76,51 +137,85 @@ impl<T> Pages<T> {
             fetch: Box::new(fetch),
             next: Next::First,
             seen: HashSet::new(),
+            known: Known::default(),
+            pages: 0,
+            entries: 0,
+            claims_entries: false,
             empty_run: 0,
+            repeated_run: 0,
+            last_news: Instant::now(),
         }
     }
 
     /// The next page, `None` after the last one.
     ///
     /// # Errors
-    /// [`PageError::Expired`] if the cursor is no longer known. [`PageError::Failed`] if the request failed, and if the
-    /// listing is endless: a cursor that was there before (the page that brought it is still given out), or a thousand
-    /// empty pages in a row. The listing stays where it is, so that the call can be repeated.
+    /// [`PageError::Expired`] if the cursor is no longer known. [`PageError::Failed`] if the request failed, if the answer
+    /// counts entries that the listing does not have, and if the listing is endless: a cursor that was there before (the
+    /// page that brought it is still given out), or many pages without a new entry. The listing stays where it is, so that
+    /// the call can be repeated.
     pub fn next_page(&mut self) -> Result<Option<Page<T>>, PageError> {
         let cursor = match &self.next {
             Next::First => None,
             Next::Cursor(cursor) => Some(cursor.as_str()),
             Next::Endless(how) => {
                 return Err(PageError::Failed(Error::transient(format!(
-                    "{}: endless listing: {how}",
-                    self.call
+                    "{}: endless listing: {how}; it is given up after {} pages, and nothing counts as read",
+                    self.call, self.pages
                 ))));
             }
             Next::End => return Ok(None),
         };
         let (page, next) = (self.fetch)(cursor)?;
-        self.empty_run = if page.count == 0 {
-            self.empty_run + 1
+        self.pages += 1;
+        self.entries += page.count;
+        self.claims_entries |= page.claims_entries;
+        if next.is_none() && self.entries == 0 && self.claims_entries {
+            return Err(PageError::Failed(Error::transient(format!(
+                "{}: the answer counts entries and lists none",
+                self.call
+            ))));
+        }
+        let mut has_news = false;
+        for item in &page.items {
+            has_news |= self.known.insert(item.identity());
+        }
+        if has_news {
+            (self.empty_run, self.repeated_run) = (0, 0);
+            self.last_news = Instant::now();
+        } else if page.count == 0 {
+            self.empty_run += 1;
         } else {
-            0
-        };
+            self.repeated_run += 1;
+        }
         self.next = match next {
             None => Next::End,
-            Some(cursor) if !self.seen.insert(hash(&cursor)) => {
+            Some(cursor) if !self.seen.insert(identity(&cursor)) => {
                 Next::Endless("the server repeats a cursor")
             }
-            Some(_) if self.empty_run >= LONGEST_EMPTY_RUN => {
-                Next::Endless("the server sends nothing but empty pages")
-            }
-            Some(cursor) => Next::Cursor(cursor),
+            Some(cursor) => match self.without_end() {
+                Some(how) => Next::Endless(how),
+                None => Next::Cursor(cursor),
+            },
         };
         Ok(Some(page))
     }
-}
 
-/// 8 bytes per page instead of a cursor of hundreds.
-fn hash(cursor: &str) -> u64 {
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(cursor)
+    /// Why the listing is not followed any further.
+    fn without_end(&self) -> Option<&'static str> {
+        if self.empty_run >= MAX_EMPTY_PAGES {
+            return Some("the server sends nothing but empty pages");
+        }
+        if self.repeated_run >= MAX_REPEATED_PAGES {
+            return Some("the server sends nothing but what it has listed before");
+        }
+        if self.empty_run + self.repeated_run >= MIN_PAGES_WITHOUT_NEWS
+            && self.last_news.elapsed() >= MAX_TIME_WITHOUT_NEWS
+        {
+            return Some("for half an hour the server has listed nothing new");
+        }
+        (self.pages >= MAX_PAGES).then_some("it has more pages than any campaign")
+    }
 }
 
 /// Entries of a page that were left out.
@@ -132,23 +227,53 @@ pub struct Skipped {
     pub first: String,
 }
 
+/// Why an entry of a page is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unusable {
+    /// It is not what such an entry should be.
+    Unreadable(&'static str),
+    /// Its id, or another part that names something, is too long.
+    TooLong,
+}
+
+/// A text that names something, if it is not too long.
+///
+/// # Errors
+/// [`Unusable::TooLong`].
+pub fn name(text: &str) -> Result<&str, Unusable> {
+    match text.len() {
+        0..=MAX_ID => Ok(text),
+        _ => Err(Unusable::TooLong),
+    }
+}
+
 /// Reads a page, `{count, results, cursor}`, and each entry with `read_entry`; entries that it refuses are left out.
 ///
 /// `results` may be missing only if `count` is 0: otherwise an error message in JSON would pass as the end of a listing.
 /// A cursor that is missing, null or empty is the end.
 ///
 /// # Errors
-/// What is wrong with an answer that is no page, without any of its content.
+/// What is wrong with an answer that is no page, or one of whose entries not one can be read, without any of its content.
 pub fn read_page<T>(
     text: &str,
-    mut read_entry: impl FnMut(&RawValue) -> Result<T, String>,
+    mut read_entry: impl FnMut(&RawValue) -> Result<T, Unusable>,
 ) -> Result<(PageAndCursor<T>, Option<Skipped>), String> {
     let document = Document::parse(text).ok_or_else(|| no_object(text))?;
     let body = document.root();
+    refuse_other_forms(&body)?;
+    let claims_entries = match body.get("count") {
+        Value::Number(count) => count.parse::<f64>().is_ok_and(|count| count > 0.0),
+        _ => false,
+    };
     let results = match body.get("results") {
         Value::Nested(results) if results.starts_with('[') => results,
         Value::Null if body.get("count") == Value::Number("0") => "[]",
-        Value::Null => return Err("not the JSON expected: results are missing".to_owned()),
+        Value::Null => {
+            return Err(format!(
+                "not the JSON expected: results are missing (there are {})",
+                keys(&body)
+            ));
+        }
         _ => return Err("not the JSON expected: the results are no list".to_owned()),
     };
     let cursor = match body.get("cursor") {
@@ -157,33 +282,99 @@ pub fn read_page<T>(
         Value::Number(cursor) => Some(cursor.to_owned()),
         _ => return Err("not the JSON expected: the cursor is no text".to_owned()),
     };
+    if let Some(cursor) = cursor.as_ref().filter(|cursor| cursor.len() > MAX_CURSOR) {
+        return Err(format!(
+            "a cursor of {} bytes, more than {MAX_CURSOR}",
+            cursor.len()
+        ));
+    }
     let mut items = Vec::new();
     let mut skipped: Option<Skipped> = None;
-    let mut count = 0_usize;
+    let mut unreadable: Option<String> = None;
+    let (mut count, mut odd) = (0_usize, 0_usize);
     each_element(results, |entry| {
         count += 1;
-        if count > MOST_ENTRIES {
+        if count > MAX_ENTRIES {
             return;
         }
-        match read_entry(entry) {
-            Ok(item) => items.push(item),
-            Err(reason) => {
-                skipped
-                    .get_or_insert(Skipped {
-                        count: 0,
-                        first: reason,
-                    })
-                    .count += 1
+        let first = match read_entry(entry) {
+            Ok(item) => return items.push(item),
+            Err(Unusable::TooLong) => {
+                format!("an id or another name in it is longer than {MAX_ID} bytes")
             }
-        }
+            Err(Unusable::Unreadable(why)) => {
+                odd += 1;
+                let example = || format!("{why} (like {})", shape(entry));
+                unreadable.get_or_insert_with(example);
+                why.to_owned()
+            }
+        };
+        skipped.get_or_insert(Skipped { count: 0, first }).count += 1;
     })
     .map_err(|e| json_problem(&e))?;
-    if count > MOST_ENTRIES {
+    if count > MAX_ENTRIES {
         return Err(format!(
             "a page of {count} entries, although far less were asked for"
         ));
     }
-    Ok(((Page { items, count }, cursor), skipped))
+    if let Some(example) = unreadable
+        && odd == count
+    {
+        return Err(format!(
+            "not one of the {count} entries of a page can be read; of the first: {example}"
+        ));
+    }
+    let page = Page {
+        items,
+        count,
+        claims_entries,
+    };
+    Ok(((page, cursor), skipped))
+}
+
+/// What says that there is more, or something else, than is read here: it would pass as the end of a listing.
+fn refuse_other_forms(body: &Object<'_>) -> Result<(), String> {
+    let is_empty = |value: &Value<'_>| match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Text(text) => text.is_empty(),
+        Value::Nested(json) => matches!(*json, "[]" | "{}"),
+        Value::Number(_) | Value::Bool(true) => false,
+    };
+    // Looked up once: an object may have very many keys.
+    let no_results = body.get("results") == Value::Null;
+    let no_cursor = body.get("cursor") == Value::Null;
+    for (key, value) in body.entries() {
+        if matches!(&*key, "count" | "results" | "cursor") || is_empty(&value) {
+            continue;
+        }
+        let key = key.to_ascii_lowercase();
+        let lists = matches!(&value, Value::Nested(json) if json.starts_with('['));
+        let problem = if matches!(&*key, "error" | "errors" | "exception") {
+            "has an error"
+        } else if lists && no_results {
+            "has a list"
+        } else if no_cursor
+            && [
+                "cursor",
+                "next",
+                "pagetoken",
+                "page_token",
+                "hasmore",
+                "has_more",
+            ]
+            .iter()
+            .any(|word| key.contains(word))
+        {
+            "seems to go on"
+        } else {
+            continue;
+        };
+        return Err(format!(
+            "not the JSON expected: the answer {problem} under another key (there are {})",
+            keys(body)
+        ));
+    }
+    Ok(())
 }
 
 /// What is wrong with a text that is no JSON object.

@@ -16,7 +16,8 @@ pub fn day_stamp(day: Date) -> String {
 
 /// A time as the API takes it: UTC without `Z`, milliseconds without trailing zeros.
 pub fn time_stamp(time: OffsetDateTime) -> String {
-    let time = time.to_offset(UtcOffset::UTC);
+    // At the ends of the calendar there may be no such time in UTC: the difference is less than a day.
+    let time = time.checked_to_offset(UtcOffset::UTC).unwrap_or(time);
     let mut stamp = format!(
         "{}T{:02}:{:02}:{:02}",
         day_stamp(time.date()),

@@ -7,13 +7,19 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{MAX_WITNESSES, MOST_RETRIES, Witness};
+use crate::dialfire::pages::MAX_ID;
 use crate::tables::schema::Table;
 
-/// Reads [`MOST_RETRIES`] ids.
+/// The longest that is remembered for another try: an event of three parts and a pointer.
+const MAX_RETRY: usize = 4 * MAX_ID;
+
+/// Reads [`MOST_RETRIES`] ids, without those that are too long for one.
 pub(super) fn retries<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Vec<String>, D::Error> {
-    deserializer.deserialize_seq(First::new(MOST_RETRIES))
+    let mut read: Vec<String> = deserializer.deserialize_seq(First::new(MOST_RETRIES))?;
+    read.retain(|name| name.len() <= MAX_RETRY);
+    Ok(read)
 }
 
 /// Reads [`MAX_WITNESSES`] of each table.

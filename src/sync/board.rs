@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use time::OffsetDateTime;
 
+use crate::dialfire::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::status::{self, LastError, Status};
 
@@ -42,6 +43,16 @@ impl Board {
             self.trouble(error);
         }
         done
+    }
+
+    /// Whether Dialfire's time is not to be believed, see [`Clock::doubt`]: noted as an error, and then nothing of this
+    /// time may go into the checkpoint.
+    pub fn doubts(&mut self, clock: &Clock) -> bool {
+        let doubt = clock.doubt();
+        if let Some(why) = &doubt {
+            self.trouble(&Error::transient(why.as_str()));
+        }
+        doubt.is_some()
     }
 
     /// Writes the file. That it can't be written is logged, and ends nothing.

@@ -14,11 +14,15 @@ use crate::dialfire::client::Client;
 use crate::dialfire::contacts::each_contact;
 use crate::dialfire::event::Event;
 use crate::dialfire::json::{Object, compact};
+use crate::dialfire::large::Held;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tables::filter::Filter;
 use crate::webhook::digest;
 use crate::webhook::payload::{self, TaskLog};
 use crate::webhook::queue::{Content, Delivery};
+
+/// Deliveries that are handed over at a time, but for those of the last answer.
+const MAX_DELIVERIES: usize = 1000;
 
 /// What came of some contacts.
 #[derive(Debug, Default)]
@@ -31,10 +35,14 @@ pub struct Found {
     pub left_out: Vec<Event>,
     /// Events whose transactions the document doesn't have.
     pub absent: Vec<Event>,
+    /// One of them, and what the document has instead.
+    pub example: Option<String>,
     /// Events whose contacts the API has no document for.
     pub unanswered: Vec<Event>,
     /// Events whose contacts the API fails on.
     pub failing: Vec<Event>,
+    /// Until the deliveries are taken no other large answer is read.
+    pub held: Held,
 }
 
 /// A contact's events in the order of their transactions; of several for one transaction the last one.
@@ -76,15 +84,24 @@ pub fn fetch_all(
                 .name("fetch".to_owned())
                 .spawn_scoped(scope, move || {
                     while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let fetched =
-                            catch_unwind(AssertUnwindSafe(|| fetch(client, filter, round, part)))
-                                .unwrap_or_else(|_| {
+                        let mut ids: Vec<String> =
+                            part.iter().map(|contact| contact.id.to_string()).collect();
+                        while !ids.is_empty() {
+                            let work = || fetch(client, filter, round, (&ids, part));
+                            let fetched =
+                                catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
                                     Err(Error::transient(
                                         "an internal error while contacts were read (see the log)",
                                     ))
                                 });
-                        if reply.send(fetched).is_err() {
-                            return;
+                            let (found, postponed) = match fetched {
+                                Ok((found, postponed)) => (Ok(found), postponed),
+                                Err(error) => (Err(error), Vec::new()),
+                            };
+                            if reply.send(found).is_err() {
+                                return;
+                            }
+                            ids = postponed;
                         }
                     }
                 })
@@ -113,11 +130,13 @@ pub fn fetch_all(
     })
 }
 
-fn fetch(client: &Client, filter: &Filter, round: u64, wanted: &[Wanted]) -> Result<Found> {
-    let ids: Vec<String> = wanted
-        .iter()
-        .map(|contact| contact.id.to_string())
-        .collect();
+/// What came of these contacts, and those of them that are still to be asked for.
+fn fetch(
+    client: &Client,
+    filter: &Filter,
+    round: u64,
+    (ids, wanted): (&[String], &[Wanted]),
+) -> Result<(Found, Vec<String>)> {
     let wanted: HashMap<&str, &Wanted> = wanted
         .iter()
         .map(|contact| (&*contact.id, contact))
@@ -132,7 +151,7 @@ fn fetch(client: &Client, filter: &Filter, round: u64, wanted: &[Wanted]) -> Res
     let mut all = Found::default();
     let missing = halving(
         client,
-        &ids,
+        ids,
         |ids| {
             client.contacts(ids, |text| {
                 let mut found = Found::default();
@@ -147,17 +166,20 @@ fn fetch(client: &Client, filter: &Filter, round: u64, wanted: &[Wanted]) -> Res
                 Ok(found)
             })
         },
-        |part: Found| {
+        |part: Found, held| {
+            all.held = held;
             all.deliveries.extend(part.deliveries);
             all.left_out.extend(part.left_out);
             all.absent.extend(part.absent);
+            all.example = all.example.take().or(part.example);
             all.unanswered.extend(part.unanswered);
             all.fetched += part.fetched;
+            all.held.is_none() && all.deliveries.len() < MAX_DELIVERIES
         },
     )?;
     all.unanswered.extend(events_of(&missing.unanswered));
     all.failing = events_of(&missing.failing);
-    Ok(all)
+    Ok((all, missing.postponed))
 }
 
 fn take_apart(
@@ -169,9 +191,19 @@ fn take_apart(
 ) {
     let log = TaskLog::of(document);
     let contact: Arc<str> = payload::contact(document).into();
-    for event in order_of_events(&wanted.events) {
-        let Some((transaction, text)) = log.find(event) else {
+    let events = order_of_events(&wanted.events);
+    for (event, transaction) in events.iter().zip(log.find(&events)) {
+        let event = *event;
+        let Some((transaction, text)) = transaction else {
             found.absent.push(event.clone());
+            found.example.get_or_insert_with(|| {
+                format!(
+                    "event {:?} of contact {}, whose document has {}",
+                    event.key_part(),
+                    event.contact_id(),
+                    log.describe()
+                )
+            });
             continue;
         };
         if !filter.passes(&transaction) {

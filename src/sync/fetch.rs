@@ -11,6 +11,7 @@ use super::list::Message;
 use super::profile::{Activity, Profile};
 use crate::dialfire::client::{Client, Fetched};
 use crate::dialfire::contacts::each_contact;
+use crate::dialfire::large::Held;
 use crate::error::{Error, Result};
 use crate::tables::batch::Batch;
 use crate::tables::fields::Layout;
@@ -19,6 +20,9 @@ use crate::tables::rows::{Remarks, RowMaker};
 
 /// Contacts per request, as the old client asks for; more was never seen to work (DIALFIRE-API.md 1.2).
 pub const IDS_PER_REQUEST: usize = 20;
+
+/// Bytes of rows that are handed over at a time, but for those of the last answer.
+const MAX_ROWS: usize = 4 << 20;
 
 /// Contacts to fetch, and where to send what came of it.
 pub struct Job {
@@ -45,8 +49,12 @@ pub struct Answer {
     pub unanswered: Vec<String>,
     /// Ids that the API fails on although it works otherwise: to be tried again at the next reconcile.
     pub failing: Vec<String>,
+    /// Ids that are to be asked for with another job, as the rows of those before are many.
+    pub postponed: Vec<String>,
     /// What was odd in the documents.
     pub remarks: Remarks,
+    /// Until the rows are taken no other large answer is read.
+    pub held: Held,
 }
 
 /// The threads; they end when this is dropped.
@@ -124,9 +132,12 @@ pub struct Missing {
     pub unanswered: Vec<String>,
     /// The API fails on them although it works otherwise.
     pub failing: Vec<String>,
+    /// They were not asked for, as what came before is enough at a time.
+    pub postponed: Vec<String>,
 }
 
-/// Fetches contacts. A batch that the API refuses is halved until the contact that it refuses is alone.
+/// Fetches contacts. A batch that the API refuses is halved until the contact that it refuses is alone. `take` returns
+/// whether there is room for more.
 ///
 /// # Errors
 /// As [`Client::contacts`]: trouble with the API as a whole.
@@ -134,13 +145,20 @@ pub fn halving<T>(
     client: &Client,
     ids: &[String],
     mut fetch: impl FnMut(&[String]) -> Result<Fetched<T>>,
-    mut take: impl FnMut(T),
+    mut take: impl FnMut(T, Held) -> bool,
 ) -> Result<Missing> {
     let mut missing = Missing::default();
     let mut parts: Vec<&[String]> = vec![ids];
+    let mut all_unreadable = true;
     while let Some(ids) = parts.pop() {
         match fetch(ids)? {
-            Fetched::Read(part) => take(part),
+            Fetched::Read(part, held) => {
+                all_unreadable = false;
+                if !take(part, held) {
+                    missing.postponed = parts.concat();
+                    return Ok(missing);
+                }
+            }
             Fetched::RefusedBatch { status, reason } => {
                 let passing = status == 200 || status >= 500;
                 if passing {
@@ -148,13 +166,21 @@ pub fn halving<T>(
                     client.fields()?;
                 }
                 match ids {
+                    [_] if status == 200 && all_unreadable && !missing.failing.is_empty() => {
+                        // Not this contact or that one, but the form of the answers.
+                        return Err(Error::transient(format!(
+                            "contacts can't be read: {reason}"
+                        )));
+                    }
                     [id] if passing => {
+                        all_unreadable &= status == 200;
                         log::error!(
                             "cannot fetch contact {id}: {reason}; other calls work, so it is left out and asked for again later"
                         );
                         missing.failing.push(id.clone());
                     }
                     [id] => {
+                        all_unreadable = false;
                         log::debug!("contact {id} is refused with status {status}");
                         missing.unanswered.push(id.clone());
                     }
@@ -184,7 +210,8 @@ impl Reader {
             &self.client,
             &job.ids,
             |ids| self.fetch_part(ids, job),
-            |part| {
+            |part, held| {
+                answer.held = held;
                 if answer.batch.is_empty() {
                     // The ordinary case, without a copy: one part is all.
                     answer.batch = part.batch;
@@ -197,11 +224,14 @@ impl Reader {
                     .unknown_keys
                     .extend(part.remarks.unknown_keys);
                 answer.remarks.oddities.extend(part.remarks.oddities);
+                answer.held.is_none() && answer.batch.bytes() < MAX_ROWS
             },
         )?;
         answer.unanswered.extend(missing.unanswered);
         answer.failing = missing.failing;
         answer.ids.clone_from(&job.ids);
+        answer.ids.retain(|id| !missing.postponed.contains(id));
+        answer.postponed = missing.postponed;
         Ok(answer)
     }
 

@@ -4,14 +4,13 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use serde_json::value::RawValue;
 use time::{Date, OffsetDateTime};
 
 use super::fetch::Answer;
 use super::profile::{Activity, Profile};
-use crate::dialfire::client::{Client, EventQuery, Listed};
+use crate::dialfire::client::{Client, EventQuery, InboundCall, Listed};
 use crate::dialfire::event::Event;
-use crate::dialfire::pages::{Page, PageError, Pages};
+use crate::dialfire::pages::{Entry, Page, PageError, Pages};
 use crate::error::{Error, Result};
 
 /// Events are gathered over so many pages before they are handed on, so that a contact with events on several of
@@ -25,7 +24,7 @@ pub enum Message {
     /// Transaction events.
     Events(Vec<Event>),
     /// Inbound calls, unparsed.
-    Calls(Vec<Box<RawValue>>),
+    Calls(Vec<InboundCall>),
     /// Entries of the list of contacts.
     Listed(Vec<Listed>),
     /// Everything is listed.
@@ -119,7 +118,8 @@ impl Lister<'_> {
         }
         if let Some(from) = scope.calls {
             // The window's end lies in the future: a call may be dated by the telephone system's clock.
-            let to = self.client.clock().now() + time::Duration::minutes(10);
+            let now = self.client.clock().now();
+            let to = now.saturating_add(time::Duration::minutes(10));
             let mut pages = self.client.inbound_calls(from, Some(to));
             self.wait_for_credit()?;
             while let Some(page) = self.next(&mut pages, "inbound calls")? {
@@ -148,7 +148,7 @@ impl Lister<'_> {
         Ok(())
     }
 
-    fn next<T>(&self, pages: &mut Pages<T>, what: &str) -> Result<Option<Page<T>>> {
+    fn next<T: Entry>(&self, pages: &mut Pages<T>, what: &str) -> Result<Option<Page<T>>> {
         self.profile
             .measure(Activity::Listing, || pages.next_page())
             .map_err(|error| match error {

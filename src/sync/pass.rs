@@ -11,7 +11,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
 use super::by_contact::by_contact;
@@ -20,7 +19,7 @@ use super::fetch::{Answer, IDS_PER_REQUEST, Job};
 use super::list::{Message, Scope, list};
 use super::seen::Version;
 use super::windows::call_time;
-use crate::dialfire::client::Listed;
+use crate::dialfire::client::{InboundCall, Listed};
 use crate::dialfire::event::Event;
 use crate::dialfire::json::Document;
 use crate::error::{Error, Result};
@@ -298,7 +297,7 @@ impl<'e> Pass<'e> {
         Ok(())
     }
 
-    fn take_calls(&mut self, calls: &[Box<RawValue>]) -> Result<()> {
+    fn take_calls(&mut self, calls: &[InboundCall]) -> Result<()> {
         self.tally.listed += calls.len();
         let (layout, stamp) = (Arc::clone(self.engine.layout()), self.engine.stamp());
         let filter = Arc::clone(self.engine.filter());
@@ -309,7 +308,7 @@ impl<'e> Pass<'e> {
         };
         let mut remarks = Remarks::default();
         self.batch.is_new = false;
-        for call in calls {
+        for call in calls.iter().map(|call| &call.json) {
             let Some(document) = Document::of(call) else {
                 log::warn!("an inbound call is no JSON object, left out");
                 continue;
@@ -343,8 +342,9 @@ impl<'e> Pass<'e> {
             .any(|key| self.engine.has_column(key))
         {
             // The rows were made without a column that exists by now.
+            let ids = answer.ids.iter().chain(&answer.postponed);
             self.todo
-                .extend(answer.ids.iter().filter_map(|id| self.in_flight.remove(id)));
+                .extend(ids.filter_map(|id| self.in_flight.remove(id)));
             return Ok(());
         }
         self.engine.report(&answer.remarks);
@@ -375,6 +375,14 @@ impl<'e> Pass<'e> {
             .iter()
             .all(|id| self.in_flight.get(id).is_some_and(|wanted| wanted.is_new));
         self.batch.append(&answer.batch);
+        drop(answer.batch);
+        drop(answer.held);
+        self.todo.extend(
+            answer
+                .postponed
+                .iter()
+                .filter_map(|id| self.in_flight.remove(id)),
+        );
         self.arrived.extend(answer.ids);
         self.show_progress();
         self.flush_if_full()

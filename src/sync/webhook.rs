@@ -68,6 +68,10 @@ struct Tally {
     listed: usize,
     fetched: usize,
     absent: usize,
+    /// One of those that are absent.
+    example: Option<String>,
+    /// Events whose transactions were found.
+    matched: usize,
     unanswered: usize,
     answered: Option<OffsetDateTime>,
     /// Events of contacts that the API fails on, or that did not come: to be looked at again with the next reconcile.
@@ -91,6 +95,8 @@ pub struct Courier {
     board: Rc<RefCell<Board>>,
     shutdown: Shutdown,
     round: u64,
+    /// Whether the transaction of any event was ever found.
+    has_matched: bool,
     pruned: u32,
 }
 
@@ -142,7 +148,9 @@ impl Courier {
         loop {
             let begin = Instant::now();
             let now = self.client.clock().now();
-            back_from_the_future(&mut self.checkpoint, &nets, now);
+            if self.client.clock().doubt().is_none() {
+                back_from_the_future(&mut self.checkpoint, &nets, now);
+            }
             let poll = self.checkpoint.poll.unwrap_or(now);
             let due = due(&self.checkpoint, poll, &nets, now, begin_with);
             let mut tally = Tally::default();
@@ -150,7 +158,9 @@ impl Courier {
                 Ok(()) => {
                     failures = 0;
                     begin_with = None;
-                    after_round(&mut self.checkpoint, &due, tally.answered.unwrap_or(poll));
+                    if !self.board.borrow_mut().doubts(self.client.clock()) {
+                        after_round(&mut self.checkpoint, &due, tally.answered.unwrap_or(poll));
+                    }
                     self.ended(&tally, begin);
                 }
                 Err(error) => {
@@ -225,7 +235,22 @@ impl Courier {
             tally.failing.iter().map(Event::to_string),
             MOST_RETRIES,
         )?;
-        self.wait_until_quiet()
+        self.wait_until_quiet()?;
+        self.judge(tally)
+    }
+
+    /// Where not one event can be found in its contact's document, it is not that a document lags behind: the list or the
+    /// documents are written in a way that is not understood.
+    fn judge(&mut self, tally: &Tally) -> Result<()> {
+        self.has_matched |= tally.matched > 0;
+        match &tally.example {
+            Some(example) if !self.has_matched => Err(Error::transient(format!(
+                "not one of {} transactions that the event list names is in the document of its contact, so nothing is \
+                 delivered: {example}",
+                tally.absent
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// The events that need a look, by contact.
@@ -304,6 +329,8 @@ impl Courier {
         for event in &found.left_out {
             self.seen.remember(seen_version(event));
         }
+        tally.matched += found.deliveries.len() + found.left_out.len();
+        tally.example = tally.example.take().or(found.example);
         tally.unanswered += found.unanswered.len();
         tally.fetched += found.fetched;
         tally.failing.extend(found.failing);

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use time::format_description::well_known::Rfc3339;
-use time::{Date, OffsetDateTime};
+use time::{Date, OffsetDateTime, UtcOffset};
 
 use crate::moment;
 use crate::state::{Checkpoint, Reason, earlier};
@@ -58,6 +58,11 @@ pub struct Due {
     pub pays: bool,
 }
 
+/// A length of time for arithmetic that stops at the ends of the calendar: clocks and times come from outside.
+fn span(length: Duration) -> time::Duration {
+    time::Duration::try_from(length).unwrap_or(time::Duration::MAX)
+}
+
 /// What is due at `now`. `poll` is the checkpoint's time; `start` asks for a reconcile from there, whatever else is due. What
 /// is owed is always due.
 pub fn due(
@@ -73,16 +78,18 @@ pub fn due(
     let owed = checkpoint.owed.as_ref();
     let reconcile =
         start.is_some() || owed.is_some() || passed(checkpoint.reconcile, nets.reconcile_every);
-    let mut from = poll - nets.overlap;
+    let mut from = poll.saturating_sub(span(nets.overlap));
     if look_back {
-        from = from.min(checkpoint.look_back.unwrap_or(poll).min(poll) - nets.look_back_span);
+        let last = checkpoint.look_back.unwrap_or(poll).min(poll);
+        from = from.min(last.saturating_sub(span(nets.look_back_span)));
     }
     let mut listing = None;
     if reconcile {
         let last = checkpoint.reconcile.unwrap_or(poll).min(poll);
-        from = from.min(last - nets.reconcile_span);
+        from = from.min(last.saturating_sub(span(nets.reconcile_span)));
         // A little before the last one: its day may have ended in between.
-        let since = (last - nets.overlap).min(start.unwrap_or(last));
+        let since = last.saturating_sub(span(nets.overlap));
+        let since = since.min(start.unwrap_or(last));
         let since = checkpoint.since.map_or(since, |lowest| lowest.max(since));
         let since = owed.map_or(Some(since), |owed| earlier(owed.since, Some(since)));
         listing = Some(since.map(OffsetDateTime::date));
@@ -102,7 +109,8 @@ pub fn due(
 /// Dialfire's clock was wrong for a while, so that the checkpoint lies after `now`: it goes back, as far as the widest net
 /// reaches. What is stored since then is known and not read again.
 pub fn back_from_the_future(checkpoint: &mut Checkpoint, nets: &Nets, now: OffsetDateTime) {
-    let (latest, before) = (now + CLOCK_TOLERANCE, now - nets.reconcile_span);
+    let latest = now.saturating_add(span(CLOCK_TOLERANCE));
+    let before = now.saturating_sub(span(nets.reconcile_span));
     let mut moved = false;
     for (time, to) in [
         (&mut checkpoint.poll, before),
@@ -184,14 +192,17 @@ fn joins(since: Option<OffsetDateTime>, poll: OffsetDateTime) -> bool {
 }
 
 /// Where an inbound call that began at `started` is to be looked for: a minute before, or from the beginning where that
-/// is no time.
+/// is no time. Never before 1970, as the checkpoint could not hold it.
 pub fn call_time(started: Option<&str>) -> OffsetDateTime {
     let text = started.unwrap_or_default();
     let time = OffsetDateTime::parse(text, &Rfc3339)
         .or_else(|_| OffsetDateTime::parse(&format!("{text}Z"), &Rfc3339));
-    time.map_or(OffsetDateTime::UNIX_EPOCH, |time| {
-        time - time::Duration::MINUTE
-    })
+    time.ok()
+        .and_then(|time| time.checked_to_offset(UtcOffset::UTC))
+        .map_or(OffsetDateTime::UNIX_EPOCH, |time| {
+            time.saturating_sub(time::Duration::MINUTE)
+                .max(OffsetDateTime::UNIX_EPOCH)
+        })
 }
 
 #[cfg(test)]
@@ -460,6 +471,47 @@ mod tests {
         let mut gap = checkpoint();
         after_listing(&mut gap, Some(datetime!(2024-03-05 11:59:30 UTC)), NOW);
         assert_eq!(gap, checkpoint());
+    }
+
+    #[test]
+    fn times_at_the_ends_of_the_calendar_overflow_nothing() {
+        let widest = Nets::new(Duration::from_secs(7 * 86_400), Duration::MAX);
+        for end in [
+            datetime!(9999-12-31 23:59:59 UTC),
+            datetime!(-9999-01-01 0:00 UTC),
+        ] {
+            for mut checkpoint in [
+                Checkpoint::default(),
+                Checkpoint {
+                    poll: Some(end),
+                    look_back: Some(end),
+                    reconcile: Some(end),
+                    since: Some(end),
+                    ..Checkpoint::default()
+                },
+            ] {
+                back_from_the_future(&mut checkpoint, &widest, end);
+                let due = due(&checkpoint, end, &widest, end, Some(end));
+                after_round(&mut checkpoint, &due, end);
+                after_listing(&mut checkpoint, Some(end), end);
+            }
+        }
+    }
+
+    #[test]
+    fn an_odd_time_of_a_call_is_one_that_the_checkpoint_can_hold() {
+        for (started, wanted) in [
+            ("2024-03-05T12:01:00", NOW),
+            ("2024-03-05T13:01:00+01:00", NOW),
+            ("0000-01-01T00:00:00Z", OffsetDateTime::UNIX_EPOCH),
+            ("1970-01-01T00:00:30", OffsetDateTime::UNIX_EPOCH),
+            ("9999-12-31T23:59:59-23:00", OffsetDateTime::UNIX_EPOCH),
+            ("yesterday", OffsetDateTime::UNIX_EPOCH),
+        ] {
+            assert_eq!(call_time(Some(started)), wanted, "{started}");
+        }
+        let last = call_time(Some("9999-12-31T23:59:59Z"));
+        assert_eq!(last, datetime!(9999-12-31 23:58:59 UTC));
     }
 
     #[test]

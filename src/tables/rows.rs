@@ -15,6 +15,7 @@ use super::filter::Filter;
 use super::ids::{connection_id, hash, transaction_ids};
 use super::numbers::plain_decimal;
 use super::schema::{ColumnKind, Table, columns};
+use crate::dialfire::fields::MAX_FIELD_NAME;
 use crate::dialfire::json::{Object, Value};
 pub use remarks::{Oddity, Remarks};
 use room::Room;
@@ -69,6 +70,13 @@ impl RowMaker<'_> {
                     };
                 }
                 Some(Slot::Ignored) => {}
+                None if key.len() > MAX_FIELD_NAME => {
+                    remarks.note(
+                        &id,
+                        "(too long)",
+                        "the name of a field is longer than 1000 bytes, left out",
+                    );
+                }
                 None if remarks.unknown_keys.len() < MOST_UNKNOWN_KEYS => {
                     remarks.unknown_keys.push(key.into_owned());
                 }

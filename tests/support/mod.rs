@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod database;
 pub mod deliveries;
+pub mod hostile_api;
 pub mod http_client;
 pub mod locked;
 pub mod program;

@@ -194,7 +194,8 @@ fn shape(filter: &Filter, layout: &Layout, unstored: &[String]) -> String {
 
 fn rfc3339(time: OffsetDateTime) -> String {
     let whole = time
-        .to_offset(time::UtcOffset::UTC)
+        .checked_to_offset(time::UtcOffset::UTC)
+        .unwrap_or(time)
         .replace_nanosecond(0)
         .unwrap_or(time);
     whole.format(&Rfc3339).unwrap_or_default()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::{Courier, Parts};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::moment;
 use crate::state::{Checkpoint, StateFiles};
 use crate::sync::closing::say;
@@ -79,7 +79,17 @@ impl Courier {
         } = parts;
         let clock = client.clock();
         let now = clock.last_answer_time().unwrap_or_else(|| clock.now());
+        let doubt = clock.doubt();
         match (settings.start, checkpoint.poll) {
+            (None, None)
+                if sender.ledger().is_empty() && old_client.is_none() && doubt.is_some() =>
+            {
+                // A time that is too early would post what nobody asked for.
+                return Err(Error::setup(format!(
+                    "cannot tell what is new from now on: {} (or give --start)",
+                    doubt.unwrap_or_default()
+                )));
+            }
             (None, None) => {
                 // A ledger without a checkpoint: that was lost, and what happened since must not be.
                 let lost = sender.ledger().newest_day().and_then(|day| {
@@ -136,6 +146,7 @@ impl Courier {
             board,
             shutdown,
             round: 0,
+            has_matched: false,
         })
     }
 }

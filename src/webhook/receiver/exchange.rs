@@ -41,14 +41,15 @@ enum Extent {
     EndOfConnection,
 }
 
+#[derive(Debug)]
 struct Head {
     answer: Answer,
     extent: Extent,
 }
 
 /// Sends a request, which is `head` (up to its empty line) and `body`, and reads the answer. `is_head` says that the
-/// method is HEAD, the answer to which has no body; of others at most `longest` bytes are read. `left` tells what is left
-/// of the time.
+/// method is HEAD, the answer to which has no body. At most `longest` bytes of the answer are read: heads (with those of
+/// informational answers), chunk sizes, body and trailers together. `left` tells what is left of the time.
 ///
 /// The status decides, whatever comes of the body: that it ends early or is none costs the connection alone.
 ///
@@ -58,14 +59,19 @@ pub fn exchange(
     connection: &mut dyn Transport,
     (head, body): (&[u8], &[u8]),
     is_head: bool,
-    longest: u64,
+    longest: usize,
     left: impl Fn() -> Result<NextTimeout, Error>,
 ) -> Result<Answer, Error> {
     send(connection, [head, body], &left)?;
-    let mut head = read_head(connection, &left)?;
+    let mut reader = Reader {
+        connection,
+        left: &left,
+        budget: longest,
+    };
+    let mut head = reader.head()?;
     // What is said on the way to the answer.
     while matches!(head.answer.status, 100 | 102..=199) {
-        head = read_head(connection, &left)?;
+        head = reader.head()?;
     }
     let mut answer = head.answer;
     let extent = if is_head || matches!(answer.status, 101 | 204 | 304) {
@@ -73,17 +79,11 @@ pub fn exchange(
     } else {
         head.extent
     };
-    let mut reader = Body {
-        connection,
-        left: &left,
-        read: &mut answer.body,
-        longest,
-    };
     let complete = match extent {
-        Extent::Length(length) => reader.known(length),
-        Extent::Chunked => reader.chunks(),
+        Extent::Length(length) => reader.known(length, &mut answer.body),
+        Extent::Chunked => reader.chunks(&mut answer.body),
         Extent::EndOfConnection => {
-            let _ = reader.known(u64::MAX);
+            let _ = reader.known(u64::MAX, &mut answer.body);
             None
         }
     };
@@ -121,26 +121,6 @@ fn send(
         connection.transmit_output(filled, left()?)?;
     }
     Ok(())
-}
-
-fn read_head(
-    connection: &mut dyn Transport,
-    left: impl Fn() -> Result<NextTimeout, Error>,
-) -> Result<Head, Error> {
-    loop {
-        let input = connection.buffers().input();
-        let (part, rest) = input.split_at(input.len().min(LONGEST_HEAD));
-        if let Some((length, head)) = parse_head(part)? {
-            connection.buffers().input_consume(length);
-            return Ok(head);
-        }
-        if !rest.is_empty() {
-            return Err(invalid("the head of its answer is too long"));
-        }
-        if !connection.await_input(left()?)? {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-        }
-    }
 }
 
 /// The head of an answer and its length, if all of it is there.
@@ -200,44 +180,62 @@ fn invalid(what: &str) -> Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned()).into()
 }
 
-/// Reads a body; `None` if it doesn't come to its end.
-struct Body<'a, Left> {
+/// Reads an answer. Parts of a body are `None` if they don't come to their end.
+struct Reader<'a, Left> {
     connection: &'a mut dyn Transport,
     left: &'a Left,
-    read: &'a mut Vec<u8>,
-    longest: u64,
+    /// What is still to be read of the answer at most.
+    budget: usize,
 }
 
-impl<Left: Fn() -> Result<NextTimeout, Error>> Body<'_, Left> {
-    fn known(&mut self, mut length: u64) -> Option<()> {
+impl<Left: Fn() -> Result<NextTimeout, Error>> Reader<'_, Left> {
+    fn head(&mut self) -> Result<Head, Error> {
+        loop {
+            let input = self.connection.buffers().input();
+            let (part, rest) = input.split_at(input.len().min(LONGEST_HEAD));
+            let is_full = !rest.is_empty();
+            if let Some((length, head)) = parse_head(part)? {
+                return match self.consume(length) {
+                    Some(()) => Ok(head),
+                    None => Err(invalid("its answer is too long")),
+                };
+            }
+            if is_full {
+                return Err(invalid("the head of its answer is too long"));
+            }
+            if !self.more()? {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+        }
+    }
+
+    fn known(&mut self, mut length: u64, body: &mut Vec<u8>) -> Option<()> {
         while length > 0 {
-            if self.longest == 0 {
+            if self.budget == 0 {
                 return None;
             }
+            let most = usize::try_from(length).unwrap_or(usize::MAX);
             let input = self.connection.buffers().input();
-            let most = usize::try_from(length.min(self.longest)).unwrap_or(usize::MAX);
-            let (piece, _) = input.split_at(most.min(input.len()));
-            if piece.is_empty() {
-                self.more()?;
+            let (piece, _) = input.split_at(most.min(self.budget).min(input.len()));
+            let amount = piece.len();
+            body.extend_from_slice(piece);
+            if amount == 0 {
+                self.more_of_body()?;
                 continue;
             }
-            self.read.extend_from_slice(piece);
-            let amount = piece.len();
-            let counted = u64::try_from(amount).unwrap_or(u64::MAX);
-            length = length.saturating_sub(counted);
-            self.longest = self.longest.saturating_sub(counted);
-            self.connection.buffers().input_consume(amount);
+            length = length.saturating_sub(u64::try_from(amount).unwrap_or(u64::MAX));
+            self.consume(amount)?;
         }
         Some(())
     }
 
-    fn chunks(&mut self) -> Option<()> {
+    fn chunks(&mut self, body: &mut Vec<u8>) -> Option<()> {
         loop {
             let size = self.chunk_size()?;
             if size == 0 {
                 break;
             }
-            self.known(size)?;
+            self.known(size, body)?;
             if self.line()? > 0 {
                 return None;
             }
@@ -252,11 +250,11 @@ impl<Left: Fn() -> Result<NextTimeout, Error>> Body<'_, Left> {
             let input = self.connection.buffers().input();
             match httparse::parse_chunk_size(input).ok()? {
                 httparse::Status::Complete((length, size)) => {
-                    self.connection.buffers().input_consume(length);
+                    self.consume(length)?;
                     return Some(size);
                 }
                 httparse::Status::Partial if input.len() > LONGEST_CHUNK_LINE => return None,
-                httparse::Status::Partial => self.more()?,
+                httparse::Status::Partial => self.more_of_body()?,
             }
         }
     }
@@ -266,20 +264,31 @@ impl<Left: Fn() -> Result<NextTimeout, Error>> Body<'_, Left> {
         loop {
             let input = self.connection.buffers().input();
             if let Some(length) = input.windows(2).position(|pair| pair == b"\r\n") {
-                self.connection.buffers().input_consume(length + 2);
+                self.consume(length.saturating_add(2))?;
                 return Some(length);
             }
             if input.len() > LONGEST_HEAD {
                 return None;
             }
-            self.more()?;
+            self.more_of_body()?;
         }
     }
 
-    fn more(&mut self) -> Option<()> {
-        let left = (self.left)().ok()?;
-        let came = self.connection.await_input(left).ok()?;
-        came.then_some(())
+    /// Takes bytes out of the input and out of the budget; `None` if that has not as many.
+    fn consume(&mut self, amount: usize) -> Option<()> {
+        self.budget = self.budget.checked_sub(amount)?;
+        self.connection.buffers().input_consume(amount);
+        Some(())
+    }
+
+    /// Waits for more input; `false` where the connection ends instead.
+    fn more(&mut self) -> Result<bool, Error> {
+        let left = (self.left)()?;
+        self.connection.await_input(left)
+    }
+
+    fn more_of_body(&mut self) -> Option<()> {
+        self.more().ok()?.then_some(())
     }
 }
 

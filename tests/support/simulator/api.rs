@@ -56,7 +56,11 @@ pub fn answer(world: &World, endpoint: Endpoint, request: &Request, now: Instant
         Endpoint::Inbound => calls(world, request, now),
         Endpoint::Other => Err(Answer::plain(404, "404 - Not Found")),
     };
-    result.map_or_else(|refusal| refusal, Answer::json)
+    let form = *world.form.lock().unwrap();
+    result.map_or_else(
+        |refusal| refusal,
+        |body| Answer::json(form.apply(endpoint, body)),
+    )
 }
 
 /// The answer to a wrong token, and to wrong paths.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::macros::datetime;
 
+use super::forms::TimeForm;
+
 /// Everything about a simulated campaign and its server.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -194,6 +196,10 @@ pub struct Readings {
     pub page_cap: usize,
     /// Where the fields are found.
     pub fields_at: FieldsAt,
+    /// How the first part of an event is written.
+    pub event_time: TimeForm,
+    /// How `fired` is written in documents.
+    pub fired: TimeForm,
 }
 
 impl Default for Readings {
@@ -213,6 +219,8 @@ impl Default for Readings {
             max_ids: None,
             page_cap: 1000,
             fields_at: FieldsAt::List,
+            event_time: TimeForm::Known,
+            fired: TimeForm::Known,
         }
     }
 }

@@ -186,10 +186,10 @@ pub fn write(campaign: &Campaign, position: &Position, now: Instant, writer: &mu
         .unwrap_or(0);
     match readings.event_form {
         EventForm::Text => {
-            let mut text = format!(
-                "{fired}{sequence:0width$}|{md5}|{id}",
-                width = readings.suffix_digits
-            );
+            let known = || format!("{fired}{sequence:0width$}", width = readings.suffix_digits);
+            let number = sequence.to_string().parse().unwrap();
+            let part = readings.event_time.in_event(planned.fired, number);
+            let mut text = format!("{}|{md5}|{id}", part.unwrap_or_else(known));
             if readings.pointer {
                 text.push_str(&format!("|{ordinal},{index}"));
             }

@@ -46,6 +46,7 @@ pub mod document;
 pub mod events;
 pub mod faults;
 pub mod fields;
+pub mod forms;
 pub mod http;
 pub mod ids;
 pub mod inbound;
@@ -77,6 +78,7 @@ pub use config::{
 pub use counters::{Counters, Endpoint, SeenRequest};
 pub use faults::{Fault, Faults};
 pub use fields::Field;
+pub use forms::{AnswerForm, TimeForm};
 pub use posts::Post;
 pub use truth::{FilterMode, Row, Rows, Truth, TruthFilter};
 
@@ -313,6 +315,11 @@ impl Simulator {
     /// By how many seconds the `Date` of answers is ahead.
     pub fn date_ahead(&self, seconds: i64) {
         self.world.faults.lock().unwrap().date_ahead = seconds;
+    }
+
+    /// Gives answers this form from now on.
+    pub fn set_form(&self, form: AnswerForm) {
+        *self.world.form.lock().unwrap() = form;
     }
 
     /// What was seen since the start or the last reset.

@@ -234,9 +234,14 @@ impl Visit {
         }
         f.push("status", Value::fixed(facts.status));
         f.push("status_detail", facts.detail);
+        let number = sequence.to_string().parse().unwrap();
+        let other = config.readings.fired.text(planned.fired, number);
         f.push(
             "fired",
             match planned.form {
+                FiredForm::Full | FiredForm::Short if other.is_some() => {
+                    Value::text(other.unwrap_or_default())
+                }
                 FiredForm::Full => Value::text(zulu(planned.fired)),
                 FiredForm::Short => Value::text(zulu_short(planned.fired)),
                 FiredForm::Missing => Value::Missing,

@@ -13,6 +13,7 @@ use super::cursor::Cursors;
 use super::events::EventCache;
 use super::faults::FaultPlan;
 use super::fields::{self, Field};
+use super::forms::AnswerForm;
 use super::inbound;
 use super::instant::Instant;
 use super::listing::Listing;
@@ -35,6 +36,8 @@ pub struct World {
     pub cursors: Cursors,
     /// What goes wrong.
     pub faults: Mutex<FaultPlan>,
+    /// The form of answers.
+    pub form: Mutex<AnswerForm>,
     /// The token that is accepted.
     pub token: Mutex<String>,
     /// What was seen.
@@ -84,6 +87,7 @@ impl World {
             events: EventCache::default(),
             cursors: Cursors::default(),
             faults: Mutex::new(FaultPlan::new(campaign.config.seed)),
+            form: Mutex::new(AnswerForm::Known),
             token: Mutex::new(campaign.config.token.clone()),
             counters: Mutex::default(),
             answers: Mutex::default(),

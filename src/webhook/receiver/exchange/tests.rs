@@ -51,8 +51,12 @@ impl Transport for Scripted {
 }
 
 fn ask(connection: &mut Scripted, is_head: bool) -> Result<Answer, Error> {
+    ask_at_most(connection, is_head, 64 << 10)
+}
+
+fn ask_at_most(connection: &mut Scripted, is_head: bool, longest: usize) -> Result<Answer, Error> {
     let left = || Ok(NextTimeout::default());
-    exchange(connection, (b"HEAD\r\n\r\n", b"{}"), is_head, 40, left)
+    exchange(connection, (b"HEAD\r\n\r\n", b"{}"), is_head, longest, left)
 }
 
 /// The answer is the same in whatever pieces it comes.
@@ -165,21 +169,44 @@ fn no_more_of_a_body_is_read_than_the_limit() {
     let long = "x".repeat(41);
     for (head, body) in [
         ("Content-Length: 41", long.clone()),
-        (
-            "Transfer-Encoding: chunked",
-            format!("29\r\n{long}\r\n0\r\n\r\n"),
-        ),
         ("X: y", long.clone()),
         ("Content-Length: 18446744073709551615", long.clone()),
     ] {
         let text = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}");
-        assert_eq!(seen(&text), (200, "x".repeat(40), false), "{head}");
+        let mut connection = Scripted::new([text.clone().into()]);
+        let answer = ask_at_most(&mut connection, false, text.len() - 1).unwrap();
+        let seen = (answer.status, answer.body.len(), answer.reusable);
+        assert_eq!(seen, (200, 40, false), "{head}");
     }
-    let just = format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{}",
-        "x".repeat(40)
-    );
-    assert_eq!(seen(&just), (200, "x".repeat(40), true));
+}
+
+/// Each part of an answer counts: with one byte more than the limit the connection is not used again, or, in the head,
+/// there is no answer at all.
+#[test]
+fn heads_informational_answers_chunk_sizes_and_trailers_count_as_well() {
+    let early = "HTTP/1.1 103 Early\r\nLink: x\r\n\r\n".repeat(50);
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for text in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n".to_owned() + &"x".repeat(40),
+        early.clone() + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        format!("{chunked}1\r\nx\r\n0\r\n\r\n"),
+        format!("{chunked}{}0\r\n\r\n", "1;name=value\r\nx\r\n".repeat(500)),
+        format!("{chunked}0\r\n{}\r\n", "X-Trailer: y\r\n".repeat(500)),
+    ] {
+        for pieces in [1, 7, text.len()] {
+            let pieces = || text.as_bytes().chunks(pieces).map(<[u8]>::to_vec);
+            let answer = |longest| ask_at_most(&mut Scripted::new(pieces()), false, longest);
+            assert!(answer(text.len()).unwrap().reusable, "{text}");
+            assert!(!answer(text.len() - 1).unwrap().reusable, "{text}");
+        }
+    }
+    let endless = || std::iter::repeat_n(early.clone().into_bytes(), 1000);
+    let mut connection = Scripted::new(endless());
+    let error = ask_at_most(&mut connection, false, 64 << 10).unwrap_err();
+    assert!(error.to_string().contains("too long"), "{error}");
+    // What was taken from the other side is the limit, and what the connection's buffer holds.
+    let read = early.len() * (1000 - connection.answer.len());
+    assert!(read <= (64 << 10) + (32 << 10) + early.len(), "{read}");
 }
 
 #[test]
@@ -246,7 +273,14 @@ fn a_request_goes_out_in_few_packets() {
         let body: Vec<u8> = (0..=255).cycle().take(length).collect();
         let mut connection = Scripted::new([b"HTTP/1.1 204 X\r\n\r\n".to_vec()]);
         let left = || Ok(NextTimeout::default());
-        exchange(&mut connection, (b"0123456\r\n\r\n", &body), false, 0, left).unwrap();
+        exchange(
+            &mut connection,
+            (b"0123456\r\n\r\n", &body),
+            false,
+            100,
+            left,
+        )
+        .unwrap();
         let packets: Vec<usize> = connection.sent.iter().map(Vec::len).collect();
         assert_eq!(packets.len(), (length + 11).div_ceil(1000), "{packets:?}");
         assert_eq!(
@@ -270,6 +304,6 @@ fn time_that_is_over_ends_the_attempt() {
         _ => over(),
     };
     let mut connection = Scripted::new([b"HTTP/1.1 200 X\r\nContent-Length: 1\r\n\r\n".to_vec()]);
-    let answer = exchange(&mut connection, (b"x", b""), false, 9, at_last).unwrap();
+    let answer = exchange(&mut connection, (b"x", b""), false, 99, at_last).unwrap();
     assert_eq!((answer.status, answer.reusable), (200, false));
 }

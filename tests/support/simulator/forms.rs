@@ -1,0 +1,238 @@
+//! Forms of answers that nobody has seen: other keys, other wrappings, times written in another way.
+
+use serde_json::{Value, json};
+
+use super::counters::Endpoint;
+use super::instant::{HOUR, Instant, local, zulu};
+
+/// How a time of firing is written, in an event or in a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeForm {
+    /// As is known: with `Z` in documents, in events with the sequence number behind it.
+    Known,
+    /// With `Z` and the sequence number.
+    Whole,
+    /// With `Z` alone.
+    Zulu,
+    /// Without a zone.
+    NoZone,
+    /// Without a zone, the sequence number behind the milliseconds.
+    NoZoneAndNumber,
+    /// With the offset of another zone, and the sequence number.
+    Offset,
+    /// In another zone, of which nothing is said.
+    OtherZone,
+    /// To the second, and in events the sequence number.
+    Seconds,
+    /// Microseconds.
+    Micros,
+    /// Milliseconds since 1970.
+    Epoch,
+    /// Day, month, year, and in events the sequence number.
+    German,
+}
+
+impl TimeForm {
+    /// All but the known one.
+    pub const ODD: [TimeForm; 10] = [
+        TimeForm::Whole,
+        TimeForm::Zulu,
+        TimeForm::NoZone,
+        TimeForm::NoZoneAndNumber,
+        TimeForm::Offset,
+        TimeForm::OtherZone,
+        TimeForm::Seconds,
+        TimeForm::Micros,
+        TimeForm::Epoch,
+        TimeForm::German,
+    ];
+
+    /// The text in an event, which tells events of one second apart; `None` for the known form.
+    pub fn in_event(self, at: Instant, sequence: u64) -> Option<String> {
+        let text = self.text(at, sequence)?;
+        Some(match self {
+            TimeForm::Seconds => format!("{text}{sequence:04}"),
+            TimeForm::German => format!("{text} #{sequence}"),
+            _ => text,
+        })
+    }
+
+    /// Whether events that were fired in the same millisecond differ in it.
+    pub fn tells_apart(self) -> bool {
+        !matches!(
+            self,
+            TimeForm::Zulu
+                | TimeForm::NoZone
+                | TimeForm::OtherZone
+                | TimeForm::Micros
+                | TimeForm::Epoch
+        )
+    }
+
+    /// The text in a document; `None` for the known form.
+    pub fn text(self, at: Instant, sequence: u64) -> Option<String> {
+        let numbered = |text: String| format!("{text}{sequence:04}");
+        Some(match self {
+            TimeForm::Known => return None,
+            TimeForm::Whole => numbered(zulu(at)),
+            TimeForm::Zulu => zulu(at),
+            TimeForm::NoZone => local(at),
+            TimeForm::NoZoneAndNumber => numbered(local(at)),
+            TimeForm::Offset => numbered(format!("{}+01:00", local(at + HOUR))),
+            TimeForm::OtherZone => local(at + 2 * HOUR),
+            TimeForm::Seconds => format!("{}Z", &local(at)[..19]),
+            TimeForm::Micros => format!("{}987Z", local(at)),
+            TimeForm::Epoch => at.to_string(),
+            TimeForm::German => {
+                let text = local(at);
+                let (year, month, day) = (&text[..4], &text[5..7], &text[8..10]);
+                format!("{day}.{month}.{year} {}", &text[11..19])
+            }
+        })
+    }
+}
+
+/// The form of whole answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerForm {
+    /// As is known.
+    Known,
+    /// Listings have `items` instead of `results`.
+    OtherKey,
+    /// The same, and count nothing.
+    OtherKeyUncounted,
+    /// Every answer is the `data` of an object.
+    Data,
+    /// Documents are the `contacts` of an object.
+    WrappedContacts,
+    /// Each document is the `contact` of an object.
+    EachWrapped,
+    /// Documents have `id` instead of `$id`.
+    NoDollar,
+    /// Documents are those of other contacts.
+    OtherContacts,
+    /// Listings count entries and have none.
+    CountOnly,
+    /// Listings have `next` instead of `cursor`.
+    Next,
+    /// Entries are objects with unknown keys.
+    OtherNames,
+    /// Entries name no contact.
+    NoContact,
+    /// Ids in the list of contacts are in another place.
+    Ids,
+    /// An error under status 200.
+    ErrorInside,
+}
+
+impl AnswerForm {
+    /// Under which everything works.
+    pub const LEGIBLE: [AnswerForm; 2] = [AnswerForm::WrappedContacts, AnswerForm::EachWrapped];
+
+    /// Under which nothing can be read.
+    pub const ILLEGIBLE: [AnswerForm; 11] = [
+        AnswerForm::OtherKey,
+        AnswerForm::OtherKeyUncounted,
+        AnswerForm::Data,
+        AnswerForm::NoDollar,
+        AnswerForm::OtherContacts,
+        AnswerForm::CountOnly,
+        AnswerForm::Next,
+        AnswerForm::OtherNames,
+        AnswerForm::NoContact,
+        AnswerForm::Ids,
+        AnswerForm::ErrorInside,
+    ];
+
+    /// The body of a right answer in this form.
+    pub fn apply(self, endpoint: Endpoint, body: Vec<u8>) -> Vec<u8> {
+        let is_list = matches!(
+            endpoint,
+            Endpoint::List | Endpoint::Events | Endpoint::Inbound
+        );
+        let text = String::from_utf8(body).unwrap();
+        let changed = match (self, endpoint) {
+            (AnswerForm::Known, _) => text,
+            (AnswerForm::Data, Endpoint::List | Endpoint::Events | Endpoint::Contacts) => {
+                format!("{{\"data\":{text}}}")
+            }
+            (AnswerForm::WrappedContacts, Endpoint::Contacts) => {
+                format!("{{\"count\":1,\"contacts\":{text}}}")
+            }
+            (AnswerForm::EachWrapped, Endpoint::Contacts) => {
+                let documents: Vec<&serde_json::value::RawValue> =
+                    serde_json::from_str(&text).unwrap();
+                let wrapped: Vec<String> = documents
+                    .into_iter()
+                    .map(|document| format!("{{\"contact\":{document}}}"))
+                    .collect();
+                format!("[{}]", wrapped.join(","))
+            }
+            (AnswerForm::NoDollar, Endpoint::Contacts) => text.replace("\"$id\"", "\"_id\""),
+            (AnswerForm::OtherContacts, Endpoint::Contacts) => {
+                let mut parts = text.split("\"$id\"");
+                let first = parts.next().unwrap().to_owned();
+                parts.fold(first, |all, part| {
+                    all + "\"$id\"" + &part.replacen('"', "\"X", 1)
+                })
+            }
+            (AnswerForm::ErrorInside, _) if is_list => {
+                r#"{"count":0,"results":[],"error":{"code":17}}"#.to_owned()
+            }
+            _ if is_list => self.list(endpoint, &text),
+            _ => text,
+        };
+        changed.into_bytes()
+    }
+
+    fn list(self, endpoint: Endpoint, text: &str) -> String {
+        let mut list: Value = serde_json::from_str(text).unwrap();
+        let object = list.as_object_mut().unwrap();
+        match self {
+            AnswerForm::OtherKey | AnswerForm::OtherKeyUncounted => {
+                let results = object.remove("results").unwrap();
+                object.insert("items".to_owned(), results);
+                if self == AnswerForm::OtherKeyUncounted {
+                    object.insert("count".to_owned(), json!(0));
+                }
+            }
+            AnswerForm::CountOnly => {
+                object.insert("results".to_owned(), json!([]));
+                object.remove("cursor");
+            }
+            AnswerForm::Next => {
+                let cursor = object.remove("cursor").unwrap_or_default();
+                object.insert("next".to_owned(), cursor);
+            }
+            _ => {
+                for entry in object["results"].as_array_mut().unwrap() {
+                    self.entry(endpoint, entry);
+                }
+            }
+        }
+        list.to_string()
+    }
+
+    fn entry(self, endpoint: Endpoint, entry: &mut Value) {
+        match (self, endpoint) {
+            (AnswerForm::OtherNames, Endpoint::Events | Endpoint::List) => {
+                *entry = json!({"contactId": "C", "time": "2025-03-10T09:30:00Z"});
+            }
+            (AnswerForm::NoContact, Endpoint::Events) => {
+                let text = entry.as_str().unwrap();
+                let parts: Vec<&str> = text.split('|').collect();
+                *entry = json!(format!("{}|{}|", parts[0], parts[1]));
+            }
+            (AnswerForm::NoContact, Endpoint::List) => {
+                entry["id"] = json!("");
+            }
+            (AnswerForm::Ids, Endpoint::List) => {
+                *entry = json!({"contact": entry.clone()});
+            }
+            (AnswerForm::Ids, Endpoint::Events) => {
+                *entry = json!([entry.clone()]);
+            }
+            _ => {}
+        }
+    }
+}
