@@ -185,13 +185,17 @@ fn post(
     let (ledger, undelivered) = (files.path("ledger"), files.path("undelivered.jsonl"));
     let mut retry = retries(&settings);
     if settings.mode == Mode::Replay {
+        let checkpoint = files.load()?;
         let mut ledger = Ledger::open(&ledger, 0)?;
         let spool = Spool::open(&undelivered, &mut ledger)?;
+        let poll = checkpoint.as_ref().and_then(|checkpoint| checkpoint.poll);
         if !spool.lost().is_empty() {
-            webhook::post_lost_again(&files, files.load()?, &mut ledger, &spool)?;
+            webhook::post_lost_again(&files, checkpoint, &mut ledger, &spool)?;
         }
         retry.attempts = ATTEMPTS_AT_START;
-        return replay::run(&receiver, ledger, spool, retry, &pause(&shutdown));
+        let today = today_of_replay(&settings, poll, ledger.newest_day(), &shutdown)?;
+        let sender = sender(&settings, receiver, ledger, spool, retry, today)?;
+        return replay::run(&sender, &shutdown);
     }
     let checkpoint = files.load()?;
     let old_client = from_old_client(&settings, checkpoint.as_ref());
@@ -206,23 +210,8 @@ fn post(
     let mut ledger = Ledger::open(&ledger, cutoff)?;
     let spool = Spool::open(&undelivered, &mut ledger)?;
     let checkpoint = webhook::post_lost_again(&files, checkpoint, &mut ledger, &spool)?;
-    let rate = Rate::new(
-        settings.webhook_rate,
-        settings.webhook_burst,
-        Instant::now(),
-    );
-    let sender = Sender::start(
-        settings.workers,
-        sender::Options {
-            campaign: settings.campaign.clone(),
-            receiver,
-            ledger,
-            spool,
-            retry,
-            rate,
-            today: today(client.clone()),
-        },
-    )?;
+    let today = today(client.clone());
+    let sender = sender(&settings, receiver, ledger, spool, retry, today)?;
     let parts = webhook::Parts {
         settings,
         client,
@@ -235,8 +224,56 @@ fn post(
     webhook::Courier::start(parts, old_client)?.run()
 }
 
+/// The lanes with all that they work with.
+fn sender(
+    settings: &Settings,
+    receiver: Receiver,
+    ledger: Ledger,
+    spool: Spool,
+    retry: RetryPolicy,
+    today: Today,
+) -> Result<Sender> {
+    Sender::start(
+        settings.workers,
+        sender::Options {
+            campaign: settings.campaign.clone(),
+            receiver,
+            ledger,
+            spool,
+            retry,
+            rate: Rate::new(
+                settings.webhook_rate,
+                settings.webhook_burst,
+                Instant::now(),
+            ),
+            today,
+        },
+    )
+}
+
+type Today = Box<dyn Fn() -> u32 + Send + Sync>;
+
+/// The day for what replay delivers. Where Dialfire does not answer, it is the last one on which it did: not the one of
+/// this computer, as a ledger without its checkpoint tells by its days where to go on.
+fn today_of_replay(
+    settings: &Settings,
+    poll: Option<OffsetDateTime>,
+    newest: Option<u32>,
+    shutdown: &Shutdown,
+) -> Result<Today> {
+    let client = client(settings, 1, pause(shutdown))?;
+    let last = newest.max(poll.map(sender::day));
+    match (client.fields(), last) {
+        (Err(error), Some(last)) => {
+            log::warn!("Dialfire's time is not known, that of the last round is taken: {error}");
+            Ok(Box::new(move || last))
+        }
+        _ => Ok(today(client)),
+    }
+}
+
 /// The day of Dialfire's clock.
-fn today(client: Client) -> Box<dyn Fn() -> u32 + Send + Sync> {
+fn today(client: Client) -> Today {
     Box::new(move || sender::day(client.clock().now()))
 }
 

@@ -1,74 +1,57 @@
-//! replay: what could not be delivered is posted once more, word for word.
+//! replay: what could not be delivered is posted once more, word for word, by the lanes of webhook: at its rate, one
+//! request of a contact at a time, and with the pauses that the web service asks for.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use time::OffsetDateTime;
-
 use super::closing::{Closing, say};
-use crate::dialfire::retry::{Attempt, Pause, RetryPolicy};
 use crate::error::{Error, ErrorKind, Result};
-use crate::webhook::ledger::{Ledger, Mark};
-use crate::webhook::receiver::{Receiver, Verdict};
-use crate::webhook::sender::day;
-use crate::webhook::spool::{Entry, Spool};
+use crate::shutdown::Shutdown;
+use crate::webhook::sender::Sender;
 
-/// Posts all requests of the spool, oldest first, and prints what became of each; returns the exit code.
+/// How often it looks whether it was told to stop.
+const STEP: Duration = Duration::from_millis(100);
+
+/// Time that requests under way have after the order to end.
+const LAST_REQUESTS: Duration = Duration::from_millis(2500);
+
+/// Posts all requests of the spool, oldest first, prints what became of each, and returns the exit code.
 ///
 /// # Errors
-/// Those of the state directory.
-pub fn run(
-    receiver: &Receiver,
-    mut ledger: Ledger,
-    mut spool: Spool,
-    retry: RetryPolicy,
-    pause: &Pause,
-) -> Result<u8> {
+/// Where the ledger or the spool can't be written.
+pub fn run(sender: &Sender, shutdown: &Shutdown) -> Result<u8> {
     let begin = Instant::now();
-    let (mut stopped, mut sent) = (None, 0);
-    for key in spool.keys() {
-        let Some(entry) = spool.read(key)? else {
-            continue;
-        };
-        let name = format!("{} of contact {}", entry.transaction, entry.contact);
-        match post(receiver, &entry, retry, pause) {
-            Ok(()) => {
-                let mark = Mark {
-                    event: entry.event,
-                    content: entry.content,
-                };
-                ledger.record(entry.key, mark, day(OffsetDateTime::now_utc()));
-                spool.forget(key);
-                sent += 1;
-                say(&format!("sent         {name}"));
-            }
-            Err(error) if error.kind() == ErrorKind::Data => {
-                say(&format!("still fails  {name}: {error}"));
-            }
-            Err(error) => {
-                say(&format!("not sent     {name}: {error}"));
-                stopped = Some(error);
-                break;
-            }
+    let mut names = BTreeMap::new();
+    let done = post_all(sender, shutdown, &mut names);
+    sender.stop(LAST_REQUESTS);
+    sender.sync_ledger()?;
+    sender.spool().tidy()?;
+    let left: BTreeSet<u64> = sender.spool().keys().into_iter().collect();
+    let refusals = sender.refusals();
+    for (key, name) in &names {
+        say(&match (left.contains(key), refusals.get(key)) {
+            (false, _) => format!("sent         {name}"),
+            (true, Some(reason)) => format!("still fails  {name}: {reason}"),
+            (true, None) => format!("not sent     {name}"),
+        });
+    }
+    let mut missing = Vec::new();
+    if !left.is_empty() {
+        missing.push(format!(
+            "{} requests are still undelivered, see {}",
+            left.len(),
+            sender.spool().path().display()
+        ));
+    }
+    // What keeps the web service from taking anything is no error of this program's.
+    let done = match done {
+        Err(error) if error.kind() == ErrorKind::Transient => {
+            missing.push(error.to_string());
+            Ok(())
         }
-    }
-    if let Some(file) = ledger.begin_sync()? {
-        file.sync_data()
-            .map_err(|error| Error::transient(format!("cannot sync the ledger: {error}")))?;
-    }
-    spool.tidy()?;
-    let left = spool.len();
-    let missing = if left == 0 {
-        Vec::new()
-    } else {
-        vec![format!(
-            "{left} requests are still undelivered, see {}",
-            spool.path().display()
-        )]
+        done => done,
     };
-    let done = match stopped.filter(|error| error.kind() == ErrorKind::Stopped) {
-        Some(error) => Err(error),
-        None => Ok(()),
-    };
+    let sent = names.keys().filter(|key| !left.contains(key)).count();
     let closing = Closing {
         mode: "replay",
         counts: format!("{sent} requests sent"),
@@ -79,19 +62,38 @@ pub fn run(
     Ok(closing.end(done, None))
 }
 
-/// One request with its repetitions: [`ErrorKind::Data`] if it is refused, anything else if the receiver is down.
-fn post(receiver: &Receiver, entry: &Entry, retry: RetryPolicy, pause: &Pause) -> Result<()> {
-    retry.run("POST to the web service", pause, || {
-        let timestamp = OffsetDateTime::now_utc().unix_timestamp();
-        let again = |reason: String, retry_after: Option<Duration>| Attempt::Again {
-            reason,
-            retry_after,
-        };
-        match receiver.post(&entry.id, timestamp, &entry.body).verdict {
-            Verdict::Delivered => Attempt::Done(()),
-            Verdict::Refused(reason) => Attempt::Failed(Error::data(reason)),
-            Verdict::Troubled(reason) | Verdict::Unreachable(reason) => again(reason, None),
-            Verdict::Busy { reason, wait } => again(reason, wait),
-        }
-    })
+/// Hands everything to the lanes and waits until nothing more can be delivered. `names` takes what was handed over.
+fn post_all(sender: &Sender, shutdown: &Shutdown, names: &mut BTreeMap<u64, String>) -> Result<()> {
+    let keys = sender.spool().keys();
+    for key in keys {
+        let entry = sender.spool().read(key)?;
+        let Some(entry) = entry else { continue };
+        names.insert(
+            key,
+            format!("{} of contact {}", entry.transaction, entry.contact),
+        );
+        sender.put(vec![entry.into_delivery(0)], || go_on(sender, shutdown))?;
+    }
+    let mut standing = sender.standing();
+    while standing.waiting > 0 {
+        go_on(sender, shutdown)?;
+        standing = sender.rest(STEP);
+    }
+    Ok(())
+}
+
+/// # Errors
+/// [`Stopped`](ErrorKind::Stopped), or why nothing can be delivered for now.
+fn go_on(sender: &Sender, shutdown: &Shutdown) -> Result<()> {
+    if shutdown.requested() {
+        return Err(Error::stopped());
+    }
+    let standing = sender.standing();
+    if !standing.hopeless {
+        return Ok(());
+    }
+    let why = standing.unnoted.or(standing.outage);
+    Err(Error::transient(why.unwrap_or_else(|| {
+        "the web service asks to wait, or does not answer".to_owned()
+    })))
 }

@@ -5,7 +5,7 @@
 
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -105,6 +105,8 @@ pub struct Ledger {
     newest: Option<u32>,
     /// What lies in the spool, with the days of the transactions. Never too old.
     spooled: BTreeMap<u64, u32>,
+    /// Versions that lay in the spool and that a later record made out of date.
+    superseded: HashSet<(u64, u32)>,
     /// What could not be written yet.
     unwritten: Vec<u8>,
     /// Whether something was written that may not be on the disk yet.
@@ -130,8 +132,19 @@ impl Ledger {
         let mut table = Table::with_room(most);
         let (mut current, mut newest) = (0_u64, None);
         let mut spooled = BTreeMap::new();
+        let (mut waiting, mut superseded) = (HashMap::new(), HashSet::new());
         let damaged = read_records(&file, |record| {
             let was_spooled = spooled.remove(&record.key).is_some();
+            let event = record.mark.event;
+            let before = if record.spooled {
+                superseded.remove(&(record.key, event));
+                waiting
+                    .insert(record.key, event)
+                    .filter(|before| *before != event)
+            } else {
+                waiting.remove(&record.key)
+            };
+            superseded.extend(before.map(|event| (record.key, event)));
             // An outdated record must still take the place of one that was never too old.
             if record.day >= cutoff || record.spooled || was_spooled {
                 table.set(record.key, record.mark);
@@ -152,6 +165,7 @@ impl Ledger {
             records: current,
             newest,
             spooled,
+            superseded,
             table,
             unwritten: Vec::new(),
             unsynced: false,
@@ -194,10 +208,15 @@ impl Ledger {
     /// Records a mark. It survives the end of the process at once, a power cut only after [`Ledger::begin_sync`]; what
     /// can't be written is kept and written later.
     pub fn record(&mut self, key: u64, mark: Mark, day: u32) {
-        if self.table.set(key, mark) == Some(mark) && !self.spooled.contains_key(&key) {
+        let before = self.table.set(key, mark);
+        let was_spooled = self.spooled.remove(&key).is_some();
+        if before == Some(mark) && !was_spooled {
             return;
         }
-        self.spooled.remove(&key);
+        if was_spooled {
+            self.superseded
+                .extend(before.map(|before| (key, before.event)));
+        }
         self.newest = self.newest.max(Some(day));
         self.append(Record {
             key,
@@ -209,8 +228,12 @@ impl Ledger {
 
     /// As [`Ledger::record`], for a version that lies in the spool; `day` is that of the transaction.
     pub fn record_spooled(&mut self, key: u64, mark: Mark, day: u32) {
-        self.table.set(key, mark);
-        self.spooled.insert(key, day);
+        let before = self.table.set(key, mark);
+        if self.spooled.insert(key, day).is_some() {
+            self.superseded
+                .extend(before.map(|before| (key, before.event)));
+        }
+        self.superseded.remove(&(key, mark.event));
         self.append(Record {
             key,
             mark,
@@ -222,6 +245,12 @@ impl Ledger {
     /// What lies in the spool, as far as is known here, with the days of the transactions.
     pub fn spooled(&self) -> &BTreeMap<u64, u32> {
         &self.spooled
+    }
+
+    /// Whether this version lay in the spool and was made out of date since. A ledger that knows of neither is older than the
+    /// spool.
+    pub fn has_superseded(&self, key: u64, event: u32) -> bool {
+        self.superseded.contains(&(key, event))
     }
 
     /// What was spooled no longer lies in the spool, and was not delivered. With `again` the next look at its event
@@ -301,7 +330,8 @@ impl Ledger {
             let mut problem = Ok(());
             read_records(&old, |record| {
                 let counts = record.day >= cutoff || spooled.contains_key(&record.key);
-                if counts && table.get(record.key) == Some(record.mark) {
+                // What lay in the spool tells of an entry there that no longer counts.
+                if counts && (record.spooled || table.get(record.key) == Some(record.mark)) {
                     kept += 1;
                     problem = std::mem::replace(&mut problem, Ok(()))
                         .and_then(|()| new.write_all(&record.bytes()));

@@ -3,7 +3,7 @@
 mod lane;
 mod outcome;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -80,6 +80,8 @@ struct State {
     vain: u32,
     /// What can't be written: ledger or spool.
     unnoted: Option<String>,
+    /// Why requests of the spool were refused once more, by their keys.
+    refusals: BTreeMap<u64, String>,
     /// Lanes that sleep.
     idle: usize,
     /// The main thread waits for room.
@@ -154,6 +156,7 @@ impl Sender {
                 counts: Counts::default(),
                 vain: 0,
                 unnoted: None,
+                refusals: BTreeMap::new(),
                 idle: 0,
                 wants_room: false,
                 stopped: false,
@@ -230,6 +233,11 @@ impl Sender {
     pub fn rest(&self, time: Duration) -> Standing {
         let state = sleep(&self.shared.progress, lock(&self.shared.state), time);
         self.standing_of(&state)
+    }
+
+    /// Why requests of the spool were refused once more, by their keys.
+    pub fn refusals(&self) -> BTreeMap<u64, String> {
+        lock(&self.shared.state).refusals.clone()
     }
 
     /// Rounds of which something waits or is being sent.

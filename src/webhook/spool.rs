@@ -12,6 +12,7 @@ use time::Date;
 use time::macros::{date, format_description};
 
 use super::ledger::{Ledger, Mark};
+use super::queue::{Content, Delivery};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -43,6 +44,27 @@ pub struct Entry {
     pub content: u32,
     /// The body, word for word.
     pub body: String,
+}
+
+impl Entry {
+    /// For the lanes, as part of this round.
+    pub fn into_delivery(self, round: u64) -> Delivery {
+        Delivery {
+            contact_id: self.contact.into(),
+            key_part: self.transaction,
+            key: self.key,
+            event: self.event,
+            version: self.content,
+            content: Content::Spooled {
+                id: self.id,
+                body: self.body,
+            },
+            round,
+            tries: 0,
+            spent: 0,
+            first_failure: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -147,7 +169,10 @@ impl Spool {
     fn compare(&mut self, ledger: &mut Ledger, damaged: bool) {
         for (key, place) in &self.places {
             // A damaged ledger may have forgotten it.
-            if !ledger.spooled().contains_key(key) {
+            let known = ledger
+                .get(*key)
+                .is_some_and(|mark| mark.event == place.event);
+            if !known || !ledger.spooled().contains_key(key) {
                 let mark = Mark {
                     event: place.event,
                     ..ledger.get(*key).unwrap_or_default()
@@ -172,11 +197,13 @@ impl Spool {
     }
 
     fn take(&mut self, entry: &Entry, offset: u64, length: u64, ledger: &Ledger) {
-        let known = ledger.get(entry.key).unwrap_or(Mark {
-            event: entry.event,
-            content: 0,
-        });
-        if known.event != entry.event || known.content == entry.content {
+        let known = ledger.get(entry.key);
+        let is_delivered = known.is_some_and(|known| known.content == entry.content);
+        // Another version in the ledger is a newer one only if the ledger knows of this one: cut off or restored, it may
+        // be older than the entry.
+        let is_superseded = known.is_some_and(|known| known.event != entry.event)
+            && ledger.has_superseded(entry.key, entry.event);
+        if is_delivered || is_superseded {
             self.untidy = true;
             return;
         }

@@ -308,3 +308,54 @@ fn the_checkpoint_waits_for_what_is_still_being_tried() {
     assert_delivered(&sim, &all(), since, &arrivals, Allowed { kills: 1 });
     assert!(of(&arrivals, &poison.key).last().unwrap().accepted);
 }
+
+/// A ledger that was cut off, or that comes from a backup, knows of the first version of a transaction and nothing of the
+/// update in the spool.
+#[test]
+fn updates_in_the_spool_survive_a_ledger_that_is_older() {
+    let sim = Simulator::start(Config {
+        readings: by_modified(),
+        late_share: 0.8,
+        ..campaign(200)
+    });
+    let receiver = Receiver::start();
+    // A few, so that it does not count as an outage.
+    let refused: Mutex<HashSet<String>> = Mutex::default();
+    receiver.behave(move |arrival| {
+        let mut refused = refused.lock().unwrap();
+        let is_new = refused.len() < 6 && arrival.state == "updated";
+        if is_new {
+            refused.insert(arrival.contact_id.clone());
+        }
+        match arrival.state == "updated" && refused.contains(&arrival.contact_id) {
+            true => Reply::status(400),
+            false => Reply::ok(),
+        }
+    });
+    let (program, _) = since(&sim, &receiver, 0);
+    let program = program.arg("--retry-wait", "1ms");
+    let mut running = program.start("webhook");
+    follow(&sim, &mut running, 20);
+    end(running);
+    let wanted: HashSet<String> = (spool(&program).iter())
+        .map(|entry| entry["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(wanted.len() > 3, "{} in the spool", wanted.len());
+    let paths = [".ledger", ".undelivered.jsonl"].map(|end| state_file(&program, end).unwrap());
+    let [ledger, requests] = paths.each_ref().map(|path| std::fs::read(path).unwrap());
+    receiver.behave(|_| Reply::ok());
+    let records = ledger.len() / 24;
+    let cuts = (0..=12).map(|n| records * n / 12 * 24);
+    for cut in cuts.flat_map(|cut| [cut, cut.saturating_sub(7)]) {
+        std::fs::write(&paths[0], &ledger[..cut]).unwrap();
+        std::fs::write(&paths[1], &requests).unwrap();
+        let before = receiver.count();
+        let ended = program.run("replay");
+        assert_eq!(ended.code, Some(0), "cut to {cut} bytes: {}", ended.stdout);
+        let arrived: HashSet<String> = (receiver.arrivals()[before..].iter())
+            .map(|arrival| arrival.id().to_owned())
+            .collect();
+        assert_eq!(arrived, wanted, "cut to {cut} bytes");
+        assert!(spool(&program).is_empty(), "cut to {cut} bytes");
+    }
+}

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use super::Courier;
 use crate::dialfire::event::Event;
 use crate::error::Result;
-use crate::webhook::queue::{Content, Delivery};
 
 impl Courier {
     /// What still waits for another try of the contacts that these events name: it has to be posted before, so that the
@@ -31,21 +30,7 @@ impl Courier {
             let entry = self.sender.spool().read(key);
             match entry {
                 Ok(Some(entry)) if !self.sender.holds(entry.key, entry.event) => {
-                    let delivery = Delivery {
-                        contact_id: entry.contact.into(),
-                        key_part: entry.transaction,
-                        key: entry.key,
-                        event: entry.event,
-                        version: entry.content,
-                        content: Content::Spooled {
-                            id: entry.id,
-                            body: entry.body,
-                        },
-                        round: self.round,
-                        tries: 0,
-                        spent: 0,
-                        first_failure: None,
-                    };
+                    let delivery = entry.into_delivery(self.round);
                     self.sender.put(vec![delivery], || self.patience())?;
                 }
                 Ok(_) => {}

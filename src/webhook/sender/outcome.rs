@@ -103,6 +103,7 @@ impl Shared {
         drop(ledger);
         lock(&self.spool).forget(delivery.key);
         let mut state = lock(&self.state);
+        state.refusals.remove(&delivery.key);
         state.counts.delivered += 1;
         state.vain = 0;
         let over = state.gate.delivered(Instant::now());
@@ -210,7 +211,9 @@ impl Shared {
             log::error!(
                 "transaction {name} still can't be delivered: {reason}; it stays in {path}"
             );
-            self.done(&mut lock(&self.state), &delivery);
+            let mut state = lock(&self.state);
+            state.refusals.insert(delivery.key, reason);
+            self.done(&mut state, &delivery);
             return;
         }
         let put = spool.put(&Entry {

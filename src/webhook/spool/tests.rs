@@ -100,11 +100,53 @@ fn what_the_ledger_knows_of_does_not_count() {
     // Spooled; delivered since; a newer version was delivered.
     place.ledger.record(1, mark(1, 0), 1);
     place.ledger.record(2, mark(1, 2), 1);
+    place.ledger.record_spooled(3, mark(1, 0), 1);
     place.ledger.record(3, mark(7, 8), 1);
     let mut spool = open(&mut place);
     assert_eq!(spool.keys(), [1, 4]);
     spool.tidy().unwrap();
     assert_eq!(spool.keys(), open(&mut place).keys());
+}
+
+#[test]
+fn a_ledger_that_is_older_than_the_spool_makes_nothing_out_of_date() {
+    let scratch = Scratch::new().unwrap();
+    let (path, ledger) = (
+        scratch.path().join("c.jsonl"),
+        scratch.path().join("c.ledger"),
+    );
+    let mark = |event, content| Mark { event, content };
+    let fill = |ledger: &mut Ledger, spool: &mut Spool| {
+        // Delivered, an update of it spooled, a newer one spooled in its place.
+        ledger.record(1, mark(7, 70), 1);
+        spool.put(&entry(1, 1)).unwrap();
+        ledger.record_spooled(1, mark(1, 70), 1);
+        spool.put(&entry(1, 2)).unwrap();
+        ledger.record_spooled(1, mark(2, 70), 1);
+    };
+    let mut whole = Ledger::open(&ledger, 0).unwrap();
+    let mut spool = Spool::open(&path, &mut whole).unwrap();
+    fill(&mut whole, &mut spool);
+    let records = fs::read(&ledger).unwrap();
+    for cut in (0..=records.len()).step_by(4) {
+        fs::write(&ledger, &records[..cut]).unwrap();
+        let mut cut = Ledger::open(&ledger, 0).unwrap();
+        let spool = Spool::open(&path, &mut cut).unwrap();
+        assert_eq!(read(&spool), [entry(1, 2)]);
+        // What is sent has to be the version that counts here.
+        assert_eq!(cut.get(1).unwrap().event, 2);
+    }
+    // A newer version was delivered since, which the file still tells when it was made anew.
+    fs::write(&ledger, &records).unwrap();
+    let mut whole = Ledger::open(&ledger, 0).unwrap();
+    whole.record(1, mark(3, 30), 1);
+    for n in 0..20_000 {
+        whole.record(2, mark(n, n + 1), 1);
+    }
+    whole.prune(0).unwrap();
+    let mut again = Ledger::open(&ledger, 0).unwrap();
+    assert!(fs::metadata(&ledger).unwrap().len() < 1000);
+    assert!(Spool::open(&path, &mut again).unwrap().is_empty());
 }
 
 #[test]
