@@ -121,6 +121,47 @@ pub fn bombs(check: &str) -> Vec<(&'static str, String)> {
             ("many retries", many(r#"{"retry":["#, r#""","#, r#"""]}"#)),
             ("many lines", many("", "{}\n", "")),
         ],
+        "web_service" => {
+            let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            vec![
+                (
+                    "informational answers",
+                    many("", "HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n", ""),
+                ),
+                ("a long head", many("HTTP/1.1 200 OK\r\nX: ", "x", "")),
+                ("a long body", many("HTTP/1.1 400 No\r\n\r\n", "x", "")),
+                ("small chunks", many(chunked, "1;x=y\r\nx\r\n", "0\r\n\r\n")),
+                (
+                    "trailers",
+                    many(&format!("{chunked}0\r\n"), "X-Sum: 1\r\n", "\r\n"),
+                ),
+            ]
+        }
+        "postgres_log_in" => vec![
+            ("notices before it is ready", many("", "N\0\0\0\x05\0", "")),
+            (
+                "parameters before it is ready",
+                many("R\0\0\0\x08\0\0\0\0", "S\0\0\0\x08a\0b\0", ""),
+            ),
+            (
+                "a message of two gigabytes",
+                many("S\x7f\x7f\x7f\x7f", "x", ""),
+            ),
+        ],
+        "mysql_log_in" => vec![
+            ("a long greeting", many("\x7f\x7f\x7f\0\n", "x", "")),
+            ("many packets", many("", "\x01\0\0\0\n", "")),
+        ],
+        "sqlserver_log_in" => vec![
+            (
+                "a long answer",
+                many("", "\x04\0\0\x10\0\0\x01\0xxxxxxxx", ""),
+            ),
+            (
+                "a packet of 32 KB",
+                many("\x04\x01\x7f\x7f\0\0\x01\0", "x", ""),
+            ),
+        ],
         _ => Vec::new(),
     }
 }

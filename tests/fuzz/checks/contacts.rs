@@ -150,7 +150,7 @@ fn bodies(text: &str) {
         each_contact(text, &ids, |_, contact| {
             let log = TaskLog::of(contact);
             for event in &events {
-                if let Some((_, transaction)) = log.find(event) {
+                if let Some((_, transaction)) = log.find(&[event])[0] {
                     let contact = payload::contact(contact);
                     bodies.push(payload::body(&contact, transaction, "new"));
                     break;

@@ -1,8 +1,9 @@
 //! Event strings, pages of listings, and the list of fields.
 
 use dbsync2::cli::settings::FieldLimit;
-use dbsync2::dialfire::client::Listed;
+use dbsync2::dialfire::client::{InboundCall, Listed};
 use dbsync2::dialfire::event::Event;
+use dbsync2::dialfire::pages::Unusable;
 use dbsync2::dialfire::{fields, pages};
 use dbsync2::sink::dialect;
 use dbsync2::tables::fields::{CustomField, Layout, NameUnit, Naming, Slot};
@@ -57,10 +58,10 @@ pub fn page(data: &[u8]) {
     };
     read_page(text, Event::read);
     read_page(text, Listed::read);
-    read_page(text, |entry| Ok(entry.to_owned()));
+    read_page(text, InboundCall::read);
 }
 
-fn read_page<T>(text: &str, read_entry: impl FnMut(&RawValue) -> Result<T, String>) {
+fn read_page<T>(text: &str, read_entry: impl FnMut(&RawValue) -> Result<T, Unusable>) {
     let Ok(((page, cursor), skipped)) = bounded(text.len(), || pages::read_page(text, read_entry))
     else {
         return;

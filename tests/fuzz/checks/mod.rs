@@ -11,14 +11,17 @@
 )]
 
 mod addresses;
+mod answers;
 mod bombs;
 mod command_line;
 mod contacts;
 mod listings;
 mod memory;
+mod peer;
 mod state_files;
 
 pub use addresses::address;
+pub use answers::{mysql_log_in, postgres_log_in, sqlserver_log_in, web_service};
 pub use bombs::bombs;
 pub use command_line::command_line;
 pub use contacts::contacts;
@@ -29,7 +32,7 @@ pub use state_files::{clean_up, state_file};
 pub type Check = fn(&[u8]);
 
 /// All checks by their names, which are those of the fuzz targets and of the directories of the corpus.
-pub const ALL: [(&str, Check); 7] = [
+pub const ALL: [(&str, Check); 11] = [
     ("contacts", contacts),
     ("event", event),
     ("page", page),
@@ -37,4 +40,8 @@ pub const ALL: [(&str, Check); 7] = [
     ("address", address),
     ("command_line", command_line),
     ("state_file", state_file),
+    ("web_service", web_service),
+    ("postgres_log_in", postgres_log_in),
+    ("mysql_log_in", mysql_log_in),
+    ("sqlserver_log_in", sqlserver_log_in),
 ];
