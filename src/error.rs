@@ -36,7 +36,7 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     detail: Option<String>,
-    is_clash: bool,
+    is_of_row: bool,
 }
 
 /// Shorthand for results of this crate.
@@ -50,7 +50,7 @@ impl Error {
             kind,
             message: text::line(message.as_ref()).into_owned(),
             detail: None,
-            is_clash: false,
+            is_of_row: false,
         }
     }
 
@@ -86,17 +86,18 @@ impl Error {
         Self::new(ErrorKind::Stopped, "told to stop")
     }
 
-    /// Data that the database refused as another row has the same value in a unique column.
-    pub fn clash(message: impl AsRef<str>) -> Self {
+    /// Data that the database refused for the values of the row, whatever other rows may be: they are too long, of another
+    /// type, violate a constraint, or are those of another row where that must not be.
+    pub fn of_row(message: impl AsRef<str>) -> Self {
         Error {
-            is_clash: true,
+            is_of_row: true,
             ..Self::data(message)
         }
     }
 
-    /// Whether it was made by [`Error::clash`].
-    pub fn is_clash(&self) -> bool {
-        self.is_clash
+    /// Whether it was made by [`Error::of_row`].
+    pub fn is_of_row(&self) -> bool {
+        self.is_of_row
     }
 
     /// What this error leads to.

@@ -1,11 +1,16 @@
 //! Promise 5: a row that the database refuses costs that row alone, until it is accepted.
 
+mod bad_tables;
+mod codes;
+mod texts;
+mod unique;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::support::compare::{assert_equal, assert_holds};
 use crate::support::database::{Database, fresh_database};
-use crate::support::program::Program;
+use crate::support::program::{Program, Running};
 use crate::support::servers::Kind;
 use crate::support::simulator::{Config, Row, Rows, Simulator, Truth, TruthFilter, Which};
 
@@ -134,7 +139,8 @@ fn one_row_each(kind: Kind) {
         refuse(&database, table, key);
     }
 
-    assert_eq!(program.run("db_init").code, Some(5));
+    let ended = program.run("db_init");
+    assert_eq!(ended.code, Some(5), "{}", ended.stdout);
     let stored = without(truth.clone(), &victims);
     assert_holds(&stored, &database, "dfire_");
     let status: serde_json::Value = serde_json::from_str(
@@ -175,18 +181,22 @@ fn one_row_each(kind: Kind) {
     assert_eq!(running.wait(Duration::from_secs(5)).code, Some(0));
 }
 
+/// The lines of the reject file; none where there is no such file.
+fn rejected_rows(program: &Program) -> Vec<serde_json::Value> {
+    let mut lines = Vec::new();
+    for entry in std::fs::read_dir(program.directory().join("state")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_string_lossy().contains(".rejected.jsonl") {
+            let text = std::fs::read_to_string(path).unwrap();
+            lines.extend(text.lines().map(|line| serde_json::from_str(line).unwrap()));
+        }
+    }
+    lines
+}
+
 /// Each refused row lies in the reject file with its values and a reason, and the log names it without its values.
 fn assert_set_aside(program: &Program, truth: &Truth, victims: &BTreeMap<&'static str, String>) {
-    let state = std::fs::read_dir(program.directory().join("state")).unwrap();
-    let path = state
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.to_string_lossy().ends_with(".rejected.jsonl"))
-        .unwrap();
-    let lines: Vec<serde_json::Value> = std::fs::read_to_string(path)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let lines = rejected_rows(program);
     assert_eq!(lines.len(), victims.len());
     let log = program.log();
     for (table, key) in victims {

@@ -150,7 +150,7 @@ impl PostgresSink {
         stuck.extend(refused);
         match stuck.first() {
             None => Ok(()),
-            Some(column) => Err(Error::data(format!(
+            Some(column) => Err(Error::of_row(format!(
                 "a value does not fit into column {} of table {}, which can't be widened now",
                 POSTGRES.quote(column),
                 relation.quoted()
@@ -344,7 +344,7 @@ impl Sink for PostgresSink {
                 );
                 self.session
                     .server
-                    .error(&e, &format!("cannot update table {table}"), &grant)
+                    .write_error(&e, &format!("cannot update table {table}"), &grant)
             })
     }
 
@@ -369,10 +369,10 @@ impl Sink for PostgresSink {
             loading,
         ) {
             Ok(()) if batch.is_rehearsal => probe::undo(transaction)
-                .map_err(|e| server.error(&e, "cannot undo a rehearsal", "")),
+                .map_err(|e| server.write_error(&e, "cannot undo a rehearsal", "")),
             Ok(()) => transaction
                 .commit()
-                .map_err(|e| server.error(&e, "cannot commit a batch", "")),
+                .map_err(|e| server.write_error(&e, "cannot commit a batch", "")),
             Err(error) => {
                 // Where this fails too, the connection is gone, and with it the transaction.
                 let _ = transaction.rollback();

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params_from_iter};
 
-use self::failure::{failure, is_busy, opening};
+use self::failure::{failure, is_busy, opening, refusal};
 use super::decimal::Decimal;
 use super::dialect::SQLITE;
 use super::{CheckLine, MAX_DDL_LOCK_WAIT, MissingColumn, MissingIndex, Sink, StoredContact};
@@ -292,7 +292,7 @@ impl Sink for SqliteSink {
         self.conn
             .execute(&sql, [stamp])
             .map(|rows| u64::try_from(rows).unwrap_or(u64::MAX))
-            .map_err(|e| failure(&self.path, "marking contacts for a fresh look", &e))
+            .map_err(|e| refusal(&self.path, "marking contacts for a fresh look", &e))
     }
 
     fn write(&mut self, batch: &Batch) -> Result<()> {
@@ -301,7 +301,7 @@ impl Sink for SqliteSink {
         let SqliteSink {
             conn, path, tables, ..
         } = self;
-        let failed = |doing: &str, e: rusqlite::Error| failure(path, doing, &e);
+        let failed = |doing: &str, e: rusqlite::Error| refusal(path, doing, &e);
         let tx = conn
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|e| failed("beginning a transaction", e))?;

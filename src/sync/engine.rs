@@ -22,7 +22,7 @@ use super::seen::Seen;
 use super::writer::{Writer, Written};
 use crate::cli::settings::{Mode, Settings};
 use crate::dialfire::client::Client;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
 use crate::state::{Checkpoint, MOST_RETRIES, StateFiles};
@@ -31,6 +31,7 @@ use crate::tables::fields::{CustomField, Layout, Naming, Slot};
 use crate::tables::filter::Filter;
 use crate::tables::rows::Remarks;
 use crate::tables::schema::Table;
+use crate::text;
 
 /// How many oddities of one kind are logged one by one; further ones are only counted.
 const ODDITIES_LOGGED: u64 = 5;
@@ -343,7 +344,8 @@ impl Engine {
         for key in custom {
             if layout.slot(key).is_none() {
                 log::info!(
-                    "contacts hold \"{key}\", which is no field of the campaign: not stored"
+                    "contacts hold \"{}\", which is no field of the campaign: not stored",
+                    text::foreign(key)
                 );
                 layout.ignore(key);
             }
@@ -359,10 +361,32 @@ impl Engine {
         let table = layout.schema().table(Table::Contacts);
         let before = self.layout.schema().table(Table::Contacts).columns.len();
         for column in table.columns.iter().skip(before) {
-            log::info!("new column \"{}\" in table {}", column.name, table.name);
+            log::info!(
+                "new column \"{}\" in table {}",
+                text::foreign(&column.name),
+                table.name
+            );
         }
         self.layout = Arc::new(layout);
         self.ready()
+    }
+
+    /// Tries again whether tables that took no rows do so now. Where one still takes none, only db_sync goes on without
+    /// it: what others could do meanwhile they have done.
+    ///
+    /// # Errors
+    /// As [`Writer::try_closed_tables`], and what is known of the table that takes no rows.
+    pub fn try_closed_tables(&mut self) -> Result<()> {
+        self.writer.try_closed_tables(true)?;
+        match self.writer.closed_table() {
+            Some(error) if self.settings.mode != Mode::DbSync => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Why rows were kept back.
+    pub fn why_kept_back(&self) -> Error {
+        self.writer.why_kept_back()
     }
 
     /// Writes a batch and counts its rows.

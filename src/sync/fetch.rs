@@ -17,6 +17,7 @@ use crate::tables::batch::Batch;
 use crate::tables::fields::Layout;
 use crate::tables::filter::Filter;
 use crate::tables::rows::{Remarks, RowMaker};
+use crate::text;
 
 /// Contacts per request, as the old client asks for; more was never seen to work (DIALFIRE-API.md 1.2).
 pub const IDS_PER_REQUEST: usize = 20;
@@ -175,7 +176,8 @@ pub fn halving<T>(
                     [id] if passing => {
                         all_unreadable &= status == 200;
                         log::error!(
-                            "cannot fetch contact {id}: {reason}; other calls work, so it is left out and asked for again later"
+                            "cannot fetch contact {}: {reason}; other calls work, so it is left out and asked for again later",
+                            text::foreign(id)
                         );
                         missing.failing.push(id.clone());
                     }

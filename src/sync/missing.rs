@@ -5,6 +5,8 @@ use std::collections::HashMap;
 
 use time::{Duration, OffsetDateTime};
 
+use crate::text;
+
 /// How long they are asked for again. The widest of the nets reaches back as far.
 const PATIENCE: Duration = Duration::hours(24);
 
@@ -44,6 +46,7 @@ impl Missing {
     /// A contact did not come. Returns whether it is to be asked for again with the next reconcile; `now` is Dialfire's time.
     pub fn ask_again(&mut self, id: &str, now: OffsetDateTime) -> bool {
         let absence = self.did_not_come(id, now);
+        let id = text::foreign(id);
         match absence {
             Absence::New => log::warn!(
                 "contact {id} was asked for and did not come: deleted, or of another campaign; it is asked for again for a day"

@@ -105,6 +105,8 @@ pub struct Pass<'e> {
     /// Ids and versions of the inbound calls in `batch`.
     calls: Vec<(String, Version)>,
     left: Leftover,
+    /// Whether rows were kept back, as their table takes none for now.
+    kept_back: bool,
     tally: Tally,
 }
 
@@ -120,6 +122,7 @@ impl<'e> Pass<'e> {
         again: Vec<String>,
         left: &mut Leftover,
     ) -> Result<Tally> {
+        engine.try_closed_tables()?;
         let workers = engine.workers();
         let (reply, inbox) = sync_channel(workers * 2);
         let (credits, credit_inbox) = sync_channel(1);
@@ -155,9 +158,12 @@ impl<'e> Pass<'e> {
             arrived: Vec::new(),
             calls: Vec::new(),
             left: Leftover::default(),
+            kept_back: false,
             tally: Tally::default(),
         };
-        let result = pass.turn_until_done();
+        let result = pass
+            .turn_until_done()
+            .and_then(|()| pass.nothing_kept_back());
         pass.given_up.store(true, Ordering::Relaxed);
         *left = std::mem::take(&mut pass.left);
         result.map(|()| pass.tally)
@@ -186,6 +192,14 @@ impl<'e> Pass<'e> {
                 return Err(Error::stopped());
             }
         }
+    }
+
+    /// Rows of a table that takes none have to be fetched again.
+    fn nothing_kept_back(&self) -> Result<()> {
+        if self.kept_back {
+            return Err(self.engine.why_kept_back());
+        }
+        Ok(())
     }
 
     /// Lets the listing thread go on, where few contacts wait to be fetched.
@@ -414,9 +428,13 @@ impl<'e> Pass<'e> {
         }
         self.tally.rejected += written.rejected;
         self.left.retry.extend(written.incomplete);
+        self.kept_back |= !written.kept_back.is_empty() || written.calls_kept_back;
         for id in self.arrived.drain(..) {
-            for version in self.in_flight.remove(&id).unwrap_or_default().events {
-                self.engine.seen().remember(version);
+            let events = self.in_flight.remove(&id).unwrap_or_default().events;
+            if !written.kept_back.contains(&id) {
+                for version in events {
+                    self.engine.seen().remember(version);
+                }
             }
         }
         for (id, version) in self.calls.drain(..) {

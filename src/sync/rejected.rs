@@ -1,6 +1,7 @@
 //! The reject file: rows that the database refused, with the reason, one JSON object per line.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -22,7 +23,8 @@ const MOST_KNOWN: usize = 10_000;
 pub struct RejectFile {
     path: PathBuf,
     largest: u64,
-    known: HashSet<(String, String, String)>,
+    /// Hashes of table, key and reason.
+    known: HashSet<u64>,
 }
 
 impl RejectFile {
@@ -35,7 +37,7 @@ impl RejectFile {
         }
     }
 
-    /// Appends a row; the same row refused for the same reason is written once per run.
+    /// Appends a row, with all that the server said; the same row refused for the same reason is written once per run.
     ///
     /// # Errors
     /// [`Transient`](crate::error::ErrorKind::Transient) where the file can't be written.
@@ -44,12 +46,18 @@ impl RejectFile {
         time: &str,
         table: &TableSchema,
         row: Row<'_>,
-        reason: &str,
+        refusal: &Error,
     ) -> Result<()> {
-        let known = (table.name.clone(), row.key().to_owned(), reason.to_owned());
+        let mut hasher = DefaultHasher::new();
+        (&table.name, row.key(), refusal.message()).hash(&mut hasher);
+        let known = hasher.finish();
         if self.known.contains(&known) {
             return Ok(());
         }
+        let reason = match refusal.detail() {
+            Some(detail) => format!("{refusal}: {detail}"),
+            None => refusal.to_string(),
+        };
         let values: Map<String, Value> = table
             .columns
             .iter()
@@ -111,7 +119,8 @@ mod tests {
             rows.set(6, "a \"place\"");
         }
         for _ in 0..2 {
-            file.append("2024-03-05T00:00:00Z", table, rows.row(0), "too long")
+            let refusal = Error::data("too long").with_detail("+49\nis");
+            file.append("2024-03-05T00:00:00Z", table, rows.row(0), &refusal)
                 .unwrap();
         }
         let text = fs::read_to_string(file.path()).unwrap();
@@ -119,7 +128,7 @@ mod tests {
         let line: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(line["table"], "dfire_recordings");
         assert_eq!(line["key"], "r1");
-        assert_eq!(line["reason"], "too long");
+        assert_eq!(line["reason"], "too long: +49\nis");
         assert_eq!(line["row"]["location"], "a \"place\"");
         assert_eq!(line["row"]["filename"], Value::Null);
         for round in 0..20 {
@@ -127,7 +136,7 @@ mod tests {
                 "2024-03-05T00:00:00Z",
                 table,
                 rows.row(1),
-                &format!("reason {round}"),
+                &Error::data(format!("reason {round}")),
             )
             .unwrap();
         }

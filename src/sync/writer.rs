@@ -1,25 +1,38 @@
-//! Writes batches whatever happens: reopens the database, waits while it is away, splits a batch that it refuses.
+//! Writes batches whatever happens: reopens the database, waits while it is away, splits a batch that it refuses until
+//! the refused row is alone, and tells a bad row from a bad table.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Instant;
 
 use super::board::Board;
+use super::closed::ClosedTables;
 use super::holdings::{Holdings, Loss};
+use super::part_size::PartSize;
+use super::probe;
 use super::profile::{Activity, Profile};
+use super::refusals::{Line, Refusals};
 use super::rejected::RejectFile;
 use super::witness;
 use crate::dialfire::retry::{Pause, RetryPolicy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{MissingColumn, MissingIndex, Sink, StoredContact, Target};
-use crate::tables::batch::Batch;
+use crate::tables::batch::{Batch, Row};
 use crate::tables::fields::Naming;
 use crate::tables::schema::{Schema, Table, TableSchema};
+use crate::text;
 
 /// Attempts to reach the database at start, before the program gives up with an error: about half a minute, the time
 /// that a database server needs to start beside us.
 pub const ATTEMPTS_AT_START: u32 = 6;
+
+/// Attempts to write a batch that fails for what may pass, before it is split.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// The same for its parts.
+const MAX_ATTEMPTS_OF_PARTS: u32 = 2;
 
 /// What a [`Writer`] is made of.
 pub struct Options {
@@ -57,6 +70,9 @@ pub struct Writer {
     hints: bool,
     /// Whether missing indexes are made with the tables.
     indexes: bool,
+    closed: ClosedTables,
+    refusals: Refusals,
+    part_size: PartSize,
 }
 
 /// What became of a batch.
@@ -68,8 +84,26 @@ pub struct Written {
     pub rejected: usize,
     /// Contacts of which a row was refused.
     pub incomplete: Vec<String>,
-    /// Inbound calls that were refused, with the times of their rows.
+    /// Inbound calls that were refused or kept back, with the times of their rows.
     pub refused_calls: Vec<(String, Option<String>)>,
+    /// Contacts of which rows were kept back, as a table takes none: they have to be fetched again.
+    pub kept_back: Vec<String>,
+    /// Whether inbound calls were.
+    pub calls_kept_back: bool,
+}
+
+/// A batch that is being written.
+struct Work<'a> {
+    stamp: &'a str,
+    written: Written,
+    /// Reasons for which single rows are refused, not all of a table.
+    single_rows: HashSet<(Table, String)>,
+    patience: u32,
+}
+
+enum Outcome {
+    Written,
+    Refused(Error),
 }
 
 impl Writer {
@@ -85,6 +119,9 @@ impl Writer {
             unmade: 0,
             hints: true,
             indexes: true,
+            closed: ClosedTables::default(),
+            refusals: Refusals::default(),
+            part_size: PartSize::default(),
         }
     }
 
@@ -229,29 +266,54 @@ impl Writer {
     /// # Errors
     /// As [`Writer::columns`].
     pub fn distrust_after(&mut self, stamp: &str) -> Result<u64> {
-        self.run(|sink| sink.distrust_after(stamp))
+        self.attempt(Some(MAX_ATTEMPTS), |sink| sink.distrust_after(stamp))?
+            .or_else(|error| match error.kind() {
+                // A trigger, as a rule. Nothing depends on it but contacts that bear a time of writing in the future.
+                ErrorKind::Data => {
+                    log::error!(
+                        "contacts whose time of writing lies in the future can't be marked to be fetched again: {error}"
+                    );
+                    Ok(0)
+                }
+                _ => Err(error),
+            })
     }
 
-    /// Writes a batch. Rows that the database refuses are set aside, each alone.
+    /// Writes a batch. Rows that the database refuses are set aside, each alone; rows of a table that takes none are kept
+    /// back.
     ///
     /// # Errors
     /// As [`Writer::columns`].
     pub fn write(&mut self, batch: &Batch, stamp: &str) -> Result<Written> {
-        let mut written = Written::default();
-        let mut parts = vec![(0, batch.units())];
+        self.try_closed_tables(false)?;
+        let mut work = Work {
+            stamp,
+            written: Written::default(),
+            single_rows: HashSet::new(),
+            patience: MAX_ATTEMPTS,
+        };
+        let (mut largest, mut refusals) = (0, 0);
+        let mut parts = self.part_size.cut(batch.units());
         while let Some((from, to)) = parts.pop() {
             let whole = from == 0 && to == batch.units();
             let part = if whole {
-                None
+                Cow::Borrowed(batch)
             } else {
-                Some(batch.slice(from, to))
+                Cow::Owned(batch.slice(from, to))
             };
-            let part = part.as_ref().unwrap_or(batch);
-            match self.write_part(part) {
-                Ok(()) => add(&mut written.rows, part.counts()),
-                Err(error) if error.kind() == ErrorKind::Data => {
+            let part = self.open_part(part, &mut work.written);
+            match self.write_part(&part, work.patience)? {
+                Outcome::Written => {
+                    add(&mut work.written.rows, part.counts());
+                    largest = largest.max(to - from);
+                }
+                Outcome::Refused(error) => {
+                    refusals += 1;
+                    if error.kind() == ErrorKind::Transient {
+                        work.patience = MAX_ATTEMPTS_OF_PARTS;
+                    }
                     if to - from <= 1 {
-                        self.write_unit(part, stamp, &mut written)?;
+                        self.write_unit(&part, &mut work)?;
                     } else {
                         log::debug!("a batch of {} is refused and split: {error}", to - from);
                         let middle = from + (to - from) / 2;
@@ -259,8 +321,16 @@ impl Writer {
                         parts.push((from, middle));
                     }
                 }
-                Err(error) => return Err(error),
             }
+        }
+        let written = work.written;
+        // Where each part alone was taken, they were too much together.
+        let together = largest > 0 && written.incomplete.is_empty() && written.kept_back.is_empty();
+        let worked = (refusals > 0 && together).then_some(largest);
+        self.part_size.after(batch.units(), refusals, worked);
+        // What is not there can't be lost.
+        if written.rejected > 0 || !written.kept_back.is_empty() || written.calls_kept_back {
+            return Ok(written);
         }
         // Of new contacts no earlier state can come back, so their times need not be known.
         let contacts = witness::last_of(batch, Table::Contacts);
@@ -274,65 +344,222 @@ impl Writer {
         Ok(written)
     }
 
-    /// Writes one contact or inbound call of which some row is refused: row by row, the contact's own row last, and
-    /// without its `$md5`, as a stored one would mean that everything of this version is there.
-    fn write_unit(&mut self, unit: &Batch, stamp: &str, written: &mut Written) -> Result<()> {
-        let mut placeholders = unit.slice(0, 0);
-        placeholders.placeholders.clone_from(&unit.placeholders);
-        self.write_part(&placeholders)?;
-        let Some(schema) = self.schema.clone() else {
+    /// What was last found out about a table that takes no rows, if there is still one.
+    pub fn closed_table(&self) -> Option<&Error> {
+        self.closed.error().filter(|_| self.closed.any())
+    }
+
+    /// Why rows were kept back.
+    pub fn why_kept_back(&self) -> Error {
+        self.closed
+            .error()
+            .cloned()
+            .unwrap_or_else(|| Error::transient("a table took no rows"))
+    }
+
+    /// Tries again whether tables that took no rows do so now: those for which it is time, or all.
+    ///
+    /// # Errors
+    /// As [`Writer::columns`].
+    pub fn try_closed_tables(&mut self, all: bool) -> Result<()> {
+        if !self.closed.any() {
             return Ok(());
+        }
+        let due = if all {
+            Table::ALL.to_vec()
+        } else {
+            self.closed.due(Instant::now())
         };
-        let contact = unit.rows(Table::Contacts).row(0).key().to_owned();
-        let mut incomplete = false;
-        for kind in Table::ALL.into_iter().rev() {
-            for index in 0..unit.rows(kind).len() {
-                let mut single = unit.single(kind, index);
-                if kind == Table::Contacts
-                    && let Some(md5) = schema.table(kind).position("$md5")
-                {
-                    single.rows_mut(kind).set_null(md5);
+        for table in due {
+            let (Some(closed), Some(schema)) = (self.closed.get_mut(table), self.schema.clone())
+            else {
+                continue;
+            };
+            let (key, reason) = (closed.key.clone(), closed.reason.clone());
+            match self.attempt(Some(MAX_ATTEMPTS_OF_PARTS), |sink| {
+                probe::takes_no_rows(sink, &schema, table, &key, &reason)
+            })? {
+                Ok(None) => {
+                    log::info!("table {} takes rows again", schema.table(table).name);
+                    self.closed.open(table);
                 }
-                match self.write_part(&single) {
-                    Ok(()) => add(&mut written.rows, single.counts()),
-                    Err(error) if error.kind() == ErrorKind::Data => {
-                        let (table, row) = (schema.table(kind), unit.rows(kind).row(index));
-                        log::error!(
-                            "row {} of table {} is refused and set aside in {}: {error}",
-                            row.key(),
-                            table.name,
-                            self.options.rejects.path().display()
-                        );
-                        self.options
-                            .rejects
-                            .append(stamp, table, row, &error.to_string())?;
-                        written.rejected += 1;
-                        incomplete = true;
-                        if kind == Table::InboundCalls {
-                            let started = table.position("started").and_then(|at| row.get(at));
-                            written
-                                .refused_calls
-                                .push((row.key().to_owned(), started.map(str::to_owned)));
-                        }
+                Ok(Some(_)) | Err(_) => {
+                    if let Some(closed) = self.closed.get_mut(table) {
+                        closed.wait_longer();
                     }
-                    Err(error) => return Err(error),
                 }
             }
-        }
-        if incomplete && !contact.is_empty() {
-            written.incomplete.push(contact);
         }
         Ok(())
     }
 
-    fn write_part(&mut self, part: &Batch) -> Result<()> {
-        if part.is_empty() {
+    /// Leaves out the rows of tables that take none.
+    fn open_part<'b>(&self, part: Cow<'b, Batch>, written: &mut Written) -> Cow<'b, Batch> {
+        let Some(schema) = self.schema.as_ref().filter(|_| self.closed.any()) else {
+            return part;
+        };
+        let stripped = self.closed.strip(&part, schema);
+        written.kept_back.extend(stripped.contacts);
+        written.calls_kept_back |= !stripped.calls.is_empty();
+        written.refused_calls.extend(stripped.calls);
+        Cow::Owned(stripped.batch)
+    }
+
+    /// Writes one contact or inbound call that is refused as a whole: row by row, the contact's own row last, and without
+    /// its `$md5` if one of its rows is not stored, as a stored one means that everything of this version is there.
+    fn write_unit(&mut self, unit: &Batch, work: &mut Work<'_>) -> Result<()> {
+        let Some(schema) = self.schema.clone() else {
             return Ok(());
+        };
+        let contact = unit.rows(Table::Contacts).row(0).key().to_owned();
+        let mut placeholders = unit.slice(0, 0);
+        placeholders.placeholders.clone_from(&unit.placeholders);
+        let (mut incomplete, mut kept_back) = (false, false);
+        if let Outcome::Refused(error) = self.write_part(&placeholders, work.patience)? {
+            incomplete = true;
+            let line = (self.refusals).count(Table::Recordings, error.message(), Instant::now());
+            log_refusal(
+                line,
+                &format!(
+                    "rows of contact {contact} that are out of date can't be deleted: {error}"
+                ),
+            );
+        }
+        for kind in Table::ALL.into_iter().rev() {
+            for index in 0..unit.rows(kind).len() {
+                let mut single = unit.single(kind, index);
+                if kind == Table::Contacts
+                    && (incomplete || kept_back)
+                    && let Some(md5) = schema.table(kind).position("$md5")
+                {
+                    single.rows_mut(kind).set_null(md5);
+                }
+                let single = self.open_part(Cow::Owned(single), &mut work.written);
+                if single.counts() == [0; 5] {
+                    kept_back = true;
+                    continue;
+                }
+                let Outcome::Refused(error) = self.write_part(&single, work.patience)? else {
+                    add(&mut work.written.rows, single.counts());
+                    continue;
+                };
+                let row = unit.rows(kind).row(index);
+                if self.is_closed(kind, row, &error, work)? {
+                    kept_back = true;
+                    self.open_part(single, &mut work.written);
+                } else {
+                    incomplete = true;
+                    self.set_aside(kind, row, &error, work)?;
+                }
+            }
+        }
+        if contact.is_empty() {
+            return Ok(());
+        }
+        if kept_back {
+            work.written.kept_back.push(contact.clone());
+        }
+        if incomplete {
+            work.written.incomplete.push(contact);
+        }
+        Ok(())
+    }
+
+    /// Whether a row is refused as its table takes none at all; from then on the table is closed.
+    fn is_closed(
+        &mut self,
+        table: Table,
+        row: Row<'_>,
+        reason: &Error,
+        work: &mut Work<'_>,
+    ) -> Result<bool> {
+        let Some(schema) = self.schema.clone() else {
+            return Ok(false);
+        };
+        if reason.is_of_row() {
+            return Ok(false);
+        }
+        if (work.single_rows).contains(&(table, reason.message().to_owned())) {
+            return Ok(false);
+        }
+        let found = self.attempt(Some(MAX_ATTEMPTS_OF_PARTS), |sink| {
+            probe::takes_no_rows(sink, &schema, table, row.key(), reason)
+        })?;
+        let why = match found {
+            Ok(None) => {
+                work.single_rows
+                    .insert((table, reason.message().to_owned()));
+                return Ok(false);
+            }
+            Ok(Some(why)) | Err(why) => why,
+        };
+        let triggers = match self.attempt(Some(1), |sink| sink.triggers(table))? {
+            Ok(names) if !names.is_empty() => {
+                let names: Vec<String> = names.iter().map(|name| text::foreign(name)).collect();
+                format!(" (it has the trigger {})", names.join(", "))
+            }
+            _ => String::new(),
+        };
+        let error = Error::new(
+            if reason.kind() == ErrorKind::Setup {
+                ErrorKind::Setup
+            } else {
+                ErrorKind::Transient
+            },
+            format!(
+                "table {} takes no rows now, whatever they hold{triggers}: {why}; its rows are written when it takes them \
+                 again, those of the other tables meanwhile",
+                schema.table(table).name
+            ),
+        );
+        if self.gives_up && error.kind() == ErrorKind::Setup {
+            return Err(error);
+        }
+        log::error!("{error}");
+        self.options.board.borrow_mut().trouble(&error);
+        self.closed.close(table, row.key(), reason.clone(), error);
+        Ok(true)
+    }
+
+    /// Puts a refused row into the reject file.
+    fn set_aside(
+        &mut self,
+        kind: Table,
+        row: Row<'_>,
+        error: &Error,
+        work: &mut Work<'_>,
+    ) -> Result<()> {
+        let Some(schema) = self.schema.clone() else {
+            return Ok(());
+        };
+        let table = schema.table(kind);
+        let line = self.refusals.count(kind, error.message(), Instant::now());
+        log_refusal(
+            line,
+            &format!(
+                "row {} of table {} is refused and set aside in {}: {error}",
+                text::foreign(row.key()),
+                table.name,
+                self.options.rejects.path().display()
+            ),
+        );
+        self.options.rejects.append(work.stamp, table, row, error)?;
+        work.written.rejected += 1;
+        if kind == Table::InboundCalls {
+            let started = table.position("started").and_then(|at| row.get(at));
+            (work.written.refused_calls).push((row.key().to_owned(), started.map(str::to_owned)));
+        }
+        Ok(())
+    }
+
+    fn write_part(&mut self, part: &Batch, patience: u32) -> Result<Outcome> {
+        if part.is_empty() {
+            return Ok(Outcome::Written);
         }
         let mut clean = part.without_duplicates();
         let profile = self.options.profile.clone();
         let (mut hints, mut tried) = (self.hints, false);
-        let written = self.run(|sink| {
+        let written = self.attempt(Some(patience), |sink| {
             // What broke the connection may be a proxy that can't do bulk loading: the next one is not to break as well.
             hints &= !(tried && clean.is_new);
             tried = true;
@@ -342,12 +569,25 @@ impl Writer {
             profile.measure(Activity::Writing, || sink.write(&clean))
         });
         self.hints = hints;
-        written
+        Ok(match written? {
+            Ok(()) => Outcome::Written,
+            Err(error) => Outcome::Refused(error),
+        })
     }
 
     /// Does something with the open database, and again after each loss.
-    fn run<T>(&mut self, mut work: impl FnMut(&mut dyn Sink) -> Result<T>) -> Result<T> {
-        let mut attempt = 0;
+    fn run<T>(&mut self, work: impl FnMut(&mut dyn Sink) -> Result<T>) -> Result<T> {
+        self.attempt(None, work)?
+    }
+
+    /// The same, but only until it has failed `patience` times although the database could be opened, or was refused: then
+    /// the inner result says why. Nobody can tell by a code alone what will pass.
+    fn attempt<T>(
+        &mut self,
+        patience: Option<u32>,
+        mut work: impl FnMut(&mut dyn Sink) -> Result<T>,
+    ) -> Result<Result<T>> {
+        let (mut attempt, mut failures) = (0, 0);
         loop {
             if let Some(loss) = &self.found {
                 return Err(Error::transient(format!(
@@ -355,25 +595,38 @@ impl Writer {
                     loss.told
                 )));
             }
-            let error = match self.open().and_then(&mut work) {
-                Ok(done) => {
-                    if attempt > 0 {
-                        log::info!("the database is back");
+            let (error, opened) = match self.open() {
+                Err(error) => (error, false),
+                Ok(sink) => match work(sink) {
+                    Ok(done) => {
+                        if attempt > 0 {
+                            log::info!("the database is back");
+                        }
+                        return Ok(Ok(done));
                     }
-                    return Ok(done);
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::Transient | ErrorKind::Setup) => {
-                    error
-                }
-                Err(error) => return Err(error),
+                    Err(error) => (error, true),
+                },
             };
-            self.sink = None;
+            let kind = error.kind();
+            match (patience, kind) {
+                (Some(_), ErrorKind::Data) if opened => return Ok(Err(error)),
+                (_, ErrorKind::Transient | ErrorKind::Setup) => self.sink = None,
+                _ => return Err(error),
+            }
             if self.found.is_some() {
                 return Err(error);
             }
+            if let Some(patience) = patience
+                && opened
+            {
+                failures += 1;
+                if failures >= patience || kind == ErrorKind::Setup {
+                    return Ok(Err(error));
+                }
+            }
             attempt += 1;
             if self.gives_up
-                && (error.kind() == ErrorKind::Setup || attempt >= self.options.backoff.attempts)
+                && (kind == ErrorKind::Setup || attempt >= self.options.backoff.attempts)
             {
                 return Err(error);
             }
@@ -444,12 +697,22 @@ impl Writer {
             if self.reported.insert((column.table, column.column.clone())) {
                 log::error!(
                     "column \"{}\" of table {} cannot be added, its values are not stored: {}; it is tried again later",
-                    column.column,
+                    text::foreign(&column.column),
                     column.table.suffix(),
                     column.reason
                 );
             }
         }
+    }
+}
+
+fn log_refusal(line: Line, message: &str) {
+    match line {
+        Line::Whole => log::error!("{message}"),
+        Line::Last => {
+            log::error!("{message}; further ones like it are only counted for an hour");
+        }
+        Line::None => log::debug!("{message}"),
     }
 }
 

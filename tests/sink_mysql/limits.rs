@@ -152,8 +152,9 @@ fn large_batches_are_split_and_a_row_larger_than_a_packet_is_refused() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Data);
     assert!(
-        error.to_string().contains("the row huge has")
-            && error.to_string().contains("max_allowed_packet"),
+        error
+            .to_string()
+            .contains("the row has more bytes than max_allowed_packet"),
         "{error}"
     );
     sink.write(&one(&schema, Table::Contacts, &[("$id", Some("next"))]))

@@ -198,7 +198,7 @@ fn placeholders_go_and_a_refused_row_takes_its_batch_with_it() {
     assert!(
         error
             .to_string()
-            .contains("writing to dfire_inbound_calls: a trigger refused the row"),
+            .contains("writing to dfire_inbound_calls: a trigger refused it (error 1644)"),
         "{error}"
     );
     assert!(!error.to_string().contains("hush"), "{error}");

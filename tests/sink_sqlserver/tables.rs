@@ -202,10 +202,7 @@ fn an_indexed_column_is_widened_as_far_as_its_index_allows() {
     );
     let error = sink.write(&with("T2", &"a".repeat(451))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Data, "{error}");
-    assert!(
-        error.to_string().contains("T2") && error.to_string().contains("contact_id"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("contact_id"), "{error}");
     sink.write(&with("T3", "b")).unwrap();
     assert_eq!(database.dump("dfire_transactions").len(), 2);
 }

@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sink::resolve;
 use crate::sink::tls::client_config;
 use crate::sink::url::{Host, MysqlUrl, Servers, TlsMode};
+use crate::text::foreign;
 use crate::tls::Roots;
 
 /// How long the server may take for one answer while rows are written.
@@ -247,7 +248,7 @@ impl Attempts<'_> {
             client,
             place,
             host,
-            version: variables.get("version").to_owned(),
+            version: foreign(variables.get("version")),
             max_packet: variables
                 .get("max_allowed_packet")
                 .parse()

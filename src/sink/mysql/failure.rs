@@ -1,7 +1,7 @@
 //! What an error of the server or of the driver leads to, and the sentence for the admin.
 //!
-//! Some of the server's messages quote the values that it refused. Those parts are cut out: values are nobody's
-//! business but the database's.
+//! The texts of log-in and DDL are shown, without the values that some of them quote. Those of a write are not, whatever
+//! their number: a trigger signals what it likes, and puts values of the row into it.
 
 use std::fmt;
 use std::io;
@@ -9,6 +9,7 @@ use std::io;
 use super::payload::ServerError;
 use crate::error::{Error, ErrorKind};
 use crate::sink::tls::problem;
+use crate::text;
 
 /// Why a call of the client failed.
 #[derive(Debug)]
@@ -124,6 +125,104 @@ pub(super) fn statement(place: &str, doing: &str, e: &Failure, otherwise: ErrorK
         _ => (ErrorKind::Transient, e.to_string()),
     };
     Error::new(kind, format!("MySQL at {place}: {doing}: {why}"))
+}
+
+/// The error of a statement that writes rows. `name` is what of [`named`] the database really has.
+pub(super) fn write(place: &str, doing: &str, e: &Failure, name: Option<&str>) -> Error {
+    let Failure::Server(server) = e else {
+        return statement(place, doing, e, ErrorKind::Transient);
+    };
+    let mut why = refusal(server);
+    if let Some(name) = name {
+        why.push_str(&format!(", {}", text::foreign(name)));
+    }
+    let message = format!("MySQL at {place}: {doing}: {why} (error {})", server.code);
+    let refused = match (write_kind(server), server.code) {
+        (
+            ErrorKind::Data,
+            1048 | 1062 | 1118 | 1153 | 1216 | 1217 | 1264 | 1265 | 1292 | 1366 | 1367 | 1406
+            | 1411 | 1451 | 1452 | 1586 | 3819 | 4025,
+        ) => Error::of_row(message),
+        (kind, _) => Error::new(kind, message),
+    };
+    refused.with_detail(&server.message)
+}
+
+/// The column, key or constraint that the server's message names, unless a trigger made that up.
+pub(super) fn named(e: &Failure) -> Option<&str> {
+    let Failure::Server(ServerError { code, message, .. }) = e else {
+        return None;
+    };
+    let (before, behind) = match code {
+        1264 | 1265 | 1292 | 1366 | 1406 => (" for column ", " at row "),
+        1048 => ("Column ", " cannot be null"),
+        1062 | 1586 => (" for key ", ""),
+        1364 => ("Field ", " doesn't have a default value"),
+        3819 => ("Check constraint ", " is violated"),
+        4025 => ("CONSTRAINT ", " failed for "),
+        _ => return None,
+    };
+    let rest = message.get(message.rfind(before)? + before.len()..)?;
+    let name = match behind {
+        "" => rest,
+        behind => rest.get(..rest.find(behind)?)?,
+    };
+    let quote = name.chars().last().filter(|c| matches!(c, '\'' | '`'))?;
+    let name = name.strip_suffix(quote)?;
+    let name = name.get(name.rfind(quote)? + 1..)?;
+    // MySQL puts the table before the key.
+    Some(match code {
+        1062 | 1586 => name.rsplit('.').next().unwrap_or(name),
+        _ => name,
+    })
+}
+
+/// What the refusal of a write leads to. A trigger may signal any number, so that what may pass is not believed for ever:
+/// see [`Sink::write`](crate::sink::Sink::write).
+fn write_kind(e: &ServerError) -> ErrorKind {
+    match (e.code, explain(e, ErrorKind::Data).0) {
+        // A column that needs a value which we do not have: the table's fault, and not the log-in's.
+        (1364, _) => ErrorKind::Data,
+        // The log-in was long before.
+        (1044 | 1142 | 1143 | 1227 | 1370, kind) => kind,
+        (_, ErrorKind::Setup) => ErrorKind::Data,
+        (_, kind) => kind,
+    }
+}
+
+/// Why the server refused a write, in our words.
+fn refusal(e: &ServerError) -> String {
+    let reason = match e.code {
+        1048 => "a value is missing",
+        1062 | 1586 => "another row has the same value in a unique key",
+        1114 | 1021 | 1030 | 3 => "the server's disk or memory is full, or the row is too large",
+        1118 | 1713 => "the row is too large for a page of InnoDB",
+        1153 => "the row is larger than max_allowed_packet of the server",
+        1197 => "the transaction is larger than max_binlog_cache_size of the server",
+        1054 | 1146 => "a table or column is gone, perhaps one that a trigger uses",
+        1205 | 3572 => "a lock was not granted in time",
+        1213 => "deadlock",
+        1216 | 1217 | 1451 | 1452 => "a foreign key is violated",
+        1264 => "a number is too large for its column",
+        1265 | 1292 | 1366 | 1367 | 1411 => "a value does not fit the type of its column",
+        1290 | 1792 | 1836 => "the server is read-only",
+        1047 => "the server is not ready",
+        1053 | 1077..=1079 => "the server is shutting down",
+        1317 | 1969 | 3024 => "the server cancelled the statement",
+        1364 => {
+            "a column that another program added has no default value (give it one, or let it be NULL)"
+        }
+        1406 => "a text is longer than its column",
+        3819 | 4025 => "a check constraint is violated",
+        1044 | 1142 | 1143 | 1227 | 1370 => {
+            return format!(
+                "a privilege is missing (GRANT {PRIVILEGES} ON the database TO this user)"
+            );
+        }
+        1643 | 1644 => "a trigger refused it",
+        _ => "the server, or a trigger, refused it",
+    };
+    reason.to_owned()
 }
 
 /// Whether the connection can't be used any more.
@@ -252,14 +351,11 @@ fn explain(e: &ServerError, otherwise: ErrorKind) -> (ErrorKind, String) {
             Data,
             " (raise wsrep_max_ws_rows or wsrep_max_ws_size on all nodes)",
         ),
+        // The same at the commit: error 90 is EMSGSIZE.
+        1180 if e.message.contains("error 90") => (Data, " (raise wsrep_max_ws_size on all nodes)"),
         // Galera's for a transaction that lost against another node's, and MariaDB's for a row that changed meanwhile.
         1020 | 1180 => (Transient, ""),
-        1644 | 1643 => {
-            return (
-                Data,
-                format!("a trigger refused the row (error {})", e.code),
-            );
-        }
+        1643 | 1644 => (Data, ""),
         1048 | 1062 | 1136 | 1138 | 1216 | 1217 | 1264 | 1265 | 1292 | 1366 | 1367 | 1369
         | 1406 | 1411 | 1451 | 1452 | 1526 | 1586 | 1690 | 3140 | 3141 | 3819 | 4025 => (Data, ""),
         _ if e.state.starts_with("22")
@@ -275,7 +371,8 @@ fn explain(e: &ServerError, otherwise: ErrorKind) -> (ErrorKind, String) {
 
 /// The server's message without the values that it may quote, and its number.
 fn safe_text(e: &ServerError) -> String {
-    let message = e.message.as_str();
+    let message = text::foreign(&e.message);
+    let message = message.as_str();
     let names_only = matches!(
         e.code,
         1044 | 1045
@@ -379,7 +476,6 @@ mod tests {
                 "You have an error in your SQL syntax near 'hush' at line 1",
                 "You have an error in your SQL syntax near … (error 1064)",
             ),
-            (1644, "hush", "a trigger refused the row (error 1644)"),
             (
                 1406,
                 "Data too long for column 'c' at row 1",
@@ -393,6 +489,63 @@ mod tests {
                 ErrorKind::Transient,
             );
             assert_eq!(error.to_string(), format!("MySQL at h:1: writing: {shown}"));
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_a_write_is_kept_for_the_reject_file() {
+        for (code, state) in [
+            (1644, "45000"),
+            (30001, "99001"),
+            (1213, "40001"),
+            (1205, "HY000"),
+            (1406, "22001"),
+            (1142, "42000"),
+            (9999, "HY000"),
+        ] {
+            let refused = answer(code, state, "hush 'hush' `hush`");
+            let error = write("h:1", "writing", &refused, named(&refused));
+            assert!(!error.message().contains("hush"), "{error}");
+            assert!(error.message().contains(&code.to_string()), "{error}");
+            assert_eq!(error.detail(), Some("hush 'hush' `hush`"));
+        }
+        let kind = |code, state| write("h:1", "x", &answer(code, state, "m"), None).kind();
+        assert_eq!(kind(30001, "99001"), ErrorKind::Data);
+        assert_eq!(kind(1364, "HY000"), ErrorKind::Data);
+        assert_eq!(kind(1197, "HY000"), ErrorKind::Data);
+        assert_eq!(kind(1213, "40001"), ErrorKind::Transient);
+        assert_eq!(kind(1142, "42000"), ErrorKind::Setup);
+        assert!(write("h:1", "x", &answer(1062, "23000", "m"), None).is_of_row());
+    }
+
+    #[test]
+    fn names_are_read_from_the_servers_own_sentences() {
+        for (code, message, name) in [
+            (1406, "Data too long for column 'c' at row 1", Some("c")),
+            (
+                1366,
+                "Incorrect decimal value: 'hush' for column `db`.`t`.`c` at row 1",
+                Some("c"),
+            ),
+            (1048, "Column 'c' cannot be null", Some("c")),
+            (1364, "Field 'c' doesn't have a default value", Some("c")),
+            (
+                1062,
+                "Duplicate entry 'hush' for key 'PRIMARY'",
+                Some("PRIMARY"),
+            ),
+            (
+                1062,
+                "Duplicate entry 'hush' for key 't.once'",
+                Some("once"),
+            ),
+            (4025, "CONSTRAINT `c` failed for `db`.`t`", Some("c")),
+            (3819, "Check constraint 'c' is violated.", Some("c")),
+            (1406, "hush", None),
+            (1406, " for column ", None),
+            (1644, "Column 'hush' cannot be null", None),
+        ] {
+            assert_eq!(named(&answer(code, "HY000", message)), name, "{message}");
         }
     }
 

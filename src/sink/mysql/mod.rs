@@ -131,11 +131,21 @@ impl MysqlSink {
         failure::statement(&self.session.place, doing, e, otherwise)
     }
 
-    /// Runs a statement that returns no rows.
+    /// Runs a statement that writes rows and returns none.
     fn run(&mut self, doing: &str, sql: &str) -> Result<Done> {
-        self.session
-            .run(sql)
-            .map_err(|e| self.failed(doing, &e, ErrorKind::Transient))
+        self.session.run(sql).map_err(|e| self.refused(doing, &e))
+    }
+
+    /// Turns an error of a statement that writes rows into ours.
+    fn refused(&mut self, doing: &str, e: &Failure) -> Error {
+        self.lost |= failure::is_lost(e);
+        let name = failure::named(e).filter(|name| !self.lost && self.has(name));
+        failure::write(&self.session.place, doing, e, name)
+    }
+
+    /// Whether the database has a column, key or constraint of this name.
+    fn has(&mut self, name: &str) -> bool {
+        matches!(self.session.catalogue(&probe::names(name)), Ok(found) if !found.is_empty())
     }
 
     fn check_connection(&self) -> Result<()> {

@@ -27,6 +27,23 @@ pub(super) fn sample(table: &Prepared, most: usize) -> Result<String> {
     ))
 }
 
+/// A row for each column, key and constraint of this name.
+pub(super) fn names(name: &str) -> String {
+    let mut text = String::new();
+    push_text(&mut text, name);
+    let of = |view: &str, column: &str| {
+        format!(
+            "SELECT 1 FROM information_schema.{view} WHERE TABLE_SCHEMA = DATABASE() AND {column} = {text}"
+        )
+    };
+    [
+        of("COLUMNS", "COLUMN_NAME"),
+        of("STATISTICS", "INDEX_NAME"),
+        of("TABLE_CONSTRAINTS", "CONSTRAINT_NAME"),
+    ]
+    .join(" UNION ALL ")
+}
+
 /// The names of a table's triggers.
 pub(super) fn triggers(table: &str) -> String {
     let mut sql = "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS \

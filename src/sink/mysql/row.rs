@@ -65,12 +65,9 @@ pub(super) fn push_row(
                 || shortage.no_number_type
                 || (shortage.number && real.holds != Holds::Number(WIDEST))
             {
-                return Err(Error::data(format!(
-                    "table {}: the column {} ({}) can't hold the value of the row {}, and can't be widened",
-                    table.name,
-                    real.name,
-                    real.declared,
-                    row.key()
+                return Err(Error::of_row(format!(
+                    "table {}: the column {} ({}) can't hold the value, and can't be widened",
+                    table.name, real.name, real.declared
                 )));
             }
         }

@@ -7,7 +7,7 @@ use super::literal::{self, list};
 use super::row::{LITERALS, push_row};
 use super::widen::narrow;
 use super::{IDS_PER_QUERY, MysqlSink, Prepared, load};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::sink::dialect::MYSQL;
 use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::Table;
@@ -96,13 +96,10 @@ impl Writer {
                 self.sql.push_str(&last);
             }
             if self.sql.len() > most {
-                return Err(Error::data(format!(
-                    "MySQL at {}: {doing}: the row {} has {} bytes, more than max_allowed_packet ({} bytes) lets through \
-                     (raise it on the server)",
-                    sink.session.place,
-                    row.key(),
-                    self.sql.len(),
-                    sink.session.max_packet
+                return Err(Error::of_row(format!(
+                    "MySQL at {}: {doing}: the row has more bytes than max_allowed_packet ({} bytes) lets through (raise it \
+                     on the server)",
+                    sink.session.place, sink.session.max_packet
                 )));
             }
         }
@@ -127,7 +124,7 @@ impl Writer {
                     .other_unique(table.table.key())
                     .map(|index| index.name.as_str())
                     .collect();
-                Err(Error::data(format!(
+                Err(Error::of_row(format!(
                     "MySQL at {}: {doing}: another row has the same values in a unique index{} (drop the index, or make \
                      it a plain one)",
                     sink.session.place,
@@ -137,7 +134,7 @@ impl Writer {
                     }
                 )))
             }
-            Err(e) => Err(sink.failed(doing, &e, ErrorKind::Transient)),
+            Err(e) => Err(sink.refused(doing, &e)),
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sink::resolve;
 use crate::sink::tls::client_config;
 use crate::sink::url::{Host, PostgresUrl, Servers, TlsMode};
+use crate::text;
 use crate::tls::Roots;
 
 /// `INSERT … ON CONFLICT` came with 9.5.
@@ -386,7 +387,7 @@ impl Found {
         transaction.commit()?;
         let mut found = Found {
             version_number,
-            version: row.try_get(1)?,
+            version: text::foreign(row.try_get(1)?),
             backend: row.try_get(2)?,
             is_marked,
             is_standby: row.try_get(3)?,

@@ -1,4 +1,7 @@
 //! What PostgreSQL's errors mean to us: from SQLSTATE to a kind and a sentence.
+//!
+//! The texts of log-in and DDL are shown. Those of a write are not, whatever their code: a trigger raises what it likes,
+//! and puts values of the row into it. What is shown then is ours, but for names that no trigger can have made up.
 
 use std::error::Error as _;
 
@@ -8,6 +11,7 @@ use super::guard::Breach;
 use super::negotiate::{NO_TLS, NoAnswer};
 use crate::error::{Error, ErrorKind};
 use crate::sink::tls::certificate_problem;
+use crate::text;
 
 /// Names the server in messages.
 #[derive(Debug, Clone)]
@@ -36,14 +40,14 @@ impl Server {
                 "28P01" => setup("password rejected (check --url)"),
                 "28000" => setup(&format!(
                     "{} (check the role in --url, and pg_hba.conf on the server)",
-                    db.message()
+                    text::foreign(db.message())
                 )),
                 "3D000" => setup(&format!(
                     "the database \"{database}\" does not exist (check --url, or create it)"
                 )),
                 "42501" => setup(&format!(
                     "{} (grant it: GRANT CONNECT ON DATABASE \"{database}\" TO \"{user}\")",
-                    db.message()
+                    text::foreign(db.message())
                 )),
                 _ => {
                     let (kind, reason) = explain(db, "");
@@ -92,6 +96,27 @@ impl Server {
         )
     }
 
+    /// The error of a statement that writes rows; as [`Server::error`].
+    pub(super) fn write_error(&self, error: &postgres::Error, tried: &str, grant: &str) -> Error {
+        let Some(db) = error.as_db_error() else {
+            return self.error(error, tried, grant);
+        };
+        let code = db.code().code();
+        let message = format!(
+            "{tried} in PostgreSQL at {}: {}",
+            self.address,
+            refusal(db, grant)
+        );
+        let class = code.get(..2).unwrap_or_default();
+        let refused = match write_kind(db) {
+            ErrorKind::Data if matches!(class, "21" | "22" | "23" | "44") && code != "23502" => {
+                Error::of_row(message)
+            }
+            kind => Error::new(kind, message),
+        };
+        refused.with_detail(&whole_text(db))
+    }
+
     /// The error of a statement. `tried` says what was tried on what (`cannot write table "x"`); `grant` is
     /// the statement that gives the privilege for it, for an admin to run.
     pub(super) fn error(&self, error: &postgres::Error, tried: &str, grant: &str) -> Error {
@@ -108,10 +133,10 @@ impl Server {
     }
 }
 
-/// The kind of an error the server reported, and the reason without any stored or sent value.
+/// The kind of an error of log-in, DDL or reading, and the reason without any stored value.
 pub(super) fn explain(db: &DbError, grant: &str) -> (ErrorKind, String) {
     let code = db.code().code();
-    let message = db.message();
+    let message = text::foreign(db.message());
     let class = code.get(..2).unwrap_or_default();
     match (class, code) {
         (_, "42501") if grant.is_empty() => (ErrorKind::Setup, format!("{message} (42501)")),
@@ -122,7 +147,7 @@ pub(super) fn explain(db: &DbError, grant: &str) -> (ErrorKind, String) {
         // A failover is under way, or a pooler was pointed to a standby: another host, or this one later, may do.
         (_, "25006") => (
             ErrorKind::Transient,
-            "the server is read-only (a standby?): name the primary server in --url".to_owned(),
+            READ_ONLY.to_owned(),
         ),
         (_, "3F000") => (
             ErrorKind::Setup,
@@ -136,12 +161,11 @@ pub(super) fn explain(db: &DbError, grant: &str) -> (ErrorKind, String) {
         ),
         (_, "54011") => (ErrorKind::Setup, format!("{message} ({code})")),
         // A prepared plan that no longer fits, after someone changed a type.
-        (_, "0A000") if db.routine() == Some("RevalidateCachedQuery") => {
-            (ErrorKind::Transient, format!("{message} ({code})"))
-        }
-        // 54: index row size, row size. 21: one key twice in a statement. 09, 27, 2F, 38, 39, P0: a trigger.
-        ("22" | "23" | "21" | "44" | "54" | "09" | "27" | "2F" | "38" | "39" | "P0", _) => {
-            (ErrorKind::Data, refusal(db))
+        (_, "0A000") if is_stale_plan(db) => (ErrorKind::Transient, format!("{message} ({code})")),
+        // What a changed type or a new index can't take: these quote what is stored.
+        ("22" | "23", _) => (ErrorKind::Data, refusal(db, "")),
+        ("21" | "44" | "54" | "09" | "27" | "2F" | "38" | "39" | "P0", _) => {
+            (ErrorKind::Data, format!("{message} ({code})"))
         }
         ("08" | "40" | "53" | "55" | "57" | "58" | "25" | "XX", _) => {
             (ErrorKind::Transient, format!("{message} ({code})"))
@@ -150,33 +174,81 @@ pub(super) fn explain(db: &DbError, grant: &str) -> (ErrorKind, String) {
     }
 }
 
-/// Why the server refused data. Its own message is left out: it quotes values.
-fn refusal(db: &DbError) -> String {
+const READ_ONLY: &str = "the server is read-only (a standby?): name the primary server in --url";
+
+/// Whether someone changed a type that a prepared plan relied on.
+fn is_stale_plan(db: &DbError) -> bool {
+    db.routine() == Some("RevalidateCachedQuery")
+}
+
+/// What the refusal of a write leads to. A trigger may raise any code, so that what may pass is not believed for ever:
+/// see [`Sink::write`](crate::sink::Sink::write).
+fn write_kind(db: &DbError) -> ErrorKind {
     let code = db.code().code();
-    let mut reason = match code {
-        "22001" => "a text is longer than its column",
-        "22003" => "a number is too large for its column",
-        "22007" | "22008" | "22P02" => "a value does not fit the type of its column",
-        "22021" | "22P05" => "a text holds characters that the database's encoding lacks",
-        "23502" => "a value is missing",
-        "23503" => "a foreign key is violated",
-        "23505" => "a unique key is violated",
-        "23514" => "a check constraint is violated",
-        "54000" => "a row or an index entry is too large",
-        _ if code.starts_with("P0") => "a trigger refused it",
-        _ => "the data was refused",
+    let class = code.get(..2).unwrap_or_default();
+    match (class, code) {
+        (_, "42501") => ErrorKind::Setup,
+        // Dropped or changed by someone, or the server is about to be left.
+        (_, "42P01" | "42703" | "42P10" | "25006") => ErrorKind::Transient,
+        (_, "0A000") if is_stale_plan(db) => ErrorKind::Transient,
+        // Connections, deadlocks, disk and memory, states of objects, shutting down, files, the server's own faults.
+        ("08" | "40" | "53" | "55" | "57" | "58" | "XX", _) => ErrorKind::Transient,
+        _ => ErrorKind::Data,
     }
-    .to_owned();
-    for (what, name) in [
-        ("table", db.table()),
-        ("column", db.column()),
-        ("constraint", db.constraint()),
-    ] {
-        if let Some(name) = name {
-            reason.push_str(&format!(", {what} \"{name}\""));
+}
+
+/// Why the server refused a write, in our words.
+fn refusal(db: &DbError, grant: &str) -> String {
+    let code = db.code().code();
+    let class = code.get(..2).unwrap_or_default();
+    let reason = match (class, code) {
+        (_, "22001") => "a text is longer than its column",
+        (_, "22003") => "a number is too large for its column",
+        (_, "22007" | "22008" | "22P02") => "a value does not fit the type of its column",
+        (_, "22021" | "22P05") => "a text holds characters that the database's encoding lacks",
+        ("22", _) => "a value is not accepted",
+        (_, "23502") => "a value is missing",
+        (_, "23503") => "a foreign key is violated",
+        (_, "23505") => "another row has the same value in a unique column",
+        (_, "23514") => "a check constraint is violated",
+        (_, "54000") => "a row or an index entry is too large",
+        (_, "42501") => "permission denied",
+        (_, "42P01" | "42703" | "42883" | "42704") => {
+            "a table, column or function is gone, perhaps one that a trigger uses"
+        }
+        (_, "25006") => READ_ONLY,
+        (_, "40P01") => "deadlock",
+        (_, "40001") => "another transaction was faster",
+        (_, "53100") => "the server's disk is full",
+        (_, "53200") => "the server is out of memory",
+        (_, "55P03") => "a lock was not granted in time",
+        (_, "57014") => "the server cancelled the statement",
+        (_, "57P01" | "57P02" | "57P03") => "the server is shutting down or starting",
+        ("P0" | "09" | "27" | "38" | "39" | "2F", _) => "a trigger refused it",
+        _ => "the server, or a trigger, refused it",
+    };
+    let mut reason = reason.to_owned();
+    if made_by_server(db) {
+        for (what, name) in [
+            ("table", db.table()),
+            ("column", db.column()),
+            ("constraint", db.constraint()),
+        ] {
+            if let Some(name) = name {
+                reason.push_str(&format!(", {what} \"{}\"", text::foreign(name)));
+            }
         }
     }
     reason.push_str(&format!(" ({code})"));
+    match (code, grant) {
+        ("42501", grant) if !grant.is_empty() => {
+            reason.push_str(&format!("; a superuser or the owner must run: {grant}"));
+        }
+        ("23502", _) => reason.push_str(
+            "; a column that another program added needs a default value, or has to allow NULL",
+        ),
+        _ => {}
+    }
     reason
 }
 
@@ -188,6 +260,30 @@ fn breach(error: &postgres::Error) -> Option<&Breach> {
         None => cause.downcast_ref::<std::io::Error>()?,
     };
     io.get_ref()?.downcast_ref()
+}
+
+/// Whether the names beside an error are those of the table and its constraints. A trigger can set them to anything; it
+/// can't set where in the server's own code the error was made.
+fn made_by_server(db: &DbError) -> bool {
+    matches!(
+        db.file(),
+        Some("execMain.c" | "execIndexing.c" | "nbtinsert.c" | "ri_triggers.c")
+    )
+}
+
+/// All that the server said.
+fn whole_text(db: &DbError) -> String {
+    let mut text = format!("{} ({})", db.message(), db.code().code());
+    for (what, more) in [
+        ("detail", db.detail()),
+        ("hint", db.hint()),
+        ("context", db.where_()),
+    ] {
+        if let Some(more) = more {
+            text.push_str(&format!("; {what}: {more}"));
+        }
+    }
+    text
 }
 
 /// Whether an error came from the TLS handshake; the driver takes all for it that happens before the log-in.
@@ -213,7 +309,7 @@ fn causes(error: &postgres::Error) -> String {
         }
         cause = error.source();
     }
-    text
+    text::foreign(&text)
 }
 
 /// Why TLS failed for good, and what to do; `None` for what may pass.

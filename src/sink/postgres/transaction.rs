@@ -54,7 +54,7 @@ pub(super) fn fill(
             .execute_typed(&sql, &[(&ids as &(dyn ToSql + Sync), Type::TEXT_ARRAY)])
             .map_err(|e| {
                 let grant = format!("GRANT SELECT, DELETE ON {table} TO \"{}\"", server.user);
-                server.error(&e, &format!("cannot delete from table {table}"), &grant)
+                server.write_error(&e, &format!("cannot delete from table {table}"), &grant)
             })?;
     }
     if batch.is_new
@@ -71,10 +71,10 @@ pub(super) fn fill(
                 "GRANT SELECT, INSERT, UPDATE ON {name} TO \"{}\"",
                 server.user
             );
-            server.error(&e, &format!("cannot write table {name}"), &grant)
+            server.write_error(&e, &format!("cannot write table {name}"), &grant)
         })?;
         if !written {
-            return Err(Error::data(format!(
+            return Err(Error::of_row(format!(
                 "cannot write table {name} in PostgreSQL at {}: a key counts as equal to that of another row, by the type or \
                  the collation of column {}",
                 server.address,
@@ -94,7 +94,7 @@ fn load(
     filled: &[Table],
     loading: &mut Loading,
 ) -> Result<bool> {
-    let failed = |e| server.error(&e, "cannot load new rows", "");
+    let failed = |e| server.write_error(&e, "cannot load new rows", "");
     let mut savepoint = transaction.transaction().map_err(failed)?;
     for table in filled {
         let upsert = prepared(tables, *table)?;

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::sink::dialect::SQLITE;
 use crate::sink::{MissingColumn, MissingIndex};
 use crate::tables::schema::{Column, ColumnKind, TableSchema};
+use crate::text;
 
 /// A column as the file has it.
 pub(super) struct RealColumn {
@@ -74,7 +75,7 @@ pub(super) fn prepare(
             None if locked.is_some() => locked.map(Error::to_string).unwrap_or_default(),
             None => match tx.execute(&add_column(&name, column), []) {
                 Ok(_) => continue,
-                Err(e) if refused(&e) => e.to_string(),
+                Err(e) if refused(&e) => text::foreign(&e.to_string()),
                 Err(e) => return Err(failed(e)),
             },
         };
@@ -87,15 +88,25 @@ pub(super) fn prepare(
     let real = columns(tx, &table.name).map_err(failed)?;
     let prepared = prepared(table, name, &real);
     // Preparing it once finds a key without a unique index, and a view in place of the table.
-    tx.prepare(&prepared.upsert).map_err(|e| {
-        Error::setup(format!(
-            "cannot write to the table {} of the SQLite database {}: {e} \
+    if let Err(e) = tx.prepare(&prepared.upsert)
+        && !is_of_trigger(&e)
+    {
+        return Err(Error::setup(format!(
+            "cannot write to the table {} of the SQLite database {}: {} \
              (another program made it: choose another table prefix with --tp)",
             table.name,
-            path.display()
-        ))
-    })?;
+            path.display(),
+            text::foreign(&e.to_string())
+        )));
+    }
     Ok(prepared)
+}
+
+/// Whether a trigger of the table uses something that is not there: that is found out, and waited for, when rows are
+/// written.
+fn is_of_trigger(e: &rusqlite::Error) -> bool {
+    matches!(e, rusqlite::Error::SqlInputError { msg, .. } | rusqlite::Error::SqliteFailure(_, Some(msg))
+        if msg.starts_with("no such "))
 }
 
 /// Whether SQLite refused a statement for what it says, not for the state of the file. A name with a NUL character

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::error::{Error, ErrorKind};
+use crate::text;
 
 /// Why the file could not be opened, and what to do.
 pub(super) fn opening(path: &Path, e: &rusqlite::Error) -> Error {
@@ -55,14 +56,42 @@ pub(super) fn is_busy(e: &rusqlite::Error) -> bool {
     )
 }
 
-/// The one place that decides what an error of SQLite leads to. SQLite's messages name tables, columns and
-/// constraints, never values.
+/// The one place that decides what an error of SQLite leads to.
 pub(super) fn failure(path: &Path, doing: &str, e: &rusqlite::Error) -> Error {
-    use ErrorCode as Code;
-    let text = match e {
+    let message = text::foreign(&whole_text(e));
+    error(path, doing, e, &message)
+}
+
+/// The same for what writes rows. What a trigger raises may hold values of the row, as may what a function says that it
+/// calls; what SQLite itself says of constraints and missing tables holds names.
+pub(super) fn refusal(path: &Path, doing: &str, e: &rusqlite::Error) -> Error {
+    let whole = whole_text(e);
+    let code = e.sqlite_error_code();
+    let is_own = match code {
+        Some(ErrorCode::ConstraintViolation) => extended(e) != ffi::SQLITE_CONSTRAINT_TRIGGER,
+        // A function may say this, too, but then other words come first.
+        Some(ErrorCode::Unknown) => whole.starts_with("no such "),
+        _ => true,
+    };
+    let shown = match code {
+        _ if is_own => text::foreign(&whole),
+        Some(ErrorCode::ConstraintViolation) => {
+            format!("a trigger refused it (error {})", extended(e))
+        }
+        _ => format!("SQLite refused it (error {})", extended(e)),
+    };
+    error(path, doing, e, &shown).with_detail(&whole)
+}
+
+fn whole_text(e: &rusqlite::Error) -> String {
+    match e {
         rusqlite::Error::SqliteFailure(_, Some(text)) => text.clone(),
         other => other.to_string(),
-    };
+    }
+}
+
+fn error(path: &Path, doing: &str, e: &rusqlite::Error, text: &str) -> Error {
+    use ErrorCode as Code;
     let (kind, advice) = match e.sqlite_error_code() {
         Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
             (ErrorKind::Transient, " (another program holds the file)")
@@ -79,19 +108,33 @@ pub(super) fn failure(path: &Path, doing: &str, e: &rusqlite::Error) -> Error {
             ErrorKind::Setup,
             " (restore a backup, or move the file away and run --a db_init)",
         ),
+        Some(Code::ConstraintViolation) if extended(e) == ffi::SQLITE_CONSTRAINT_NOTNULL => (
+            ErrorKind::Data,
+            " (a column that another program added needs a default value)",
+        ),
         Some(Code::ConstraintViolation | Code::TypeMismatch | Code::TooBig) => {
             (ErrorKind::Data, "")
         }
         // Among others a table or column that is gone: preparing again mends it.
         _ => (ErrorKind::Transient, ""),
     };
-    Error::new(
-        kind,
-        format!(
-            "SQLite database {}: {doing}: {text}{advice}",
-            path.display()
+    let message = format!(
+        "SQLite database {}: {doing}: {text}{advice}",
+        path.display()
+    );
+    let is_of_row = match e.sqlite_error_code() {
+        Some(Code::ConstraintViolation) => !matches!(
+            extended(e),
+            ffi::SQLITE_CONSTRAINT_NOTNULL | ffi::SQLITE_CONSTRAINT_TRIGGER
         ),
-    )
+        Some(Code::TypeMismatch | Code::TooBig) => true,
+        _ => false,
+    };
+    if is_of_row {
+        Error::of_row(message)
+    } else {
+        Error::new(kind, message)
+    }
 }
 
 fn extended(e: &rusqlite::Error) -> i32 {

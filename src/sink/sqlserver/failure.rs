@@ -10,6 +10,7 @@ use super::transport::Failure;
 use crate::error::{Error, ErrorKind};
 use crate::sink::tls::certificate_problem;
 use crate::sink::url::{Encryption, SqlServerUrl};
+use crate::text;
 
 /// What the program needs on its tables and their schema.
 pub(super) const PRIVILEGES: &str = "SELECT, INSERT, UPDATE, DELETE on the tables, CREATE TABLE in the database, ALTER on the schema";
@@ -22,6 +23,9 @@ pub(super) const TRUNCATION: [u32; 2] = [8152, 2628];
 
 /// Another session held a lock for longer than we wait.
 pub(super) const LOCK_TIMEOUT: u32 = 1222;
+
+/// From here on, RAISERROR takes the number of any message.
+const RAISED: u32 = 13_000;
 
 /// From here on, what is compatible with SQL Server reports errors that SQL Server has no number for.
 const FOREIGN: u32 = 0x0200_0000;
@@ -142,6 +146,78 @@ pub(super) fn statement(place: &str, doing: &str, e: &DriverError, otherwise: Er
     Error::new(kind, format!("SQL Server at {place}: {doing}: {why}"))
 }
 
+/// The error of a statement that writes rows. Its text is left out: a trigger throws what it likes, and puts values of the
+/// row into it.
+pub(super) fn write(place: &str, doing: &str, e: &DriverError) -> Error {
+    let DriverError::Server(server) = e else {
+        return statement(place, doing, e, ErrorKind::Transient);
+    };
+    let report = Report::from(server);
+    let message = format!("SQL Server at {place}: {doing}: {}", refusal(&report));
+    let refused = match (write_kind(&report), report.code) {
+        (
+            ErrorKind::Data,
+            220
+            | 232
+            | 235
+            | 241..=248
+            | 293
+            | 295
+            | 296
+            | 511
+            | 547
+            | 1946
+            | 2601
+            | 2627
+            | 2628
+            | 8114
+            | 8115
+            | 8152
+            | 8169,
+        ) => Error::of_row(message),
+        (kind, _) => Error::new(kind, message),
+    };
+    refused.with_detail(report.message)
+}
+
+/// What the refusal of a write leads to. A trigger may throw any number, so that what may pass is not believed for ever:
+/// see [`Sink::write`](crate::sink::Sink::write).
+fn write_kind(e: &Report<'_>) -> ErrorKind {
+    match explain(e, ErrorKind::Data).0 {
+        ErrorKind::Setup if e.code >= RAISED => ErrorKind::Data,
+        kind => kind,
+    }
+}
+
+/// Why the server refused a write, in our words where the server's may hold values.
+fn refusal(e: &Report<'_>) -> String {
+    let reason = match e.code {
+        511 | 515 | 547 | 1946 | 2601 | 2627 | 2628 | 8152 => {
+            let advice = match e.code {
+                515 => " (a column that another program added needs a default value)",
+                _ => "",
+            };
+            return format!("{}{advice}", cut_text(e));
+        }
+        229 | 230 => return format!("{} (grant {PRIVILEGES})", cut_text(e)),
+        207 | 208 | 213 => "a table or column is gone, perhaps one that a trigger uses",
+        220 | 232 | 8115 => "a number is too large for its column",
+        241 | 242 | 244 | 245 | 248 | 293 | 295 | 296 | 8114 | 8169 => {
+            "a value does not fit the type of its column"
+        }
+        701 | 802 | 8645 | 8651 => "the server is out of memory",
+        823..=825 | 1101 | 1105 | 5149 | 9001 | 9002 => {
+            "the server's disks or the database's log are full"
+        }
+        1205 => "deadlock",
+        1222 => "a lock was not granted in time",
+        3609 | 50000..FOREIGN => "a trigger refused it",
+        3906 | 3908 => "the database is read-only",
+        _ => "the server, or a trigger, refused it",
+    };
+    format!("{reason} (error {})", e.code)
+}
+
 /// The number of a server's error; 0 for others.
 pub(super) fn code(e: &DriverError) -> u32 {
     e.code().unwrap_or(0)
@@ -252,15 +328,7 @@ fn explain(e: &Report<'_>, otherwise: ErrorKind) -> (ErrorKind, String) {
             " (the row is larger than the 8060 bytes that SQL Server allows)",
         ),
         1946 => (Data, " (the key is too long for its index)"),
-        3609 | 50000..FOREIGN => {
-            return (
-                Data,
-                format!("a trigger refused the row (error {})", e.code),
-            );
-        }
-        FOREIGN.. => {
-            return (Data, format!("the server refused it (error {})", e.code));
-        }
+        3609 | 50000.. => (Data, ""),
         220
         | 232
         | 235
@@ -296,19 +364,33 @@ fn explain(e: &Report<'_>, otherwise: ErrorKind) -> (ErrorKind, String) {
     (kind, format!("{}{advice}", safe_text(e)))
 }
 
-/// Errors whose messages quote nothing but names.
-const NAMES_ONLY: [u32; 38] = [
-    207, 208, 229, 230, 262, 511, 515, 547, 911, 916, 1105, 1205, 1222, 1505, 1701, 1702, 1750,
-    1911, 1919, 1946, 2601, 2627, 2628, 2705, 2714, 2717, 2760, 3704, 3906, 4060, 4815, 4902, 4922,
-    4924, 5074, 8152, 9002, 18456,
-];
-
-/// The server's message without the values that it may quote, and its number.
+/// The server's message and its number, without the values that some of them quote.
 fn safe_text(e: &Report<'_>) -> String {
-    let message = e.message.trim_end();
+    match e.code {
+        220
+        | 232
+        | 235
+        | 241..=248
+        | 293
+        | 295
+        | 296
+        | 1505
+        | 2601
+        | 2627
+        | 2628
+        | 8114
+        | 8115
+        | 8169 => cut_text(e),
+        code => format!("{} (error {code})", text::foreign(e.message)),
+    }
+}
+
+/// The same for messages that quote values.
+fn cut_text(e: &Report<'_>) -> String {
+    let message = text::foreign(e.message);
     // What these quote stands at their end: "… The duplicate key value is (…).", "… Truncated value: '…'."
     let value = [" The duplicate key value", " Truncated value"];
-    let (end, behind) = if NAMES_ONLY.contains(&e.code) {
+    let (end, behind) = if NAMES_BEFORE_VALUE.contains(&e.code) {
         let end = value.iter().filter_map(|words| message.find(words)).min();
         // In another language, which is that of the log-in until we have set ours.
         let end = end.or_else(|| match e.code {
@@ -330,6 +412,9 @@ fn safe_text(e: &Report<'_>) -> String {
     }
 }
 
+/// Errors whose messages quote nothing but names, or names before the value.
+const NAMES_BEFORE_VALUE: [u32; 11] = [229, 230, 511, 515, 547, 1505, 1946, 2601, 2627, 2628, 8152];
+
 fn reason(e: &DriverError) -> String {
     match e {
         DriverError::Io { kind, message } => io_reason(*kind, message),
@@ -339,7 +424,7 @@ fn reason(e: &DriverError) -> String {
         | DriverError::Utf8
         | DriverError::Utf16
         | DriverError::ParseInt(_) => "the server's answer can't be understood".to_owned(),
-        other => other.to_string(),
+        other => text::foreign(&other.to_string()),
     }
 }
 

@@ -37,6 +37,7 @@ use super::{CheckLine, MAX_DDL_LOCK_WAIT, MissingColumn, MissingIndex, Sink, Sto
 use crate::error::{Error, ErrorKind, Result};
 use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::{ColumnKind, Schema, Table, TableSchema};
+use crate::text;
 use crate::tls::Roots;
 
 /// How long the server may take for one answer while rows are written.
@@ -168,9 +169,8 @@ impl SqlServerSink {
             Ok(rows) => Ok(rows
                 .first()
                 .and_then(|row| catalog::text(row, 0).lines().next())
-                .unwrap_or_default()
-                .trim()
-                .to_owned()),
+                .map(text::foreign)
+                .unwrap_or_default()),
             Err(e) if failure::is_refusal(&e) => Ok(String::new()),
             Err(e) => Err(self.failed("looking at the server", &e, ErrorKind::Transient)),
         }
@@ -325,13 +325,9 @@ impl Sink for SqlServerSink {
 
     fn distrust_after(&mut self, stamp: &str) -> Result<u64> {
         let sql = statement::distrust_after(&self.contacts()?, stamp);
-        self.connection.execute(&sql, REBUILD).map_err(|e| {
-            self.failed(
-                "marking contacts for a fresh look",
-                &e,
-                ErrorKind::Transient,
-            )
-        })
+        let doing = "marking contacts for a fresh look";
+        (self.connection.execute(&sql, REBUILD))
+            .map_err(|e| failure::write(&self.connection.place, doing, &e))
     }
 
     fn write(&mut self, batch: &Batch) -> Result<()> {

@@ -144,7 +144,7 @@ fn run(sink: &mut SqlServerSink, doing: &str, sql: &str) -> std::result::Result<
     match sink.connection.query(sql, ANSWER) {
         Ok(_) => Ok(()),
         Err(e) => Err(Failed {
-            error: sink.failed(doing, &e, ErrorKind::Transient),
+            error: failure::write(&sink.connection.place, doing, &e),
             code: failure::code(&e),
         }),
     }
@@ -152,16 +152,10 @@ fn run(sink: &mut SqlServerSink, doing: &str, sql: &str) -> std::result::Result<
 
 /// Refuses what the server would refuse or change in a way that does not name the row.
 fn check(table: &Prepared, rows: &Rows) -> Result<()> {
-    let refused = |row: &Row<'_>, what: &str| {
-        Error::data(format!(
-            "table {}: {what} of the row {}",
-            table.schema.name,
-            row.key()
-        ))
-    };
+    let refused = |what: &str| Error::of_row(format!("table {}: {what}", table.schema.name));
     for row in rows.iter() {
         if row.key().len() > LONGEST_KEY && row.key().encode_utf16().count() > LONGEST_KEY {
-            return Err(refused(&row, "no key of SQL Server can hold the key"));
+            return Err(refused("no key of SQL Server can hold the key"));
         }
     }
     for (at, _) in shortages(table, rows) {
@@ -182,7 +176,7 @@ fn check(table: &Prepared, rows: &Rows) -> Result<()> {
                     "the column {} ({}) can't be widened, and can't hold the value",
                     real.name, real.declared
                 );
-                return Err(refused(&row, &what));
+                return Err(refused(&what));
             }
         }
     }
@@ -263,7 +257,7 @@ fn load(
     let doing = format!("loading rows for {}", table.schema.name);
     if let Err(e) = outcome {
         let failed = Failed {
-            error: sink.failed(&doing, &e, ErrorKind::Transient),
+            error: failure::write(&sink.connection.place, &doing, &e),
             code: failure::code(&e),
         };
         // What answers may still be on their way is anybody's guess.

@@ -9,6 +9,7 @@ use super::lane::Job;
 use super::{Shared, State, lock};
 use crate::dialfire::retry::random;
 use crate::error::{Error, Result};
+use crate::text;
 use crate::webhook::digest;
 use crate::webhook::ledger::Mark;
 use crate::webhook::queue::{Content, Delivery};
@@ -134,7 +135,11 @@ impl Shared {
             | Verdict::Busy { reason, .. }
             | Verdict::Unreachable(reason) => reason,
         };
-        let name = format!("{} of contact {}", delivery.key_part, delivery.contact_id);
+        let name = format!(
+            "{} of contact {}",
+            text::foreign(&delivery.key_part),
+            text::foreign(&delivery.contact_id)
+        );
         let (contact, now) = (digest::key(&delivery.contact_id, ""), Instant::now());
         let mut state = lock(&self.state);
         state.counts.failed += 1;
@@ -203,7 +208,11 @@ impl Shared {
             reason,
             ..
         } = lost;
-        let name = format!("{} of contact {}", delivery.key_part, delivery.contact_id);
+        let name = format!(
+            "{} of contact {}",
+            text::foreign(&delivery.key_part),
+            text::foreign(&delivery.contact_id)
+        );
         let (mut ledger, mut spool) = (lock(&self.ledger), lock(&self.spool));
         let path = spool.path().display().to_string();
         if matches!(delivery.content, Content::Spooled { .. }) {

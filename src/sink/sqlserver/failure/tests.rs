@@ -37,11 +37,6 @@ fn no_value_gets_into_a_message() {
             "Conversion failed when converting the nvarchar value … to data type int. (error 245)",
         ),
         (
-            102,
-            "Incorrect syntax near 'hush'.",
-            "Incorrect syntax near … (error 102)",
-        ),
-        (
             2628,
             "Daten würden in Tabelle 'd.dbo.t', Spalte 'c' abgeschnitten. Abgeschnittener Wert: 'hush'.",
             "Daten würden in Tabelle … (error 2628)",
@@ -51,17 +46,72 @@ fn no_value_gets_into_a_message() {
             "In 'dbo.t' kann kein doppelter Schlüssel eingefügt werden. Der doppelte Schlüsselwert ist (hush).",
             "In 'dbo.t' kann kein doppelter Schlüssel eingefügt werden. Der doppelte Schlüsselwert ist … (error 2627)",
         ),
-        (50001, "hush", "a trigger refused the row (error 50001)"),
-        (33_557_097, "hush", "the server refused it (error 33557097)"),
         (
             8152,
             "String or binary data would be truncated.",
             "String or binary data would be truncated. (error 8152)",
         ),
-        (99, "new text (hush)", "new text … (error 99)"),
     ] {
         assert_eq!(explained(code, message).1, shown);
     }
+}
+
+#[test]
+fn what_is_said_of_ddl_and_log_in_is_shown() {
+    for (code, message) in [
+        (102, "Incorrect syntax near 'view'."),
+        (
+            4119,
+            "Default values cannot be assigned to property setters of system-versioned tables (see 'x').",
+        ),
+        (50001, "no changes of tables on (Friday)"),
+        (33_557_097, "relation \"x\" already exists"),
+    ] {
+        let shown = explained(code, message).1;
+        assert_eq!(shown, format!("{message} (error {code})"));
+    }
+    let long = explained(50001, &"x".repeat(201)).1;
+    assert_eq!(long, format!("{}… (error 50001)", "x".repeat(199)));
+}
+
+#[test]
+fn what_is_said_of_a_write_is_kept_for_the_reject_file() {
+    for code in [
+        50_000,
+        50_001,
+        2_147_483_647,
+        33_557_097,
+        3609,
+        208,
+        245,
+        241,
+        8114,
+        99,
+        18_456,
+        1205,
+    ] {
+        let report = Report {
+            code,
+            class: 16,
+            message: "hush 'hush' (hush)",
+        };
+        let shown = refusal(&report);
+        assert!(!shown.contains("hush"), "{shown}");
+        assert!(shown.ends_with(&format!("(error {code})")), "{shown}");
+    }
+    let kind = |code| {
+        let report = Report {
+            code,
+            class: 16,
+            message: "",
+        };
+        write_kind(&report)
+    };
+    for code in [50_000, 33_557_097, 18_456, 99, 2627] {
+        assert_eq!(kind(code), ErrorKind::Data, "{code}");
+    }
+    assert_eq!(kind(229), ErrorKind::Setup);
+    assert_eq!(kind(1205), ErrorKind::Transient);
 }
 
 #[test]

@@ -28,7 +28,31 @@ impl Checks {
     }
 }
 
+/// What is no trigger, but refuses rows as one does that throws: a constraint of the name `throw_50001`.
+fn thrown_by(name: &str) -> Option<i32> {
+    name.strip_prefix("throw_")?.parse().ok()
+}
+
 impl Session {
+    /// The values of the first row that does not fulfil a condition.
+    fn refused_values(&self, source: &str, condition: &str) -> Result<String> {
+        let sql = format!("SELECT n.* FROM ({source}) AS n WHERE NOT {condition} LIMIT 1");
+        let values = |row: &rusqlite::Row<'_>| {
+            let count = row.as_ref().column_count();
+            (0..count)
+                .map(|at| {
+                    let value = row.get_ref(at)?;
+                    let text = value.as_bytes().map(String::from_utf8_lossy);
+                    Ok(text.map_or_else(|_| format!("{value:?}"), |text| text.into_owned()))
+                })
+                .collect::<rusqlite::Result<Vec<String>>>()
+        };
+        self.connection
+            .query_row(&sql, [], values)
+            .map(|values| format!("not this row: {}", values.join(", ")))
+            .map_err(|error| self.refusal(&error))
+    }
+
     pub fn add_check(&mut self, table: &Name, name: &str, condition: &Condition) -> Result<()> {
         let table = self.alterable(table)?;
         self.store.checks.list().push(Check {
@@ -105,6 +129,13 @@ impl Session {
                 .query_row(&sql, [], |row| row.get(0))
                 .map_err(|error| self.refusal(&error))?;
             if violated {
+                if let Some(number) = thrown_by(&check.name) {
+                    return Err(SqlError::new(
+                        number,
+                        16,
+                        self.refused_values(&write.source, &condition)?,
+                    ));
+                }
                 return Err(SqlError::new(
                     547,
                     16,

@@ -1,0 +1,209 @@
+//! Tables that take no rows at all for now, and what can be written meanwhile: the rows of the other tables.
+//!
+//! A contact of which rows are kept back is written without its `$md5`, so that it is not taken for complete.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::tables::batch::Batch;
+use crate::tables::schema::{Schema, Table};
+
+/// The waits until a table is tried again while batches are written: doubling from the first to the last.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// A table that takes no rows.
+#[derive(Debug)]
+pub struct Closed {
+    /// Of the row by which this was found out.
+    pub key: String,
+    /// Why that row was refused.
+    pub reason: Error,
+    wait: Duration,
+    next_try: Instant,
+}
+
+impl Closed {
+    /// It still takes none.
+    pub fn wait_longer(&mut self) {
+        self.next_try = Instant::now() + self.wait;
+        self.wait = (self.wait * 2).min(MAX_WAIT);
+    }
+}
+
+/// The tables that take no rows.
+#[derive(Debug, Default)]
+pub struct ClosedTables {
+    tables: [Option<Closed>; 5],
+    error: Option<Error>,
+}
+
+/// What of a batch can be written.
+#[derive(Debug)]
+pub struct Stripped {
+    /// The rows of the other tables.
+    pub batch: Batch,
+    /// Contacts of which rows are kept back.
+    pub contacts: Vec<String>,
+    /// Inbound calls that are kept back, with the times of their rows.
+    pub calls: Vec<(String, Option<String>)>,
+}
+
+impl ClosedTables {
+    /// Whether there are any.
+    pub fn any(&self) -> bool {
+        self.tables.iter().any(Option::is_some)
+    }
+
+    /// Whether this is one of them.
+    pub fn has(&self, table: Table) -> bool {
+        (self.tables.get(table.index())).is_some_and(Option::is_some)
+    }
+
+    /// From now on this is one of them, as that row was refused for that reason; `error` says so to the admin.
+    pub fn close(&mut self, table: Table, key: &str, reason: Error, error: Error) {
+        self.error = Some(error);
+        if let Some(slot) = self.tables.get_mut(table.index()) {
+            let mut closed = Closed {
+                key: key.to_owned(),
+                reason,
+                wait: FIRST_WAIT,
+                next_try: Instant::now(),
+            };
+            closed.wait_longer();
+            *slot = Some(closed);
+        }
+    }
+
+    /// It takes rows again.
+    pub fn open(&mut self, table: Table) {
+        if let Some(slot) = self.tables.get_mut(table.index()) {
+            *slot = None;
+        }
+    }
+
+    /// One of them, to be tried again.
+    pub fn get_mut(&mut self, table: Table) -> Option<&mut Closed> {
+        self.tables.get_mut(table.index())?.as_mut()
+    }
+
+    /// Those that it is time to try again.
+    pub fn due(&self, now: Instant) -> Vec<Table> {
+        let is_due = |table: &Table| {
+            let closed = self.tables.get(table.index()).and_then(Option::as_ref);
+            closed.is_some_and(|closed| closed.next_try <= now)
+        };
+        Table::ALL.into_iter().filter(is_due).collect()
+    }
+
+    /// What was last said of one of them.
+    pub fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+
+    /// Leaves out their rows.
+    pub fn strip(&self, batch: &Batch, schema: &Schema) -> Stripped {
+        let mut stripped = Stripped {
+            batch: Batch::for_schema(schema),
+            contacts: Vec::new(),
+            calls: Vec::new(),
+        };
+        let md5 = schema.table(Table::Contacts).position("$md5");
+        for unit in 0..batch.units() {
+            let mut unit = batch.slice(unit, unit + 1);
+            let contact = unit.rows(Table::Contacts).row(0).key().to_owned();
+            let mut kept_back = false;
+            for table in Table::ALL {
+                if !self.has(table) || unit.rows(table).is_empty() {
+                    continue;
+                }
+                kept_back = true;
+                if table == Table::InboundCalls {
+                    let started = schema.table(table).position("started");
+                    let calls = unit.rows(table).iter().map(|row| {
+                        let started = started.and_then(|at| row.get(at));
+                        (row.key().to_owned(), started.map(str::to_owned))
+                    });
+                    stripped.calls.extend(calls);
+                }
+                unit.rows_mut(table).clear();
+            }
+            if self.has(Table::Recordings) && !unit.placeholders.is_empty() {
+                kept_back = true;
+                unit.placeholders.clear();
+            }
+            if kept_back && !contact.is_empty() {
+                stripped.contacts.push(contact);
+                if let Some(md5) = md5 {
+                    unit.rows_mut(Table::Contacts).set_null(md5);
+                }
+            }
+            stripped.batch.append(&unit);
+        }
+        stripped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(schema: &Schema) -> Batch {
+        let mut batch = Batch::for_schema(schema);
+        for id in ["a", "b"] {
+            batch.begin_unit();
+            let rows = batch.rows_mut(Table::Contacts);
+            rows.begin();
+            rows.set(0, id);
+            if let Some(md5) = schema.table(Table::Contacts).position("$md5") {
+                rows.set(md5, "sum");
+            }
+            if id == "b" {
+                batch.rows_mut(Table::Recordings).begin();
+                batch.rows_mut(Table::Recordings).set(0, "r");
+                batch.placeholders.push("p".to_owned());
+            }
+        }
+        batch.begin_unit();
+        batch.rows_mut(Table::InboundCalls).begin();
+        batch.rows_mut(Table::InboundCalls).set(0, "call");
+        batch
+    }
+
+    fn stripped_of(table: Table) -> (Stripped, Vec<Option<String>>) {
+        let schema = Schema::new("dfire_");
+        let mut closed = ClosedTables::default();
+        closed.close(table, "k", Error::data("no"), Error::transient("none"));
+        assert!(closed.any() && closed.has(table) && closed.due(Instant::now()).is_empty());
+        let stripped = closed.strip(&batch(&schema), &schema);
+        closed.open(table);
+        assert!(!closed.any());
+        let md5 = schema.table(Table::Contacts).position("$md5").unwrap_or(0);
+        let sums = (stripped.batch.rows(Table::Contacts).iter())
+            .map(|row| row.get(md5).map(str::to_owned))
+            .collect();
+        (stripped, sums)
+    }
+
+    #[test]
+    fn a_contact_of_which_rows_are_kept_back_has_no_checksum() {
+        let (stripped, sums) = stripped_of(Table::Recordings);
+        assert_eq!(stripped.batch.counts(), [2, 0, 0, 0, 1]);
+        assert_eq!(sums, [Some("sum".to_owned()), None]);
+        assert_eq!(stripped.contacts, ["b"]);
+        assert!(stripped.calls.is_empty() && stripped.batch.placeholders.is_empty());
+        assert_eq!(stripped.batch.units(), 3);
+    }
+
+    #[test]
+    fn other_tables_are_written_without_contacts_and_calls() {
+        let (stripped, _) = stripped_of(Table::Contacts);
+        assert_eq!(stripped.batch.counts(), [0, 0, 0, 1, 1]);
+        assert_eq!(stripped.contacts, ["a", "b"]);
+        let (stripped, sums) = stripped_of(Table::InboundCalls);
+        assert_eq!(stripped.batch.counts(), [2, 0, 0, 1, 0]);
+        assert_eq!(sums, [Some("sum".to_owned()), Some("sum".to_owned())]);
+        assert_eq!(stripped.calls, [("call".to_owned(), None)]);
+        assert_eq!(stripped.batch.placeholders, ["p"]);
+    }
+}
