@@ -331,7 +331,7 @@ fn what_the_api_failed_on_is_posted_before_what_comes_later_of_that_contact() {
     sim.fail_next(Some(Endpoint::Contacts), Fault::Error500, 12);
     let mut running = program.start("webhook");
     running.wait_rounds(2);
-    assert!(program.log().contains("left out until the next reconcile"));
+    assert!(program.log().contains("left out and asked for again later"));
     let before = receiver.count();
     // Not yet time for a reconcile.
     sim.advance(50 * MINUTE);
