@@ -138,6 +138,9 @@ mod unix {
                 continue;
             }
             if !pending.is_empty() {
+                if !data.is_dir() {
+                    return Err(io::ErrorKind::NotADirectory.into());
+                }
                 rules::way(&next, &data, user)?;
             }
             found = next;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::board::Board;
 use super::engine::Engine;
+use crate::cli::settings::Mode;
 use crate::error::{EXIT_INCOMPLETE, Error, ErrorKind, Result};
 
 /// So many columns are named.
@@ -29,17 +30,22 @@ pub fn of_copy(engine: &Engine, begin: Instant, done: Result<()>) -> u8 {
         written.inbound_calls
     );
     let mut remarks = Vec::new();
+    let mut missing = missing(engine);
     let absent = engine.checkpoint.absent.len();
     if absent > 0 {
-        remarks.push(format!(
-            "Dialfire returned no document for {absent} contacts that it lists: deleted, as a rule"
-        ));
+        let text = format!("Dialfire returned no document for {absent} contacts that it names");
+        // Events go on naming contacts that were deleted after them. A listing should not: what it names is owed.
+        if engine.settings().mode == Mode::DbSync {
+            remarks.push(format!("{text}: deleted, as a rule"));
+        } else {
+            missing.push(text);
+        }
     }
     Closing {
         mode: engine.settings().mode.name(),
         counts,
         remarks,
-        missing: missing(engine),
+        missing,
         time: begin.elapsed(),
     }
     .end(done, Some(&engine.board))

@@ -72,7 +72,12 @@ fn db_init_ends_where_all_contacts_were_deleted() {
     let database = fresh_database(Kind::Sqlite);
     let program = Program::new(&sim, &database.url);
     absent(&sim, 1.0, Fault::NoneThere);
-    program.succeed("db_init");
+    let ended = program.run("db_init");
+    assert_eq!(ended.code, Some(5), "{}", ended.stdout);
+    let missing = "db_init incomplete: 0 contacts";
+    assert!(ended.stdout.contains(missing), "{}", ended.stdout);
+    let none = "Dialfire returned no document for 50 contacts that it names";
+    assert!(ended.stdout.contains(none), "{}", ended.stdout);
     assert!(program.log().contains("they are taken for deleted"));
     assert_eq!(database.dump("dfire_contacts").len(), 0);
 }
@@ -83,8 +88,9 @@ fn what_db_init_did_not_get_is_fetched_by_db_sync() {
         let sim = calm_campaign();
         let database = fresh_database(Kind::Sqlite);
         let program = Program::new(&sim, &database.url);
-        absent(&sim, 0.4, fault);
-        program.succeed("db_init");
+        absent(&sim, 0.8, fault);
+        let ended = program.run("db_init");
+        assert_eq!(ended.code, Some(5), "{}", ended.stdout);
         sim.set_faults(Faults::none());
         let rows = database.dump("dfire_contacts").len();
         assert!((1..400).contains(&rows), "{rows} of 400 came");
