@@ -177,4 +177,4 @@ fn optional_time<S: Serializer>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

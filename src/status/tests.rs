@@ -8,7 +8,7 @@ use crate::scratch::Scratch;
 use serde_json::json;
 use time::macros::datetime;
 
-fn status() -> Status {
+pub(crate) fn status() -> Status {
     Status {
         version: "1.2.3",
         campaign: "CAMP".to_owned(),

@@ -1,6 +1,7 @@
 //! How things stand, shared by all who report to the status file.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
@@ -8,18 +9,27 @@ use crate::dialfire::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::status::{self, LastError, Status};
 
+/// A round that takes longer than this publishes what it has done so far.
+const PUBLISH_EVERY: Duration = Duration::from_secs(60);
+
 /// The status, and the file that it is written to if there is one.
 #[derive(Debug)]
 pub struct Board {
     /// What the status file says.
     pub status: Status,
     path: Option<PathBuf>,
+    /// When the file was last written in the middle of a round, or the first round began.
+    published: Instant,
 }
 
 impl Board {
     /// A board that writes to `path`, if given.
     pub fn new(status: Status, path: Option<PathBuf>) -> Self {
-        Board { status, path }
+        Board {
+            status,
+            path,
+            published: Instant::now(),
+        }
     }
 
     /// Takes note of an error and writes the file.
@@ -55,6 +65,15 @@ impl Board {
         doubt.is_some()
     }
 
+    /// Writes the file if a minute has passed since the last time. To be called again and again during a round: a first copy
+    /// may take hours, and whoever watches the file must see it go on.
+    pub fn publish_in_between(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.published) >= PUBLISH_EVERY {
+            self.published = now;
+            self.publish();
+        }
+    }
+
     /// Writes the file. That it can't be written is logged, and ends nothing.
     pub fn publish(&self) {
         if let Some(path) = &self.path
@@ -62,5 +81,30 @@ impl Board {
         {
             log::error!("{error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::scratch::Scratch;
+
+    #[test]
+    fn a_long_round_is_published_once_a_minute() {
+        let scratch = Scratch::new().unwrap();
+        let path = scratch.path().join("status.json");
+        let mut board = Board::new(crate::status::tests::status(), Some(path.clone()));
+        let begin = board.published;
+        board.publish_in_between(begin + Duration::from_secs(59));
+        assert!(!path.exists());
+        board.status.written.contacts = 4711;
+        board.publish_in_between(begin + Duration::from_secs(60));
+        assert!(std::fs::read_to_string(&path).unwrap().contains("4711"));
+        std::fs::remove_file(&path).unwrap();
+        board.publish_in_between(begin + Duration::from_secs(119));
+        assert!(!path.exists());
+        board.publish_in_between(begin + Duration::from_secs(120));
+        assert!(path.exists());
     }
 }

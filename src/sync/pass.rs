@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
@@ -188,6 +188,10 @@ impl<'e> Pass<'e> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::stopped()),
             }
+            self.engine
+                .board
+                .borrow_mut()
+                .publish_in_between(Instant::now());
             if self.engine.stop_requested() {
                 return Err(Error::stopped());
             }

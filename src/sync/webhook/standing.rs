@@ -28,6 +28,7 @@ impl Courier {
         if self.shutdown.requested() {
             return Err(Error::stopped());
         }
+        self.board.borrow_mut().publish_in_between(Instant::now());
         let standing = self.sender.standing();
         let why = standing.unnoted.clone().or_else(|| {
             let reason = standing.outage.as_ref()?;
