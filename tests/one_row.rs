@@ -2,6 +2,7 @@
 
 mod bad_tables;
 mod codes;
+mod large;
 mod texts;
 mod unique;
 

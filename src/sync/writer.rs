@@ -426,6 +426,14 @@ impl Writer {
             );
         }
         for kind in Table::ALL.into_iter().rev() {
+            // Most tables take all of their rows.
+            if unit.rows(kind).len() > 1 && !self.closed.has(kind) {
+                let rows = unit.only(kind);
+                if let Outcome::Written = self.write_part(&rows, work.patience)? {
+                    add(&mut work.written.rows, rows.counts());
+                    continue;
+                }
+            }
             for index in 0..unit.rows(kind).len() {
                 let mut single = unit.single(kind, index);
                 if kind == Table::Contacts

@@ -165,6 +165,14 @@ impl Batch {
         part
     }
 
+    /// A batch with nothing but the rows of one table, as one unit.
+    pub fn only(&self, table: Table) -> Batch {
+        let mut part = Batch::new(self.rows.each_ref().map(Rows::columns));
+        part.begin_unit();
+        part.rows_mut(table).append(self.rows(table));
+        part
+    }
+
     /// A batch with nothing but one row.
     pub fn single(&self, table: Table, row: usize) -> Batch {
         let mut part = Batch::new(self.rows.each_ref().map(Rows::columns));
@@ -276,6 +284,8 @@ mod tests {
         assert_eq!(part.placeholders, ["p-b", "p-c"]);
         assert_eq!(given.slice(0, 1).placeholders, ["p-a"]);
         assert_eq!(given.single(Table::Recordings, 2).counts(), [0, 0, 0, 1, 0]);
+        let only = given.only(Table::Recordings);
+        assert_eq!((only.counts(), only.units()), ([0, 0, 0, 3, 0], 1));
     }
 
     #[test]
