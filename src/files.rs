@@ -108,6 +108,20 @@ pub fn create(path: &Path) -> io::Result<File> {
 }
 
 fn open_as(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = open_checked(options, path)?;
+    rules::narrow_file(path, &file, &file.metadata()?)?;
+    Ok(file)
+}
+
+/// Opens what [`publish`] wrote to be read; its mode stays, as others are meant to read it.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_published(path: &Path) -> io::Result<File> {
+    open_checked(OpenOptions::new().read(true), path)
+}
+
+fn open_checked(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let user = User::effective();
     // First by name: opening a device may do something already, and the system has no good words for the rest.
     if let Ok(data) = fs::symlink_metadata(path) {
@@ -115,9 +129,7 @@ fn open_as(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     }
     let file = rules::follow_nothing(options).open(path)?;
     // Then what was opened, which nobody can exchange any more.
-    let data = file.metadata()?;
-    rules::file(path, &data, user)?;
-    rules::narrow_file(path, &file, &data)?;
+    rules::file(path, &file.metadata()?, user)?;
     Ok(file)
 }
 

@@ -124,7 +124,7 @@ pub fn last_success(path: &Path, campaign: &str) -> Option<OffsetDateTime> {
         last_success: Option<OffsetDateTime>,
     }
     let mut text = String::new();
-    let file = files::open(path).ok()?;
+    let file = files::open_published(path).ok()?;
     file.take(MAX_STATUS).read_to_string(&mut text).ok()?;
     let earlier: Earlier = serde_json::from_str(&text).ok()?;
     earlier

@@ -21,8 +21,10 @@ mod unix {
     const BY_OTHERS: u32 = 0o002;
     const STICKY: u32 = 0o1000;
 
-    /// Groups below are those of the system, such as `syslog`, which may write to `/var/log` on Ubuntu.
+    /// Groups below are those of the system, such as `syslog`, which may write to `/var/log` on Ubuntu,
     const FIRST_GROUP_OF_USERS: u32 = 1000;
+    /// but for `staff` and `users`, which hold people.
+    const GROUPS_OF_PEOPLE: [u32; 2] = [50, 100];
 
     /// Whom the program acts as.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +131,7 @@ mod unix {
         // Root's own grant to a group of the system is trusted, and a user's own grant to a group is.
         let by_group = mode & BY_GROUP != 0
             && user.0 == ROOT
-            && (FIRST_GROUP_OF_USERS..).contains(&data.gid());
+            && (data.gid() >= FIRST_GROUP_OF_USERS || GROUPS_OF_PEOPLE.contains(&data.gid()));
         if mode & STICKY == 0 && (mode & BY_OTHERS != 0 || by_group) {
             return Err(refusal(format!(
                 "others can exchange what is in {path} (mode {:o}): chmod go-w {path}, or name another directory",

@@ -140,3 +140,19 @@ fn a_reader_sees_the_old_file_to_its_end() {
     reader.read_to_string(&mut text).unwrap();
     assert_eq!(text, "old");
 }
+
+#[cfg(unix)]
+#[test]
+fn who_may_read_the_file_still_may_after_a_start() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new().unwrap();
+    let path = scratch.path().join("status.json");
+    let mut earlier = status();
+    earlier.last_success = Some(earlier.started);
+    write(&path, &earlier).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    prepare(&path).unwrap();
+    assert_eq!(last_success(&path, "CAMP"), earlier.last_success);
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644);
+}
