@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::support::compare::assert_equal;
 use crate::support::database::Database;
-use crate::support::program::Program;
+use crate::support::program::{Program, assert_only_contacts_lost};
 use crate::support::servers::{Kind, mysql_url, postgres_url};
 use crate::support::simulator::{Config, Simulator, TruthFilter};
 use crate::support::temp::TempDir;
@@ -110,16 +110,7 @@ fn does_its_work(url: &str, admin: &Database) {
     program.succeed("db_init");
     assert_eq!(indexes_on_fired(admin).len(), 1);
     assert_equal(&sim, &TruthFilter::default(), admin);
-    let log = program.log();
-    let errors: Vec<&str> = log
-        .lines()
-        .filter(|line| line.contains("[ERROR]"))
-        .collect();
-    // The contacts that were deleted to make the column narrow, and nothing else.
-    assert!(
-        matches!(errors[..], [error] if error.contains("into the table contacts are not there")),
-        "{errors:#?}"
-    );
+    assert_only_contacts_lost(&program.log());
 }
 
 fn has_column(admin: &Database, column: &str) -> bool {

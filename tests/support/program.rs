@@ -375,3 +375,15 @@ pub fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(30)..].join("\n")
 }
+
+/// Fails unless the log has one error, and it says that the contacts were lost, as a test has deleted them.
+pub fn assert_only_contacts_lost(log: &str) {
+    let errors: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("[ERROR]"))
+        .collect();
+    assert!(
+        matches!(errors[..], [error] if error.contains("into the table contacts are not there")),
+        "{errors:#?}"
+    );
+}

@@ -222,7 +222,9 @@ fn begin(target: Target, site: &mut Site<'_>) -> Verdict<OffsetDateTime> {
     match target {
         Target::Webhook => site.program.set("--s", &since.date().to_string()),
         Target::Database(_) => {
-            site.program.succeed("db_init");
+            // In some readings listings go on naming contacts that were deleted: then something is missing.
+            let ended = site.program.run("db_init");
+            assert!(matches!(ended.code, Some(0 | 5)), "{}", ended.stdout);
         }
     }
     site.start();
