@@ -63,6 +63,12 @@ pub struct Checkpoint {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub absent: Vec<String>,
+    /// Of webhook, events that no transaction in the document of their contact matches.
+    #[serde(
+        deserialize_with = "bounded::unmatched",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub unmatched: Vec<Unmatched>,
     /// Inbound calls from here on are read again at the next reconcile, as the database refused one of then.
     #[serde(with = "time::serde::rfc3339::option")]
     pub refused_call: Option<OffsetDateTime>,
@@ -83,6 +89,19 @@ pub struct Checkpoint {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub witnesses: Vec<Witness>,
+}
+
+/// An event that no transaction in the document of its contact matches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unmatched {
+    /// The event, as the list writes it.
+    pub event: String,
+    /// When its transaction was first looked for.
+    #[serde(with = "time::serde::rfc3339")]
+    pub since: OffsetDateTime,
+    /// Whether it is not looked for any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub given_up: bool,
 }
 
 /// A row that proves that the database still holds what was written into it.

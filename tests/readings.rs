@@ -133,6 +133,87 @@ fn an_event_list_that_names_nothing_in_the_documents_is_an_error() {
     assert!(error.contains("nothing is delivered"), "{error}");
 }
 
+/// One contact whose transactions are found says nothing of the others.
+#[test]
+fn events_of_which_most_are_in_no_document_are_an_error_whatever_else_is_found() {
+    let sim = campaign(Readings::default());
+    sim.set_form(AnswerForm::MostLater);
+    let receiver = Receiver::start();
+    let (program, since) = since(&sim, &receiver.url(), 20);
+    for _ in 0..2 {
+        let (code, stdout) = once(&program, "webhook");
+        assert_eq!(code, Some(1), "{stdout}");
+        assert!(stdout.contains("webhook incomplete"), "{stdout}");
+        assert!(
+            stdout.contains("nothing is delivered: event")
+                || stdout.contains("they are not delivered: event"),
+            "{stdout}"
+        );
+    }
+    let posted = receiver.count();
+    assert!(posted > 0, "none was found");
+    let mut running = program.start("webhook");
+    running.wait_until("failed rounds", |status| {
+        status["failed_rounds"].as_u64() > Some(2)
+    });
+    let status = running.status().unwrap();
+    assert_eq!(status["rounds"], 0);
+    assert!(status["last_success"].is_null(), "{status}");
+    drop(running);
+    // Nothing is given up.
+    sim.set_form(AnswerForm::Known);
+    let (code, stdout) = once(&program, "webhook");
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(receiver.count() > posted);
+    assert_all_posted_once(&sim, &receiver, since, "in the end");
+}
+
+#[test]
+fn events_of_which_few_are_in_no_document_are_looked_for_again_for_a_day() {
+    let sim = campaign(Readings::default());
+    sim.set_form(AnswerForm::FewLater);
+    let receiver = Receiver::start();
+    let (program, since) = since(&sim, &receiver.url(), 20);
+    let (code, stdout) = once(&program, "webhook");
+    assert_eq!(code, Some(5), "{stdout}");
+    let wait = "transactions that the event list names are not in the documents of their contacts (they are looked for again";
+    assert!(stdout.contains(wait), "{stdout}");
+    // Until the next reconcile they wait, and after it as well.
+    let (code, stdout) = once(&program, "webhook");
+    assert_eq!(code, Some(5), "{stdout}");
+    assert!(!program.log().contains("does not count as a success"));
+    sim.advance(2 * 60 * MINUTE);
+    assert_eq!(once(&program, "webhook").0, Some(5));
+    let log = program.log();
+    assert!(
+        log.contains("does not count as a success"),
+        "{}",
+        tail(&log)
+    );
+    sim.set_form(AnswerForm::Known);
+    sim.advance(2 * 60 * MINUTE);
+    let (code, stdout) = once(&program, "webhook");
+    assert_eq!(code, Some(0), "{stdout}");
+    assert_all_posted_once(&sim, &receiver, since, "in the end");
+}
+
+#[test]
+fn a_transaction_that_is_in_no_document_for_a_day_is_given_up() {
+    let sim = campaign(Readings::default());
+    sim.set_form(AnswerForm::FewLater);
+    let receiver = Receiver::start();
+    let (program, _) = since(&sim, &receiver.url(), 20);
+    assert_eq!(once(&program, "webhook").0, Some(5));
+    // What happens meanwhile is of other contacts.
+    sim.advance(25 * 60 * MINUTE);
+    let (code, stdout) = once(&program, "webhook");
+    assert_eq!(code, Some(5), "{stdout}");
+    assert!(stdout.contains("are not looked for any more"), "{stdout}");
+    let log = program.log();
+    let given_up = "at no time for a day: they are not looked for any more (the first one";
+    assert_eq!(log.matches(given_up).count(), 1, "{}", tail(&log));
+}
+
 fn database(sim: &Simulator) -> (Program, Database) {
     let database = fresh_database(Kind::Sqlite);
     let (program, _) = since(sim, &database.url, 20);

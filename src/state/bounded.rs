@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{MAX_WITNESSES, MOST_RETRIES, Witness};
+use super::{MAX_WITNESSES, MOST_RETRIES, Unmatched, Witness};
 use crate::dialfire::pages::MAX_ID;
 use crate::tables::schema::Table;
 
@@ -19,6 +19,15 @@ pub(super) fn retries<'de, D: Deserializer<'de>>(
 ) -> std::result::Result<Vec<String>, D::Error> {
     let mut read: Vec<String> = deserializer.deserialize_seq(First::new(MOST_RETRIES))?;
     read.retain(|name| name.len() <= MAX_RETRY);
+    Ok(read)
+}
+
+/// Reads [`MOST_RETRIES`] events that wait, and as many that are given up.
+pub(super) fn unmatched<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<Unmatched>, D::Error> {
+    let mut read: Vec<Unmatched> = deserializer.deserialize_seq(First::new(2 * MOST_RETRIES))?;
+    read.retain(|unmatched| unmatched.event.len() <= MAX_RETRY);
     Ok(read)
 }
 

@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 use crate::text;
 
 /// How long they are asked for again. The widest of the nets reaches back as far.
-const PATIENCE: Duration = Duration::hours(24);
+pub(super) const PATIENCE: Duration = Duration::hours(24);
 
 /// So many are asked for again, and no more: a list may name any number of deleted contacts.
 const MOST: usize = 5_000;

@@ -3,9 +3,10 @@
 mod again;
 mod begin;
 mod standing;
+mod unmatched;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,9 +42,6 @@ const STEP: Duration = Duration::from_millis(100);
 /// Time that requests under way have after the order to end; the process ends after 4 s in any case.
 const LAST_REQUESTS: Duration = Duration::from_millis(2500);
 
-/// How many transactions that can't be found are logged one by one in a round.
-const ABSENT_LOGGED: usize = 5;
-
 /// What a [`Courier`] is made of.
 pub struct Parts {
     /// What was asked for.
@@ -67,9 +65,14 @@ pub struct Parts {
 struct Tally {
     listed: usize,
     fetched: usize,
-    absent: usize,
-    /// One of those that are absent.
+    /// Number of events that no transaction in the document of their contact matches.
+    unmatched: usize,
+    /// They, but no more than can wait and one.
+    absent: Vec<Event>,
+    /// One of them.
     example: Option<String>,
+    /// Why the round does not count as a success, although all went on.
+    doubt: Option<Error>,
     /// Events whose transactions were found.
     matched: usize,
     unanswered: usize,
@@ -97,6 +100,12 @@ pub struct Courier {
     round: u64,
     /// Whether the transaction of any event was ever found.
     has_matched: bool,
+    /// Events whose transactions were found since the last complete round.
+    matched: usize,
+    /// Events whose transactions are not looked for any more.
+    given_up: HashSet<String>,
+    /// How many of them were given up in this run.
+    count_given_up: usize,
     pruned: u32,
 }
 
@@ -128,6 +137,19 @@ impl Courier {
                 "{} requests are undelivered, see {} (--a replay sends them again)",
                 deliveries.undelivered,
                 self.sender.spool().path().display()
+            ));
+        }
+        let waiting = self.unmatched().len();
+        if waiting > 0 {
+            missing.push(format!(
+                "{waiting} transactions that the event list names are not in the documents of their contacts (they are \
+                 looked for again for a day)"
+            ));
+        }
+        if self.count_given_up > 0 {
+            missing.push(format!(
+                "{} transactions were in the documents of their contacts at no time for a day, and are not looked for any more",
+                self.count_given_up
             ));
         }
         Closing {
@@ -182,11 +204,14 @@ impl Courier {
     fn round(&mut self, due: &Due, tally: &mut Tally) -> Result<()> {
         self.round += 1;
         self.open.push((self.round, self.checkpoint.clone()));
-        let again = self.checkpoint.retry.clone();
+        let (mut again, mut unmatched) = (Vec::new(), Vec::new());
         let mut before = Vec::new();
         if due.listing.is_some() {
             self.send_spooled()?;
-            before.extend(again.iter().filter_map(|event| Event::parse(event).ok()));
+            again.clone_from(&self.checkpoint.retry);
+            unmatched = self.unmatched();
+            let both = again.iter().chain(&unmatched);
+            before.extend(both.filter_map(|event| Event::parse(event).ok()));
         }
         let mut pages = self.client.events(&EventQuery {
             from: due.from,
@@ -224,38 +249,19 @@ impl Courier {
                 }
             };
         }
-        let tried = if due.listing.is_some() {
-            again
-        } else {
-            Vec::new()
-        };
         retry_later(
             &mut self.checkpoint.retry,
-            tried,
+            again,
             tally.failing.iter().map(Event::to_string),
             MOST_RETRIES,
         )?;
         self.wait_until_quiet()?;
-        self.judge(tally)
-    }
-
-    /// Where not one event can be found in its contact's document, it is not that a document lags behind: the list or the
-    /// documents are written in a way that is not understood.
-    fn judge(&mut self, tally: &Tally) -> Result<()> {
-        self.has_matched |= tally.matched > 0;
-        match &tally.example {
-            Some(example) if !self.has_matched => Err(Error::transient(format!(
-                "not one of {} transactions that the event list names is in the document of its contact, so nothing is \
-                 delivered: {example}",
-                tally.absent
-            ))),
-            _ => Ok(()),
-        }
+        self.judge(tally, unmatched, due.listing.is_some())
     }
 
     /// The events that need a look, by contact.
     fn wanted(&mut self, events: impl Iterator<Item = Event>) -> Vec<Wanted> {
-        let unknown = events.filter(|event| !self.is_known(event));
+        let unknown = events.filter(|event| !self.is_known(event) && !self.is_given_up(event));
         by_contact(unknown, Event::contact_id)
             .into_iter()
             .map(|(id, events)| Wanted { id, events })
@@ -295,16 +301,9 @@ impl Courier {
     }
 
     fn take(&mut self, found: Found, tally: &mut Tally) -> Result<()> {
-        for event in &found.absent {
-            tally.absent += 1;
-            if tally.absent <= ABSENT_LOGGED {
-                log::warn!(
-                    "contact {} has no transaction {} (yet), which the event list names: it is looked for again",
-                    event.contact_id(),
-                    event.key_part()
-                );
-            }
-        }
+        tally.unmatched += found.absent.len();
+        let room = (MOST_RETRIES + 1).saturating_sub(tally.absent.len());
+        tally.absent.extend(found.absent.iter().take(room).cloned());
         let now = self.client.clock().now();
         let came = (found.left_out.iter().chain(&found.absent)).map(Event::contact_id);
         for id in came.chain(

@@ -10,13 +10,12 @@ impl Courier {
     /// What still waits for another try of the contacts that these events name: it has to be posted before, so that the
     /// order stays.
     pub(super) fn those_before(&self, events: &[Event], failing: &[Event]) -> Vec<Event> {
-        let retry = &self.checkpoint.retry;
-        if retry.is_empty() && failing.is_empty() {
+        let (retry, unmatched) = (&self.checkpoint.retry, self.unmatched());
+        if retry.is_empty() && unmatched.is_empty() && failing.is_empty() {
             return Vec::new();
         }
         let named: HashSet<&str> = events.iter().map(Event::contact_id).collect();
-        retry
-            .iter()
+        (retry.iter().chain(&unmatched))
             .filter_map(|event| Event::parse(event).ok())
             .chain(failing.iter().cloned())
             .filter(|event| named.contains(event.contact_id()))

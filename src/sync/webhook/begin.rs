@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+use super::unmatched::those_given_up;
 use super::{Courier, Parts};
 use crate::error::{Error, Result};
 use crate::moment;
@@ -129,6 +130,8 @@ impl Courier {
             (None, Some(poll)) => log::info!("going on at {}", moment::rfc3339(poll)),
         }
         files.save(&checkpoint)?;
+        let has_matched = !sender.ledger().is_empty();
+        let given_up = those_given_up(&checkpoint.unmatched);
         Ok(Courier {
             filter: Arc::new(Filter {
                 mode: settings.filter,
@@ -146,7 +149,10 @@ impl Courier {
             board,
             shutdown,
             round: 0,
-            has_matched: false,
+            has_matched,
+            matched: 0,
+            given_up,
+            count_given_up: 0,
         })
     }
 }

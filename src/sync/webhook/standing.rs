@@ -76,6 +76,10 @@ impl Courier {
             checkpoint.retry.extend(self.checkpoint.retry.clone());
             checkpoint.retry.sort_unstable();
             checkpoint.retry.dedup();
+            let now = &self.checkpoint.unmatched;
+            (checkpoint.unmatched)
+                .retain(|before| !now.iter().any(|other| other.event == before.event));
+            checkpoint.unmatched.extend(now.clone());
         }
         self.files.save(&checkpoint)?;
         let today = day(self.client.clock().now());
@@ -109,10 +113,17 @@ impl Courier {
             .poll
             .map(|poll| (self.client.clock().now() - poll).whole_seconds().max(0));
         let mut board = self.board.borrow_mut();
-        board.status.rounds += 1;
+        match &tally.doubt {
+            None => board.status.rounds += 1,
+            Some(error) => {
+                log::error!("this round does not count as a success: {error}");
+                board.status.failed_rounds += 1;
+                board.trouble(error);
+            }
+        }
         board.status.unanswered += u64::try_from(tally.unanswered).unwrap_or(u64::MAX);
         // A web service that takes nothing has not answered.
-        if self.sender.standing().outage.is_none() {
+        if self.sender.standing().outage.is_none() && tally.doubt.is_none() {
             board.status.last_success = Some(OffsetDateTime::now_utc());
         }
         board.status.checkpoint = self.checkpoint.poll;

@@ -123,6 +123,26 @@ pub enum AnswerForm {
     Ids,
     /// An error under status 200.
     ErrorInside,
+    /// The transactions of most contacts are fired some minutes later than the events say.
+    MostLater,
+    /// Those of few are.
+    FewLater,
+    /// Documents have `$taskLog` instead of `$task_log`.
+    LogKey,
+    /// The log is JSON in a text.
+    LogText,
+    /// The log is an object with the numbers of its entries.
+    LogObject,
+    /// The entries of the log have `transaction` instead of `transactions`.
+    TransactionKey,
+    /// The transactions of an entry are an object with their numbers.
+    TransactionsObject,
+    /// Transactions have `firedAt` instead of `fired`.
+    FiredKey,
+    /// Connections are an object with their numbers.
+    ConnectionsObject,
+    /// Recordings are an object with their numbers.
+    RecordingsObject,
 }
 
 impl AnswerForm {
@@ -142,6 +162,22 @@ impl AnswerForm {
         AnswerForm::NoContact,
         AnswerForm::Ids,
         AnswerForm::ErrorInside,
+    ];
+
+    /// Under which documents hold no transaction that could be found.
+    pub const WITHOUT_TRANSACTIONS: [AnswerForm; 3] = [
+        AnswerForm::LogKey,
+        AnswerForm::TransactionKey,
+        AnswerForm::FiredKey,
+    ];
+
+    /// Under which a list of a document is none.
+    pub const NO_LISTS: [AnswerForm; 5] = [
+        AnswerForm::LogText,
+        AnswerForm::LogObject,
+        AnswerForm::TransactionsObject,
+        AnswerForm::ConnectionsObject,
+        AnswerForm::RecordingsObject,
     ];
 
     /// The body of a right answer in this form.
@@ -180,9 +216,87 @@ impl AnswerForm {
                 r#"{"count":0,"results":[],"error":{"code":17}}"#.to_owned()
             }
             _ if is_list => self.list(endpoint, &text),
+            (_, Endpoint::Contacts) => self.documents(&text),
             _ => text,
         };
         changed.into_bytes()
+    }
+
+    fn documents(self, text: &str) -> String {
+        let documents: Vec<&serde_json::value::RawValue> = serde_json::from_str(text).unwrap();
+        let changed = documents.into_iter().map(|text| {
+            let before: Value = serde_json::from_str(text.get()).unwrap();
+            let mut document = before.clone();
+            self.document(&mut document);
+            // What does not change stays as it was written.
+            match document == before {
+                true => text.get().to_owned(),
+                false => document.to_string(),
+            }
+        });
+        format!("[{}]", changed.collect::<Vec<_>>().join(","))
+    }
+
+    fn document(self, document: &mut Value) {
+        let last = document["$id"].as_str().and_then(|id| id.chars().last());
+        let is_of_few = last.is_some_and(|last| ('A'..='G').contains(&last));
+        let entries = |document: &mut Value, each: &mut dyn FnMut(&mut Value)| {
+            let entries = document.get_mut("$task_log").and_then(Value::as_array_mut);
+            (entries.into_iter().flatten())
+                .filter(|entry| entry.is_object())
+                .for_each(each);
+        };
+        let transactions = |document: &mut Value, each: &mut dyn FnMut(&mut Value)| {
+            entries(document, &mut |entry| {
+                let transactions = entry.get_mut("transactions").and_then(Value::as_array_mut);
+                (transactions.into_iter().flatten())
+                    .filter(|transaction| transaction.is_object())
+                    .for_each(&mut *each);
+            });
+        };
+        match self {
+            AnswerForm::MostLater | AnswerForm::FewLater => {
+                if is_of_few == (self == AnswerForm::FewLater) {
+                    transactions(document, &mut |transaction| {
+                        later(&mut transaction["fired"])
+                    });
+                }
+            }
+            AnswerForm::LogKey => rename(document, "$task_log", "$taskLog"),
+            AnswerForm::LogText => {
+                if document["$task_log"].is_array() {
+                    document["$task_log"] = json!(document["$task_log"].to_string());
+                }
+            }
+            AnswerForm::LogObject => numbered(document, "$task_log"),
+            AnswerForm::TransactionKey => {
+                entries(document, &mut |entry| {
+                    rename(entry, "transactions", "transaction")
+                });
+            }
+            AnswerForm::TransactionsObject => {
+                entries(document, &mut |entry| numbered(entry, "transactions"));
+            }
+            AnswerForm::FiredKey => {
+                transactions(document, &mut |transaction| {
+                    rename(transaction, "fired", "firedAt")
+                });
+            }
+            AnswerForm::ConnectionsObject => {
+                transactions(document, &mut |transaction| {
+                    numbered(transaction, "connections")
+                });
+            }
+            AnswerForm::RecordingsObject => transactions(document, &mut |transaction| {
+                let calls = transaction
+                    .get_mut("connections")
+                    .and_then(Value::as_array_mut);
+                for call in calls.into_iter().flatten().filter(|call| call.is_object()) {
+                    numbered(call, "recordings");
+                }
+            }),
+            _ => {}
+        }
     }
 
     fn list(self, endpoint: Endpoint, text: &str) -> String {
@@ -234,5 +348,30 @@ impl AnswerForm {
             }
             _ => {}
         }
+    }
+}
+
+fn rename(object: &mut Value, key: &str, other: &str) {
+    let object = object.as_object_mut().unwrap();
+    if let Some(value) = object.remove(key) {
+        object.insert(other.to_owned(), value);
+    }
+}
+
+/// The list under `key` becomes an object with the numbers of its elements as keys.
+fn numbered(object: &mut Value, key: &str) {
+    if let Some(Value::Array(list)) = object.get_mut(key) {
+        let elements = std::mem::take(list).into_iter().enumerate();
+        let numbered = elements.map(|(number, element)| (number.to_string(), element));
+        object[key] = Value::Object(numbered.collect());
+    }
+}
+
+/// Another minute of the same hour.
+fn later(fired: &mut Value) {
+    if let Some(text) = fired.as_str().filter(|text| text.len() > 16) {
+        let minute: u32 = text[14..16].parse().unwrap();
+        let later = format!("{}{:02}{}", &text[..14], (minute + 7) % 60, &text[16..]);
+        *fired = json!(later);
     }
 }
