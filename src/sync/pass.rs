@@ -29,9 +29,9 @@ use crate::tables::rows::{Remarks, RowMaker};
 /// A batch is written when it holds so many bytes, however few contacts these are.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// The next page is listed while fewer contacts than this wait to be fetched: few megabytes, and for most campaigns it is
+/// The next page is listed while fewer contacts than this wait to be fetched: half a megabyte, and for many campaigns it is
 /// known early how many there are.
-const LOW_WATER: usize = 10_000;
+const LOW_WATER: usize = 3_000;
 
 /// How often the main thread looks whether it was told to stop.
 const STEP: Duration = Duration::from_millis(100);

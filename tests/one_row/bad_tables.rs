@@ -96,8 +96,8 @@ fn a_trigger_breaks(kind: Kind, table: &str) {
         program.log()
     );
 
-    mend_trigger(&database, table);
     let log_before = program.log().len();
+    mend_trigger(&database, table);
     running.wait_rounds(2);
     assert!(program.log()[log_before..].contains("takes rows again"));
     assert_equal(&sim, &TruthFilter::default(), &database);
