@@ -290,8 +290,8 @@ pub fn read_page<T>(
     }
     let mut items = Vec::new();
     let mut skipped: Option<Skipped> = None;
-    let mut unreadable: Option<String> = None;
-    let (mut count, mut odd) = (0_usize, 0_usize);
+    let mut example: Option<String> = None;
+    let mut count = 0_usize;
     each_element(results, |entry| {
         count += 1;
         if count > MAX_ENTRIES {
@@ -302,13 +302,9 @@ pub fn read_page<T>(
             Err(Unusable::TooLong) => {
                 format!("an id or another name in it is longer than {MAX_ID} bytes")
             }
-            Err(Unusable::Unreadable(why)) => {
-                odd += 1;
-                let example = || format!("{why} (like {})", shape(entry));
-                unreadable.get_or_insert_with(example);
-                why.to_owned()
-            }
+            Err(Unusable::Unreadable(why)) => why.to_owned(),
         };
+        example.get_or_insert_with(|| format!("{first} (like {})", shape(entry)));
         skipped.get_or_insert(Skipped { count: 0, first }).count += 1;
     })
     .map_err(|e| json_problem(&e))?;
@@ -317,8 +313,8 @@ pub fn read_page<T>(
             "a page of {count} entries, although far less were asked for"
         ));
     }
-    if let Some(example) = unreadable
-        && odd == count
+    if let Some(example) = example
+        && items.is_empty()
     {
         return Err(format!(
             "not one of the {count} entries of a page can be read; of the first: {example}"

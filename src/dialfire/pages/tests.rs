@@ -346,15 +346,23 @@ fn a_page_of_which_nothing_can_be_read_is_no_page() {
         error,
         "not one of the 2 entries of a page can be read; of the first: it is no number (like an object with the keys Id)"
     );
-    // What is only too long is left out.
+    // What is too long is left out, but not all of a page.
     let read = |text| {
         read_page(text, |entry| match entry.get() {
             "1" => Err(Unusable::TooLong),
+            "null" => Err(Unusable::Unreadable("it is no number")),
             other => Ok(other.len()),
         })
     };
-    let (_, skipped) = read(r#"{"results":[1,1]}"#).unwrap();
-    assert_eq!(skipped.unwrap().count, 2);
+    let (_, skipped) = read(r#"{"results":[1,2,1,null]}"#).unwrap();
+    assert_eq!(skipped.unwrap().count, 3);
+    for text in [r#"{"results":[1,1]}"#, r#"{"results":[1,null]}"#] {
+        assert_eq!(
+            read(text).unwrap_err(),
+            "not one of the 2 entries of a page can be read; of the first: an id or another name in it is longer than 200 \
+             bytes (like 9)"
+        );
+    }
 }
 
 #[test]
