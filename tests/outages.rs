@@ -12,6 +12,7 @@ use crate::support::simulator::{Config, Md5Covers, Readings, Simulator, TruthFil
 use crate::support::sqlserver::PrivateSqlServer;
 
 mod clocks;
+mod left_out;
 mod lost_rows;
 mod wrong_answers;
 

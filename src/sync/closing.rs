@@ -5,7 +5,8 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use super::board::Board;
-use super::engine::Engine;
+use super::database::MANY;
+use super::engine::{Attendance, Engine};
 use crate::cli::settings::Mode;
 use crate::error::{EXIT_INCOMPLETE, Error, ErrorKind, Result};
 
@@ -31,16 +32,23 @@ pub fn of_copy(engine: &Engine, begin: Instant, done: Result<()>) -> u8 {
     );
     let mut remarks = Vec::new();
     let mut missing = missing(engine);
-    let absent = engine.checkpoint.absent.len();
+    let attendance = engine.attendance();
+    let absent = engine.checkpoint.absent.len() + attendance.given_up;
     if absent > 0 {
         let text = format!("Dialfire returned no document for {absent} contacts that it names");
         // Events go on naming contacts that were deleted after them. A listing should not: what it names is owed.
-        if engine.settings().mode == Mode::DbSync {
-            remarks.push(format!("{text}: deleted, as a rule"));
-        } else {
+        if engine.settings().mode != Mode::DbSync {
             missing.push(text);
+        } else if few_came(attendance) {
+            missing.push(format!(
+                "{text}, and for no more than {} of those that this run asked for",
+                attendance.came
+            ));
+        } else {
+            remarks.push(format!("{text}: deleted, as a rule"));
         }
     }
+    missing.extend(left_out(attendance.left_out));
     Closing {
         mode: engine.settings().mode.name(),
         counts,
@@ -49,6 +57,20 @@ pub fn of_copy(engine: &Engine, begin: Instant, done: Result<()>) -> u8 {
         time: begin.elapsed(),
     }
     .end(done, Some(&engine.board))
+}
+
+/// Whether so few of the contacts came that were asked for, that deletions alone don't explain it. A few that did not come
+/// before either do.
+fn few_came(attendance: Attendance) -> bool {
+    attendance.came < attendance.absent
+        && (attendance.newly_absent > 0 || attendance.absent >= MANY)
+}
+
+/// What is said of entries of listings that were left out, if there are any.
+pub fn left_out(count: u64) -> Option<String> {
+    (count > 0).then(|| {
+        format!("{count} entries of Dialfire's lists are left out, as they can't be used (the log says why)")
+    })
 }
 
 /// What is missing although the work ended.

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::backlog::Wanted;
-use super::fetch::{IDS_PER_REQUEST, halving};
+use super::fetch::{IDS_PER_REQUEST, InVain, halving};
 use crate::dialfire::client::Client;
 use crate::dialfire::contacts::each_contact;
 use crate::dialfire::event::Event;
@@ -75,11 +75,12 @@ pub fn fetch_all(
 ) -> Result<()> {
     let parts: Vec<&[Wanted]> = wanted.chunks(IDS_PER_REQUEST).collect();
     let next = AtomicUsize::new(0);
+    let in_vain = InVain::default();
     thread::scope(|scope| {
         // Not more than one answer waits: memory counts.
         let (reply, inbox) = sync_channel(1);
         for _ in 0..workers.min(parts.len()) {
-            let (reply, parts, next) = (reply.clone(), &parts, &next);
+            let (reply, parts, next, in_vain) = (reply.clone(), &parts, &next, &in_vain);
             thread::Builder::new()
                 .name("fetch".to_owned())
                 .spawn_scoped(scope, move || {
@@ -87,7 +88,7 @@ pub fn fetch_all(
                         let mut ids: Vec<String> =
                             part.iter().map(|contact| contact.id.to_string()).collect();
                         while !ids.is_empty() {
-                            let work = || fetch(client, filter, round, (&ids, part));
+                            let work = || fetch(client, filter, round, (&ids, part), in_vain);
                             let fetched =
                                 catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
                                     Err(Error::transient(
@@ -136,6 +137,7 @@ fn fetch(
     filter: &Filter,
     round: u64,
     (ids, wanted): (&[String], &[Wanted]),
+    in_vain: &InVain,
 ) -> Result<(Found, Vec<String>)> {
     let wanted: HashMap<&str, &Wanted> = wanted
         .iter()
@@ -152,6 +154,7 @@ fn fetch(
     let missing = halving(
         client,
         ids,
+        in_vain,
         |ids| {
             client.contacts(ids, |text| {
                 let mut found = Found::default();
@@ -162,8 +165,7 @@ fn fetch(
                     }
                     Ok(())
                 })?;
-                found.unanswered = events_of(&unanswered);
-                Ok(found)
+                Ok((found, unanswered))
             })
         },
         |part: Found, held| {
@@ -172,12 +174,11 @@ fn fetch(
             all.left_out.extend(part.left_out);
             all.absent.extend(part.absent);
             all.example = all.example.take().or(part.example);
-            all.unanswered.extend(part.unanswered);
             all.fetched += part.fetched;
             all.held.is_none() && all.deliveries.len() < MAX_DELIVERIES
         },
     )?;
-    all.unanswered.extend(events_of(&missing.unanswered));
+    all.unanswered = events_of(&missing.unanswered);
     all.failing = events_of(&missing.failing);
     Ok((all, missing.postponed))
 }

@@ -3,7 +3,7 @@
 mod trust;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -66,8 +66,26 @@ pub struct Engine {
     debts: u64,
     /// Contacts that the last pass asked for and that Dialfire did not return, or not in a form that can be read.
     unfetched: Vec<String>,
+    /// Those that were too many to be remembered there.
+    beyond: usize,
+    attendance: Attendance,
     /// When columns and indexes that could not be made are tried again, and the pause after that.
     next_try: Option<(Instant, Duration)>,
+}
+
+/// What came of what the last complete pass listed and asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Attendance {
+    /// Contacts that came.
+    pub came: usize,
+    /// Contacts that did not come.
+    pub absent: usize,
+    /// Those of them that did not wait for another try before.
+    pub newly_absent: usize,
+    /// Those of them that are too many to be asked for again.
+    pub given_up: usize,
+    /// Entries of listings that were left out, as they can't be used.
+    pub left_out: u64,
 }
 
 /// What an [`Engine`] is made of.
@@ -146,6 +164,8 @@ impl Engine {
             started: false,
             debts: 0,
             unfetched: Vec::new(),
+            beyond: 0,
+            attendance: Attendance::default(),
             next_try: None,
         };
         engine.ready()?;
@@ -172,7 +192,14 @@ impl Engine {
         if let (Some(refused), Some(Some(from))) = (refused_call, &mut scope.calls) {
             *from = refused.min(*from);
         }
-        self.turn(scope, again, refused_call)
+        let before = self.client.traffic().skipped;
+        (self.beyond, self.attendance) = (0, Attendance::default());
+        let tally = self.turn(scope, again, refused_call)?;
+        self.attendance.left_out = self.client.traffic().skipped.saturating_sub(before);
+        self.attendance.came = tally.fetched;
+        self.attendance.absent = tally.unanswered;
+        self.attendance.given_up = tally.given_up;
+        Ok(tally)
     }
 
     /// Asks once more for the contacts that the last pass did not get.
@@ -181,7 +208,16 @@ impl Engine {
     /// As [`Engine::pass`].
     pub fn ask_again(&mut self) -> Result<Tally> {
         let again = std::mem::take(&mut self.unfetched);
-        self.turn(Scope::default(), again, None)
+        let tally = self.turn(Scope::default(), again, None)?;
+        self.attendance.came += tally.fetched;
+        self.attendance.absent = tally.unanswered + self.beyond;
+        self.attendance.given_up = tally.given_up + self.beyond;
+        Ok(tally)
+    }
+
+    /// What came of what the last complete pass listed and asked for.
+    pub fn attendance(&self) -> Attendance {
+        self.attendance
     }
 
     fn turn(
@@ -192,7 +228,11 @@ impl Engine {
     ) -> Result<Tally> {
         let mut left = Leftover::default();
         let result = Pass::run(self, scope, again.clone(), &mut left);
-        self.unfetched = left.unfetched;
+        self.beyond += left.unfetched.beyond();
+        self.unfetched = left.unfetched.into_iter().collect();
+        let known: HashSet<&String> = self.checkpoint.absent.iter().collect();
+        let is_new = |id: &&String| !known.contains(id);
+        self.attendance.newly_absent += left.absent.iter().filter(is_new).count();
         let tried = if result.is_ok() {
             again
         } else {

@@ -1,7 +1,7 @@
 //! Worker threads: contact ids → documents → rows.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -37,6 +37,8 @@ pub struct Job {
     pub reply: SyncSender<Message>,
     /// Set when the pass was given up: nobody waits for the answer any more.
     pub given_up: Arc<AtomicBool>,
+    /// How often contacts of the pass were asked for again in vain.
+    pub in_vain: Arc<InVain>,
 }
 
 /// What came of a job.
@@ -137,26 +139,66 @@ pub struct Missing {
     pub postponed: Vec<String>,
 }
 
-/// Fetches contacts. A batch that the API refuses is halved until the contact that it refuses is alone. `take` returns
-/// whether there is room for more.
+/// How often in a row contacts of whom nobody came are asked for again in smaller parts, in vain. Each deleted contact takes
+/// two such requests, and a list may name any number of them.
+const MAX_IN_VAIN: usize = 1_000;
+
+/// How often contacts were asked for again in vain, since it last helped: shared by all that fetch for a pass.
+#[derive(Debug, Default)]
+pub struct InVain(AtomicUsize);
+
+impl InVain {
+    /// Whether contacts of whom nobody came are worth another request.
+    fn may_help(&self) -> bool {
+        self.0.load(Ordering::Relaxed) < MAX_IN_VAIN
+    }
+
+    fn note(&self, helped: bool) {
+        if helped {
+            self.0.store(0, Ordering::Relaxed);
+        } else {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Fetches contacts. A batch that the API refuses is halved until the contact that it refuses is alone. So is what an
+/// answer left out: a contact counts as absent if it does not come when it is asked for alone. `fetch` returns what it
+/// read, and the contacts that were not in the answer; `take` whether there is room for more.
 ///
 /// # Errors
 /// As [`Client::contacts`]: trouble with the API as a whole.
 pub fn halving<T>(
     client: &Client,
     ids: &[String],
-    mut fetch: impl FnMut(&[String]) -> Result<Fetched<T>>,
+    in_vain: &InVain,
+    mut fetch: impl FnMut(&[String]) -> Result<Fetched<(T, Vec<String>)>>,
     mut take: impl FnMut(T, Held) -> bool,
 ) -> Result<Missing> {
     let mut missing = Missing::default();
-    let mut parts: Vec<&[String]> = vec![ids];
+    let mut parts = vec![(ids.to_vec(), false)];
     let mut all_unreadable = true;
-    while let Some(ids) = parts.pop() {
-        match fetch(ids)? {
-            Fetched::Read(part, held) => {
+    while let Some((ids, is_repeated)) = parts.pop() {
+        match fetch(&ids)? {
+            Fetched::Read((part, absent), held) => {
                 all_unreadable = false;
-                if !take(part, held) {
-                    missing.postponed = parts.concat();
+                let some_came = absent.len() < ids.len();
+                if is_repeated {
+                    in_vain.note(some_came);
+                }
+                if ids.len() > 1 && (some_came || in_vain.may_help()) {
+                    let (first, second) = absent.split_at(absent.len() / 2);
+                    for half in [second, first] {
+                        if !half.is_empty() {
+                            parts.push((half.to_vec(), true));
+                        }
+                    }
+                } else {
+                    missing.unanswered.extend(absent);
+                }
+                // An answer without any of them has no rows, however large it is.
+                if some_came && !take(part, held) {
+                    missing.postponed = parts.into_iter().flat_map(|(ids, _)| ids).collect();
                     return Ok(missing);
                 }
             }
@@ -166,7 +208,7 @@ pub fn halving<T>(
                     // Is it this batch, or the API as a whole? The latter is not the contacts' fault.
                     client.fields()?;
                 }
-                match ids {
+                match ids.as_slice() {
                     [_] if status == 200 && all_unreadable && !missing.failing.is_empty() => {
                         // Not this contact or that one, but the form of the answers.
                         return Err(Error::transient(format!(
@@ -186,10 +228,10 @@ pub fn halving<T>(
                         log::debug!("contact {id} is refused with status {status}");
                         missing.unanswered.push(id.clone());
                     }
-                    _ => {
+                    ids => {
                         let (first, second) = ids.split_at(ids.len() / 2);
-                        parts.push(second);
-                        parts.push(first);
+                        parts.push((second.to_vec(), is_repeated));
+                        parts.push((first.to_vec(), is_repeated));
                     }
                 }
             }
@@ -211,6 +253,7 @@ impl Reader {
         let missing = halving(
             &self.client,
             &job.ids,
+            &job.in_vain,
             |ids| self.fetch_part(ids, job),
             |part, held| {
                 answer.held = held;
@@ -220,7 +263,6 @@ impl Reader {
                 } else {
                     answer.batch.append(&part.batch);
                 }
-                answer.unanswered.extend(part.unanswered);
                 answer
                     .remarks
                     .unknown_keys
@@ -229,7 +271,7 @@ impl Reader {
                 answer.held.is_none() && answer.batch.bytes() < MAX_ROWS
             },
         )?;
-        answer.unanswered.extend(missing.unanswered);
+        answer.unanswered = missing.unanswered;
         answer.failing = missing.failing;
         answer.ids.clone_from(&job.ids);
         answer.ids.retain(|id| !missing.postponed.contains(id));
@@ -237,7 +279,7 @@ impl Reader {
         Ok(answer)
     }
 
-    fn fetch_part(&self, ids: &[String], job: &Job) -> Result<Fetched<Answer>> {
+    fn fetch_part(&self, ids: &[String], job: &Job) -> Result<Fetched<(Answer, Vec<String>)>> {
         let begin = Instant::now();
         let mut parsing = Duration::ZERO;
         let fetched = self.client.contacts(ids, |text| {
@@ -252,8 +294,13 @@ impl Reader {
         fetched
     }
 
-    /// Reads the documents of an answer; the error says what is wrong with it.
-    fn read(&self, text: &str, ids: &[String], job: &Job) -> std::result::Result<Answer, String> {
+    /// Reads the documents of an answer, and which contacts it has none for; the error says what is wrong with it.
+    fn read(
+        &self,
+        text: &str,
+        ids: &[String],
+        job: &Job,
+    ) -> std::result::Result<(Answer, Vec<String>), String> {
         let maker = RowMaker {
             layout: &job.layout,
             filter: &self.filter,
@@ -263,9 +310,9 @@ impl Reader {
             batch: Batch::for_schema(job.layout.schema()),
             ..Answer::default()
         };
-        answer.unanswered = each_contact(text, ids, |_, contact| {
+        let absent = each_contact(text, ids, |_, contact| {
             maker.contact(contact, &mut answer.batch, &mut answer.remarks)
         })?;
-        Ok(answer)
+        Ok((answer, absent))
     }
 }

@@ -13,14 +13,33 @@ pub(super) const PATIENCE: Duration = Duration::hours(24);
 /// So many are asked for again, and no more: a list may name any number of deleted contacts.
 const MOST: usize = 5_000;
 
+/// So many of a round are logged one by one.
+const MAX_LOGGED: usize = 5;
+
 /// Since when which contacts don't come, in this run.
 #[derive(Debug)]
 pub struct Missing {
     since: HashMap<String, OffsetDateTime>,
     most: usize,
+    /// Of this round: those that are logged one by one, and those that are only counted.
+    logged: usize,
+    unlogged: usize,
+    /// Those of this round that are not asked for again although they may come.
+    given_up: usize,
 }
 
 /// What is to be done about a contact that did not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It is to be asked for again with the next reconcile.
+    Ask,
+    /// It counts as deleted.
+    Leave,
+    /// Too many are missing to ask for this one as well.
+    GiveUp,
+}
+
+/// Since when a contact does not come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Absence {
     /// For the first time: ask again later.
@@ -38,29 +57,60 @@ impl Default for Missing {
         Missing {
             since: HashMap::new(),
             most: MOST,
+            logged: 0,
+            unlogged: 0,
+            given_up: 0,
         }
     }
 }
 
 impl Missing {
-    /// A contact did not come. Returns whether it is to be asked for again with the next reconcile; `now` is Dialfire's time.
-    pub fn ask_again(&mut self, id: &str, now: OffsetDateTime) -> bool {
+    /// A contact did not come; `now` is Dialfire's time.
+    pub fn ask_again(&mut self, id: &str, now: OffsetDateTime) -> Next {
         let absence = self.did_not_come(id, now);
+        let next = match absence {
+            Absence::Known => return Next::Ask,
+            Absence::New => Next::Ask,
+            Absence::Final => Next::Leave,
+            Absence::Surplus => Next::GiveUp,
+        };
+        self.given_up += usize::from(next == Next::GiveUp);
+        if self.logged >= MAX_LOGGED {
+            self.unlogged += 1;
+            return next;
+        }
+        self.logged += 1;
         let id = text::foreign(id);
-        match absence {
-            Absence::New => log::warn!(
+        match next {
+            Next::Ask => log::warn!(
                 "contact {id} was asked for and did not come: deleted, or of another campaign; it is asked for again for a day"
             ),
-            Absence::Known => {}
-            Absence::Final => {
+            Next::Leave => {
                 log::info!("contact {id} did not come for a day: it is not asked for any more")
             }
-            Absence::Surplus => log::warn!(
+            Next::GiveUp => log::warn!(
                 "contact {id} was asked for and did not come, as thousands before it: it is not asked for again until it \
                  changes (if they are not deleted, run db_init)"
             ),
         }
-        matches!(absence, Absence::New | Absence::Known)
+        next
+    }
+
+    /// A round is over: says how many did not come besides those that were named.
+    pub fn end_round(&mut self) {
+        if self.unlogged > 0 {
+            let given_up = match self.given_up {
+                0 => String::new(),
+                count => format!(
+                    " ({count} in all are not asked for again until they change; if they are not deleted, run db_init)"
+                ),
+            };
+            log::warn!(
+                "{} further contacts were asked for and did not come{given_up}",
+                self.unlogged
+            );
+        }
+        (self.logged, self.unlogged, self.given_up) = (0, 0, 0);
     }
 
     fn did_not_come(&mut self, id: &str, now: OffsetDateTime) -> Absence {

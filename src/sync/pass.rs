@@ -15,8 +15,10 @@ use time::OffsetDateTime;
 
 use super::by_contact::by_contact;
 use super::engine::Engine;
-use super::fetch::{Answer, IDS_PER_REQUEST, Job};
+use super::fetch::{Answer, IDS_PER_REQUEST, InVain, Job};
 use super::list::{Message, Scope, list};
+use super::missing::Next;
+use super::retries::Gathered;
 use super::seen::Version;
 use super::windows::call_time;
 use crate::dialfire::client::{InboundCall, Listed};
@@ -32,6 +34,9 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// The next page is listed while fewer contacts than this wait to be fetched: half a megabyte, and for many campaigns it is
 /// known early how many there are.
 const LOW_WATER: usize = 3_000;
+
+/// After so many contacts a batch is written, however few rows there are: those that don't come have none.
+const MAX_ARRIVED: usize = 10_000;
 
 /// How often the main thread looks whether it was told to stop.
 const STEP: Duration = Duration::from_millis(100);
@@ -49,6 +54,8 @@ pub struct Tally {
     pub rejected: usize,
     /// Contacts that the API had no document for.
     pub unanswered: usize,
+    /// Those of them that are too many to be asked for again.
+    pub given_up: usize,
     /// Contacts that the API failed on, or returned in a form that can't be read.
     pub failing: usize,
     /// Time of Dialfire's clock at the first answer.
@@ -59,11 +66,11 @@ pub struct Tally {
 #[derive(Debug, Default)]
 pub struct Leftover {
     /// Contacts to try again at the next reconcile: a row was refused, or they could not be fetched.
-    pub retry: Vec<String>,
+    pub retry: Gathered,
     /// Contacts that Dialfire had no document for, to ask for again at the next reconcile.
-    pub absent: Vec<String>,
+    pub absent: Gathered,
     /// Contacts that Dialfire did not return, or not in a form that can be read.
-    pub unfetched: Vec<String>,
+    pub unfetched: Gathered,
 }
 
 /// Jobs handed out per fetching thread: enough that none is idle while a batch is written.
@@ -99,6 +106,7 @@ pub struct Pass<'e> {
     deferred: Vec<Wanted>,
     jobs: usize,
     given_up: Arc<AtomicBool>,
+    in_vain: Arc<InVain>,
     batch: Batch,
     /// Contacts whose rows are in `batch`, or that have none.
     arrived: Vec<String>,
@@ -154,6 +162,7 @@ impl<'e> Pass<'e> {
             deferred: Vec::new(),
             jobs: 0,
             given_up: Arc::new(AtomicBool::new(false)),
+            in_vain: Arc::default(),
             batch,
             arrived: Vec::new(),
             calls: Vec::new(),
@@ -165,6 +174,7 @@ impl<'e> Pass<'e> {
             .turn_until_done()
             .and_then(|()| pass.nothing_kept_back());
         pass.given_up.store(true, Ordering::Relaxed);
+        pass.engine.missing().end_round();
         *left = std::mem::take(&mut pass.left);
         result.map(|()| pass.tally)
     }
@@ -208,7 +218,8 @@ impl<'e> Pass<'e> {
 
     /// Lets the listing thread go on, where few contacts wait to be fetched.
     fn list_more(&mut self) {
-        if !self.all_listed && !self.listing && self.todo.len() < LOW_WATER {
+        let waiting = self.todo.len() + self.deferred.len();
+        if !self.all_listed && !self.listing && waiting < LOW_WATER {
             self.listing = self.credits.try_send(()).is_ok();
         }
     }
@@ -234,6 +245,7 @@ impl<'e> Pass<'e> {
                     stamp: self.engine.stamp(),
                     reply: self.reply.clone(),
                     given_up: Arc::clone(&self.given_up),
+                    in_vain: Arc::clone(&self.in_vain),
                 });
             }
         }
@@ -378,16 +390,22 @@ impl<'e> Pass<'e> {
             self.engine.missing().came(id);
         }
         for id in &answer.unanswered {
-            if self.engine.missing().ask_again(id, now) {
-                self.left.absent.push(id.clone());
+            let next = self.engine.missing().ask_again(id, now);
+            match next {
+                Next::Ask => self.left.absent.add(id),
+                Next::Leave => {}
+                Next::GiveUp => self.tally.given_up += 1,
             }
-            if let Some(version) = self.in_flight.get(id).and_then(|wanted| wanted.listed) {
+            let listed = self.in_flight.get(id).and_then(|wanted| wanted.listed);
+            if let Some(version) = listed.filter(|_| next != Next::GiveUp) {
                 self.engine.seen().remember(version);
             }
+            self.left.unfetched.add(id);
         }
-        let unfetched = answer.unanswered.iter().chain(&answer.failing);
-        self.left.unfetched.extend(unfetched.cloned());
-        self.left.retry.extend(answer.failing);
+        for id in &answer.failing {
+            self.left.unfetched.add(id);
+            self.left.retry.add(id);
+        }
         answer.batch.is_new = answer
             .ids
             .iter()
@@ -417,7 +435,10 @@ impl<'e> Pass<'e> {
     }
 
     fn flush_if_full(&mut self) -> Result<()> {
-        if self.batch.units() >= self.engine.batch_size() || self.batch.bytes() >= BATCH_BYTES {
+        if self.batch.units() >= self.engine.batch_size()
+            || self.batch.bytes() >= BATCH_BYTES
+            || self.arrived.len() >= MAX_ARRIVED
+        {
             self.flush()?;
         }
         Ok(())
@@ -431,7 +452,9 @@ impl<'e> Pass<'e> {
             *sum += rows;
         }
         self.tally.rejected += written.rejected;
-        self.left.retry.extend(written.incomplete);
+        for id in &written.incomplete {
+            self.left.retry.add(id);
+        }
         self.kept_back |= !written.kept_back.is_empty() || written.calls_kept_back;
         for id in self.arrived.drain(..) {
             let events = self.in_flight.remove(&id).unwrap_or_default().events;

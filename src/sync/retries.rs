@@ -3,6 +3,44 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::error::{Error, Result};
+use crate::state::MOST_RETRIES;
+
+/// Texts that are gathered to be tried again: as many as can wait, and one more, by which is known that there are too many.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    texts: BTreeSet<String>,
+    beyond: usize,
+}
+
+impl Gathered {
+    /// Adds one, or only counts it where there are too many.
+    pub fn add(&mut self, text: &str) {
+        if self.texts.len() <= MOST_RETRIES {
+            self.texts.insert(text.to_owned());
+        } else if !self.texts.contains(text) {
+            self.beyond += 1;
+        }
+    }
+
+    /// How many were only counted.
+    pub fn beyond(&self) -> usize {
+        self.beyond
+    }
+
+    /// Those that were added, none twice.
+    pub fn iter(&self) -> impl Iterator<Item = &String> {
+        self.texts.iter()
+    }
+}
+
+impl IntoIterator for Gathered {
+    type Item = String;
+    type IntoIter = std::collections::btree_set::IntoIter<String>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.texts.into_iter()
+    }
+}
 
 /// Adds what is `failing` to what waits for another try; of what waited, what was `tried` now stays only if it failed once
 /// more.
@@ -25,9 +63,7 @@ pub fn retry_later(
         .collect();
     if together.len() > most {
         return Err(Error::transient(format!(
-            "too much fails: {} entries would wait for another try, and no more than {most} can (the errors before this one \
-             say why)",
-            together.len()
+            "too much fails: more than {most} entries would wait for another try (the errors before this one say why)"
         )));
     }
     *waiting = together.into_iter().collect();
@@ -42,6 +78,19 @@ mod tests {
 
     fn texts(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn so_many_are_gathered_and_the_rest_is_counted() {
+        let mut gathered = Gathered::default();
+        for number in 0..3 * MOST_RETRIES {
+            gathered.add(&number.to_string());
+        }
+        gathered.add("0");
+        assert_eq!(gathered.beyond(), 2 * MOST_RETRIES - 1);
+        assert_eq!(gathered.iter().count(), MOST_RETRIES + 1);
+        let kept = retry_later(&mut Vec::new(), Vec::new(), gathered, MOST_RETRIES);
+        assert_eq!(kept.unwrap_err().kind(), ErrorKind::Transient);
     }
 
     #[test]

@@ -18,9 +18,9 @@ use time::OffsetDateTime;
 use super::backlog::{Wanted, gather};
 use super::board::Board;
 use super::by_contact::by_contact;
-use super::closing::Closing;
+use super::closing::{Closing, left_out};
 use super::documents::{Found, fetch_all};
-use super::missing::Missing;
+use super::missing::{Missing, Next};
 use super::retries::retry_later;
 use super::seen::{Seen, Version};
 use super::windows::{Due, Nets, after_round, back_from_the_future, due};
@@ -152,6 +152,7 @@ impl Courier {
                 self.count_given_up
             ));
         }
+        missing.extend(left_out(self.client.traffic().skipped));
         Closing {
             mode: "webhook",
             counts: format!("{} transactions delivered", deliveries.delivered),
@@ -316,7 +317,7 @@ impl Courier {
         }
         let absent: BTreeSet<&str> = found.unanswered.iter().map(Event::contact_id).collect();
         let again: BTreeSet<&str> = (absent.into_iter())
-            .filter(|id| self.missing.ask_again(id, now))
+            .filter(|id| self.missing.ask_again(id, now) == Next::Ask)
             .collect();
         for event in &found.unanswered {
             if again.contains(event.contact_id()) {

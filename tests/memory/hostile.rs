@@ -130,6 +130,58 @@ fn a_hostile_api_takes_no_more_memory_than_is_promised() {
     }
 }
 
+/// New contacts without end, of whom not one ever comes: neither they nor what names them is gathered.
+#[test]
+fn contacts_that_never_come_take_no_more_memory_the_more_they_are() {
+    const ENOUGH: usize = 300_000;
+    let sim = Simulator::start(Config {
+        contacts: 1,
+        ..Config::default()
+    });
+    for (mode, list) in [("db_init", "contacts/list"), ("db_sync", "transactions/")] {
+        let database = fresh_database(Kind::Sqlite);
+        let (pages, asked) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+        let asked_for = Arc::clone(&asked);
+        let api = HostileApi::start(move |first, body| {
+            if first.starts_with("POST") {
+                let ids: Vec<String> = serde_json::from_slice(body).unwrap();
+                asked_for.fetch_add(ids.len(), Ordering::SeqCst);
+                return "[]".to_owned();
+            }
+            if first.contains("fields/list") {
+                return "[]".to_owned();
+            }
+            if !first.contains(list) {
+                return r#"{"count":0,"results":[]}"#.to_owned();
+            }
+            let page = pages.fetch_add(1, Ordering::SeqCst);
+            let entries: Vec<String> = (page * 3000..(page + 1) * 3000)
+                .map(|id| match mode {
+                    "db_init" => format!(r#"{{"id":"{id:0>200}","md5":"m"}}"#),
+                    _ => format!(r#""2099-03-05T09:15:42.468Z0001|m|{id:0>200}|1,2""#),
+                })
+                .collect();
+            let entries = entries.join(",");
+            format!(r#"{{"count":3000,"results":[{entries}],"cursor":"{page}"}}"#)
+        });
+        let program = Program::new(&sim, &database.url).arg("--api-url", &api.url());
+        let mut running = program.start(mode);
+        let begin = std::time::Instant::now();
+        while asked.load(Ordering::SeqCst) < ENOUGH {
+            assert!(!running.has_ended(), "{}", program.log());
+            assert!(begin.elapsed() < Duration::from_secs(300), "it hangs");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let peak = high_water_mark(running.pid()) / 1024;
+        running.kill();
+        println!("{mode}: {peak} MB");
+        // What is listed at a time, and what is remembered of it.
+        assert!(peak < 200, "{mode}: {peak} MB for {ENOUGH} contacts");
+        let lines = program.log().matches("did not come").count();
+        assert!(lines <= 6, "{lines} lines");
+    }
+}
+
 #[test]
 fn a_hostile_web_service_takes_no_more_memory_than_is_promised() {
     let promised = promised();

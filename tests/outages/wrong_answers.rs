@@ -52,8 +52,9 @@ fn contacts_that_are_said_not_to_be_there_are_asked_for_again() {
 
 #[test]
 fn db_init_does_not_believe_at_once_that_no_contact_is_there() {
-    // In requests of 20; one that is refused is halved until each contact was asked for alone.
-    for (fault, requests) in [(Fault::NoneThere, 10), (Fault::Error404, 10 * 39)] {
+    for fault in ABSENCES {
+        // In requests of 20, which are halved until each contact was asked for alone.
+        let requests = 10 * 39;
         let sim = campaign(200);
         let database = fresh_database(Kind::Sqlite);
         let program = Program::new(&sim, &database.url);

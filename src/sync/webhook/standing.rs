@@ -39,9 +39,7 @@ impl Courier {
                 "the web service asks to wait or does not answer, or what it refuses can't be kept"
                     .to_owned()
             });
-            return Err(Error::transient(format!(
-                "{why}; nothing is lost, the next run goes on here"
-            )));
+            return Err(Error::transient(format!("{why}; nothing is lost")));
         }
         if let Some(why) = why {
             let error = Error::transient(why);
@@ -93,6 +91,7 @@ impl Courier {
     }
 
     pub(super) fn ended(&mut self, tally: &Tally, begin: Instant) {
+        self.missing.end_round();
         if let Err(error) = self.save() {
             log::error!("{error}");
             self.board.borrow_mut().trouble(&error);
@@ -133,6 +132,7 @@ impl Courier {
     }
 
     pub(super) fn failed(&mut self, error: Error, failures: u32) -> Result<()> {
+        self.missing.end_round();
         let gives_up = self.settings.once
             || matches!(
                 error.kind(),
