@@ -249,8 +249,19 @@ impl StateFiles {
         }
     }
 
-    /// Understands what earlier versions noted of lost tables.
+    /// Understands what earlier versions noted of lost tables, and what they left of a first copy that did not end: the
+    /// shape of its rows and nothing else.
     fn take_over(&self, checkpoint: &mut Checkpoint) {
+        if checkpoint.poll.is_none()
+            && checkpoint.owed.is_none()
+            && checkpoint.trusted_after.is_some()
+        {
+            log::info!(
+                "an earlier version began a first copy that is not complete: it is completed first"
+            );
+            let (since, reason) = (checkpoint.since, Reason::Copy);
+            Owed::add(&mut checkpoint.owed, Owed { since, reason });
+        }
         if std::mem::take(&mut checkpoint.refill) || self.path("lost").exists() {
             let (since, reason) = (checkpoint.since, Reason::Lost);
             Owed::add(&mut checkpoint.owed, Owed { since, reason });

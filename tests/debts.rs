@@ -376,6 +376,61 @@ fn a_closing_line_says_what_was_done_and_what_is_missing() {
     assert_equal(&sim, &TruthFilter::default(), &database);
 }
 
+/// The checkpoint of a campaign in the state directory.
+fn checkpoint_of(program: &Program) -> std::path::PathBuf {
+    (fs::read_dir(program.directory().join("state")).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.to_str().unwrap().ends_with(".json"))
+        .unwrap()
+}
+
+#[test]
+fn an_unfinished_first_copy_of_the_version_before_is_completed() {
+    for next in ["once", "db_update"] {
+        let (sim, database) = (campaign("A", 11), fresh_database(Kind::Sqlite));
+        let program = program(&sim, &database);
+        killed(&sim, &program, "db_init", &[]);
+        let path = checkpoint_of(&program);
+        let noted: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let left = serde_json::json!({
+            "poll": null,
+            "since": null,
+            "shape": noted["shape"],
+            "trusted_after": noted["trusted_after"],
+            "retry": [],
+        });
+        assert!(left["trusted_after"].is_string(), "{noted}");
+        fs::write(&path, left.to_string()).unwrap();
+        complete(&program, next);
+        assert_equal(&sim, &TruthFilter::default(), &database);
+    }
+}
+
+#[test]
+fn a_copy_whose_checkpoint_cannot_be_saved_is_no_success() {
+    let (sim, database) = (campaign("A", 12), fresh_database(Kind::Sqlite));
+    let program = program(&sim, &database);
+    sim.fail_next(Some(Endpoint::Contacts), Fault::Delay(3_000), 1);
+    let running = program.start("db_init");
+    let begin = Instant::now();
+    while sim.faults_waiting() > 0 {
+        assert!(begin.elapsed() < MINUTE);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let path = checkpoint_of(&program);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir_all(path.join("not")).unwrap();
+    let ended = running.wait(MINUTE);
+    assert_eq!(ended.code, Some(1), "{}", ended.stdout);
+    assert_eq!(database.dump("dfire_contacts").len(), 120);
+    let text = fs::read_to_string(program.directory().join("status.json")).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(told["last_success"].is_null(), "{told}");
+    let message = told["last_error"]["message"].as_str().unwrap();
+    assert!(message.contains("cannot save the checkpoint"), "{message}");
+}
+
 #[test]
 fn a_signal_and_a_failure_end_with_a_line_and_are_in_the_status_file() {
     let (sim, database) = (campaign("A", 10), fresh_database(Kind::Sqlite));

@@ -244,3 +244,39 @@ fn the_old_clients_time_is_found() {
     assert_eq!(old_client_timestamp(&places, "C"), None);
     fs::remove_dir_all(directory).unwrap();
 }
+
+/// What the version before left of a first copy that was killed.
+#[test]
+fn an_unfinished_first_copy_of_an_earlier_version_is_owed() {
+    let directory = directory("unfinished");
+    let files = files(&directory, "t");
+    let text = r#"{
+  "target": "sqlite:///var/lib/x.db",
+  "poll": null,
+  "since": null,
+  "look_back": null,
+  "reconcile": null,
+  "shape": "8a1c1cb0c43d3f0c4c1a5d3b3d1f8e11",
+  "trusted_after": "2024-03-05T09:15:42Z",
+  "retry": [],
+  "refill": false
+}"#;
+    fs::write(files.path("json"), text).unwrap();
+    let owed = |files: &StateFiles| files.load().unwrap().unwrap().owed;
+    let reason = Reason::Copy;
+    assert_eq!(
+        owed(&files),
+        Some(Owed {
+            since: None,
+            reason
+        })
+    );
+    // One of webhook, and one of a copy that was complete.
+    for other in [
+        text.replace("\"2024-03-05T09:15:42Z\"", "null"),
+        text.replace("\"poll\": null", "\"poll\": \"2024-03-05T10:00:00Z\""),
+    ] {
+        fs::write(files.path("json"), other).unwrap();
+        assert_eq!(owed(&files), None);
+    }
+}

@@ -41,7 +41,8 @@ pub fn begin(
     old_client: Option<OffsetDateTime>,
     now: OffsetDateTime,
 ) -> bool {
-    let (is_first, start) = (checkpoint.poll.is_none(), settings.start);
+    let is_first = checkpoint.poll.is_none() && checkpoint.owed.is_none();
+    let start = settings.start;
     if let Some(owed) = &checkpoint.owed {
         let since = owed.since.map_or_else(String::new, |since| {
             format!(" since {}", moment::rfc3339(since))
@@ -82,7 +83,7 @@ fn begin_following(
     }
     checkpoint.poll = Some(old_client.unwrap_or(now));
     if checkpoint.owed.is_some() {
-        // A damaged checkpoint said where it once began.
+        // A damaged checkpoint said where it once began, or a first copy of an earlier version.
         return;
     }
     checkpoint.since = start.or(old_client.is_none().then_some(now));
