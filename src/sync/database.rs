@@ -176,8 +176,10 @@ fn copy(engine: &mut Engine) -> Result<()> {
                     if engine.attendance().given_up == 0 {
                         engine.checkpoint.owed = None;
                     }
-                    ended(engine, &tally, begin);
-                    return engine.save();
+                    // A success is what the next run knows of.
+                    engine.save()?;
+                    ended(engine, &tally, begin, true);
+                    return Ok(());
                 }
                 log::info!("something became owed meanwhile: everything is compared once more");
             }
@@ -252,7 +254,9 @@ fn follow(engine: &mut Engine) -> Result<()> {
             Ok(tally) => {
                 failures = 0;
                 begin_with = None;
-                if let Err(error) = engine.save() {
+                let saved = engine.save();
+                let is_saved = saved.is_ok();
+                if let Err(error) = saved {
                     if engine.settings().once {
                         return Err(error);
                     }
@@ -262,7 +266,7 @@ fn follow(engine: &mut Engine) -> Result<()> {
                     engine.board.borrow_mut().trouble(&error);
                 }
                 engine.wait_for_ever();
-                ended(engine, &tally, begin);
+                ended(engine, &tally, begin, is_saved);
             }
             Err(error) => {
                 if let Err(error) = recovered(engine, error) {
@@ -333,8 +337,8 @@ fn last_answer(engine: &Engine) -> OffsetDateTime {
     clock.last_answer_time().unwrap_or_else(|| clock.now())
 }
 
-/// Logs and publishes a complete round.
-fn ended(engine: &Engine, tally: &Tally, begin: Instant) {
+/// Logs and publishes a complete round, which is a success if the checkpoint was saved as well.
+fn ended(engine: &Engine, tally: &Tally, begin: Instant, is_saved: bool) {
     let lag = engine.checkpoint.poll.map(|poll| {
         (engine.client().clock().now() - poll)
             .whole_seconds()
@@ -365,7 +369,9 @@ fn ended(engine: &Engine, tally: &Tally, begin: Instant) {
     let mut board = engine.board.borrow_mut();
     board.status.rounds += 1;
     board.status.unanswered += u64::try_from(tally.unanswered).unwrap_or(u64::MAX);
-    board.status.last_success = Some(OffsetDateTime::now_utc());
+    if is_saved {
+        board.status.last_success = Some(OffsetDateTime::now_utc());
+    }
     board.status.checkpoint = engine.checkpoint.poll;
     board.status.lag_seconds = lag.and_then(|lag| u64::try_from(lag).ok());
     board.publish();
