@@ -1,8 +1,9 @@
 //! Ends the program when it is told to: SIGINT and SIGTERM. SIGHUP is left as found, for nohup.
 
+use std::fmt;
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,10 +21,20 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 // The promise: from the signal to the end less than five seconds.
 const _: () = assert!(STEP.as_millis() + GRACE.as_millis() + LAST_WORDS.as_millis() < 4_900);
 
+/// What a run has to say when it is ended by force, while its own threads may be blocked: nothing here waits for them.
+pub trait LastWords: fmt::Debug + Send + Sync {
+    /// What was done until now, and in which time.
+    fn done(&self) -> Option<String>;
+
+    /// Leaves the line where the end of a run is noted.
+    fn note(&self, line: &str);
+}
+
 /// Tells whether the program was told to stop. Clones share what they know.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     told: Arc<AtomicBool>,
+    last_words: Arc<OnceLock<Arc<dyn LastWords>>>,
 }
 
 impl Shutdown {
@@ -63,6 +74,11 @@ impl Shutdown {
         Ok(shutdown)
     }
 
+    /// What is to be said at a forced end; the first counts.
+    pub fn leave(&self, last_words: Arc<dyn LastWords>) {
+        let _ = self.last_words.set(last_words);
+    }
+
     /// Tells every clone to stop, as a signal does.
     pub fn request(&self) {
         self.told.store(true, Ordering::SeqCst);
@@ -91,18 +107,26 @@ impl Shutdown {
             thread::sleep(STEP);
         }
         thread::sleep(grace);
-        let what = mode.map_or_else(String::new, |mode| format!("{mode} incomplete: "));
+        let run = self.last_words.get().cloned();
+        let done = run.as_ref().and_then(|run| run.done());
+        let what = mode.map_or_else(String::new, |mode| match done {
+            Some(done) => format!("{mode} incomplete: {done}; "),
+            None => format!("{mode} incomplete: "),
+        });
         let line = format!(
             "{what}still at work seconds after the signal: ending now, the unfinished transaction is rolled back and is done \
              again at the next start, in whatever mode"
         );
+        let noted = line.clone();
+        // Each in its own thread, as each may block.
+        let note = thread::spawn(move || run.inspect(|run| run.note(&noted)));
         let last_words = thread::spawn(move || {
             let _ = writeln!(std::io::stdout(), "{line}");
             log::warn!("{line}");
             log::logger().flush();
         });
         let start = Instant::now();
-        while !last_words.is_finished() && start.elapsed() < LAST_WORDS {
+        while !(last_words.is_finished() && note.is_finished()) && start.elapsed() < LAST_WORDS {
             thread::sleep(Duration::from_millis(10));
         }
         std::process::exit(mode.map_or(0, |_| i32::from(EXIT_INCOMPLETE)));

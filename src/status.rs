@@ -1,5 +1,6 @@
 //! The status file: how things stand, as JSON for monitoring.
 
+use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
@@ -67,6 +68,12 @@ pub struct Deliveries {
     pub undelivered: usize,
 }
 
+impl fmt::Display for Deliveries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} transactions delivered", self.delivered)
+    }
+}
+
 /// Rows written per table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
@@ -90,6 +97,24 @@ pub struct LastError {
     pub time: OffsetDateTime,
     /// What the log says of it.
     pub message: String,
+}
+
+impl Status {
+    /// What was done since the start, for the last line.
+    pub fn counts(&self) -> String {
+        let written = self.written;
+        match self.webhook {
+            Some(deliveries) => deliveries.to_string(),
+            None => format!(
+                "{} contacts, {} transactions, {} connections, {} recordings, {} inbound calls written",
+                written.contacts,
+                written.transactions,
+                written.connections,
+                written.recordings,
+                written.inbound_calls
+            ),
+        }
+    }
 }
 
 impl Totals {

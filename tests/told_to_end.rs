@@ -164,6 +164,44 @@ fn while_a_sqlite_database_is_locked() {
     while_the_database_is_locked(Kind::Sqlite);
 }
 
+/// From the first moment on the status file is that of this run, and whoever ends it by force leaves word there.
+#[test]
+fn while_the_database_is_locked_from_the_start() {
+    let sim = campaign(100);
+    let database = fresh_database(Kind::Sqlite);
+    let program = Program::new(&sim, &database.url);
+    program.succeed("db_init");
+    program.succeed_once();
+    let lock = Locked::new(&database).unwrap();
+    for mode in ["db_sync", "db_update"] {
+        sim.advance(HOURS);
+        sim.reset_counters();
+        let mut running = program.start(mode);
+        let begun = running.wait_until("it has begun", |status| {
+            status["mode"] == mode && status["rounds"] == 0
+        });
+        assert!(begun["last_error"].is_null(), "{begun}");
+        assert!(begun["last_success"].is_string(), "{begun}");
+        assert!(begun["checkpoint"].is_string(), "{begun}");
+        wait_for_a_victim(&sim, &database);
+        running.signal("TERM");
+        let ended = running.wait(IN_TIME);
+        let line = ended.stdout.lines().last().unwrap_or_default();
+        assert!(line.contains("still at work"), "{ended:?}");
+        if mode == "db_update" {
+            let begin = "db_update incomplete: 0 contacts, 0 transactions, ";
+            assert!(line.starts_with(begin), "{line}");
+        }
+        let text = std::fs::read_to_string(program.directory().join("status.json")).unwrap();
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(told["last_error"]["message"], line);
+        assert_eq!(told["started"], begun["started"]);
+        assert_eq!(told["last_success"], begun["last_success"]);
+    }
+    lock.release();
+    assert_nothing_is_lost(&sim, &program, &database);
+}
+
 #[test]
 fn while_a_postgresql_table_is_locked() {
     while_the_database_is_locked(Kind::Postgres);

@@ -1,16 +1,47 @@
 //! How things stand, shared by all who report to the status file.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
 use crate::dialfire::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::shutdown::{LastWords, Shutdown};
 use crate::status::{self, LastError, Status};
 
 /// A round that takes longer than this publishes what it has done so far.
 const PUBLISH_EVERY: Duration = Duration::from_secs(60);
+
+/// What a forced end can say of the run: a copy of the status, which is never waited for.
+#[derive(Debug)]
+struct Standing {
+    status: Mutex<Status>,
+    path: Option<PathBuf>,
+    begin: Instant,
+}
+
+impl LastWords for Standing {
+    fn done(&self) -> Option<String> {
+        let status = self.status.try_lock().ok()?;
+        let seconds = self.begin.elapsed().as_secs_f64();
+        Some(format!("{} in {seconds:.1} s", status.counts()))
+    }
+
+    fn note(&self, line: &str) {
+        let (Some(path), Ok(mut status)) = (&self.path, self.status.try_lock()) else {
+            return;
+        };
+        status.last_error = Some(LastError {
+            time: OffsetDateTime::now_utc(),
+            message: line.to_owned(),
+        });
+        if let Err(error) = status::write(path, &status) {
+            log::error!("{error}");
+        }
+    }
+}
 
 /// The status, and the file that it is written to if there is one.
 #[derive(Debug)]
@@ -20,6 +51,8 @@ pub struct Board {
     path: Option<PathBuf>,
     /// When the file was last written in the middle of a round, or the first round began.
     published: Instant,
+    /// For a forced end, once the run has begun.
+    standing: Option<Arc<Standing>>,
 }
 
 impl Board {
@@ -29,6 +62,28 @@ impl Board {
             status,
             path,
             published: Instant::now(),
+            standing: None,
+        }
+    }
+
+    /// The run begins, and the file belongs to it from now on: to be called when no other process is at work.
+    pub fn begin(&mut self, shutdown: &Shutdown) {
+        let standing = Arc::new(Standing {
+            status: Mutex::new(self.status.clone()),
+            path: self.path.clone(),
+            begin: Instant::now(),
+        });
+        shutdown.leave(Arc::clone(&standing) as Arc<dyn LastWords>);
+        self.standing = Some(standing);
+        self.publish();
+    }
+
+    /// Leaves word for a forced end.
+    fn leave(&self) {
+        if let Some(standing) = &self.standing
+            && let Ok(mut status) = standing.status.try_lock()
+        {
+            status.clone_from(&self.status);
         }
     }
 
@@ -68,6 +123,7 @@ impl Board {
     /// Writes the file if a minute has passed since the last time. To be called again and again during a round: a first copy
     /// may take hours, and whoever watches the file must see it go on.
     pub fn publish_in_between(&mut self, now: Instant) {
+        self.leave();
         if now.saturating_duration_since(self.published) >= PUBLISH_EVERY {
             self.published = now;
             self.publish();
@@ -76,6 +132,7 @@ impl Board {
 
     /// Writes the file. That it can't be written is logged, and ends nothing.
     pub fn publish(&self) {
+        self.leave();
         if let Some(path) = &self.path
             && let Err(error) = status::write(path, &self.status)
         {

@@ -21,15 +21,7 @@ pub fn say(line: &str) {
 
 /// The end of db_init, db_update or `db_sync --once`: prints the line and returns the exit code.
 pub fn of_copy(engine: &Engine, begin: Instant, done: Result<()>) -> u8 {
-    let written = engine.board.borrow().status.written;
-    let counts = format!(
-        "{} contacts, {} transactions, {} connections, {} recordings, {} inbound calls written",
-        written.contacts,
-        written.transactions,
-        written.connections,
-        written.recordings,
-        written.inbound_calls
-    );
+    let counts = engine.board.borrow().status.counts();
     let mut remarks = Vec::new();
     let mut missing = missing(engine);
     let attendance = engine.attendance();

@@ -144,6 +144,7 @@ fn copy(
     let files = state_files(&settings, &identity(&settings, &target), &target.display())?;
     let _lock = files.lock()?;
     let checkpoint = files.load()?;
+    begin(&board, checkpoint.as_ref(), &shutdown);
     let old_client = from_old_client(&settings, checkpoint.as_ref());
     let now = try_api(&settings, &shutdown)?;
     let holdings = Holdings::of(checkpoint.as_ref());
@@ -202,6 +203,7 @@ fn post(
         return replay::run(&sender, &shutdown);
     }
     let checkpoint = files.load()?;
+    begin(&board, checkpoint.as_ref(), &shutdown);
     let old_client = from_old_client(&settings, checkpoint.as_ref());
     try_api(&settings, &shutdown)?;
     let client = client(&settings, retry.attempts, pause(&shutdown))?;
@@ -372,6 +374,13 @@ fn board(settings: &Settings, target: String) -> Rc<RefCell<Board>> {
         },
         settings.status_file.clone(),
     )))
+}
+
+/// From now on the status file tells of this run.
+fn begin(board: &RefCell<Board>, checkpoint: Option<&Checkpoint>, shutdown: &Shutdown) {
+    let mut board = board.borrow_mut();
+    board.status.checkpoint = checkpoint.and_then(|checkpoint| checkpoint.poll);
+    board.begin(shutdown);
 }
 
 fn retries(settings: &Settings) -> RetryPolicy {

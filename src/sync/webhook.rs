@@ -155,7 +155,7 @@ impl Courier {
         missing.extend(left_out(self.client.traffic().skipped));
         Closing {
             mode: "webhook",
-            counts: format!("{} transactions delivered", deliveries.delivered),
+            counts: deliveries.to_string(),
             missing,
             time: begin.elapsed(),
             ..Closing::default()

@@ -211,7 +211,13 @@ impl Writer {
                     self.sink = Some(sink);
                     return Ok(());
                 }
-                Err(error) => log::debug!("the tables are prepared again after: {error}"),
+                Err(error) => {
+                    log::debug!("the tables are prepared again after: {error}");
+                    // At the start it may have waited a minute for a lock: whoever watches is not to wait for another one.
+                    if self.gives_up && self.found.is_none() {
+                        self.options.board.borrow_mut().trouble(&error);
+                    }
+                }
             }
         }
         self.run(|_| Ok(()))
