@@ -26,6 +26,9 @@ pub const MOST_RETRIES: usize = 10_000;
 /// The most rows of a table by which it is noticed that the database lost what it held.
 pub const MAX_WITNESSES: usize = 16;
 
+/// The most rows of a table besides, each for a column that the others have no value for.
+pub const MAX_KEEPERS: usize = 16;
+
 /// Bytes of the vendor's state file, which has some hundred.
 const MAX_OLD_STATE: usize = 64 * 1024;
 
@@ -118,6 +121,12 @@ pub struct Witness {
     /// Whether it was written after the witnesses were last looked at: then it proves nothing about the time before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub young: bool,
+    /// Columns that had a value when it was last looked at; each column is remembered of few witnesses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filled: Vec<String>,
+    /// Whether it stays a witness for a column that few rows have a value for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keeps: bool,
 }
 
 /// The state directory's files for one campaign and target.

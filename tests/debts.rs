@@ -260,6 +260,77 @@ fn each_campaign_notices_that_tables_which_it_shares_were_lost() {
     }
 }
 
+/// The last column of a table, with its type.
+fn last_column(database: &Database, table: &str) -> (String, &'static str) {
+    let (sql, text) = match database.kind {
+        Kind::Sqlite => (
+            format!("SELECT name FROM pragma_table_info('{table}') ORDER BY cid DESC LIMIT 1"),
+            "TEXT",
+        ),
+        kind => (
+            format!(
+                "SELECT column_name FROM information_schema.columns WHERE table_name = '{table}' AND table_schema = {} \
+                 ORDER BY ordinal_position DESC LIMIT 1",
+                if kind == Kind::Mysql {
+                    "DATABASE()"
+                } else {
+                    "current_schema()"
+                }
+            ),
+            if kind == Kind::Mysql {
+                "LONGTEXT"
+            } else {
+                "TEXT"
+            },
+        ),
+    };
+    let name = database.query(&sql).remove(0).remove(0).unwrap();
+    (name, text)
+}
+
+/// A column that is dropped and made again stands where it stood if it was the last: its place tells nothing.
+#[test]
+fn the_last_column_that_was_dropped_and_made_again_is_filled_again() {
+    for kind in KINDS {
+        for table in ["dfire_contacts", "dfire_transactions"] {
+            for by_hand in [true, false] {
+                println!("{kind:?} {table}, by hand: {by_hand}");
+                let (a, b) = (campaign("A", 5), campaign("B", 6));
+                let database = fresh_database(kind);
+                let (first, second) = (program(&a, &database), program(&b, &database));
+                first.succeed("db_init");
+                second.succeed("db_init");
+                let (column, text) = last_column(&database, table);
+                println!("{column}");
+                let quoted = kind.quote(&column);
+                let filled = format!("SELECT count({quoted}) FROM {table}");
+                assert_ne!(
+                    database.query(&filled),
+                    [[Some("0".to_owned())]],
+                    "{column}"
+                );
+                database.execute(&format!("ALTER TABLE {table} DROP COLUMN {quoted}"));
+                if by_hand {
+                    database.execute(&format!("ALTER TABLE {table} ADD COLUMN {quoted} {text}"));
+                }
+                // Neither takes the rows of the other for written in the future.
+                for (sim, program, time) in [(&b, &second, MINUTE), (&a, &first, HOUR)] {
+                    sim.advance(time);
+                    program.succeed_once();
+                }
+                let mut truth = truth_of(&a, &TruthFilter::default(), &database);
+                truth.extend(truth_of(&b, &TruthFilter::default(), &database));
+                assert_holds(&truth, &database, "dfire_");
+                // Once is enough.
+                let log = first.log();
+                first.succeed_once();
+                let told = "have lost their values";
+                assert_eq!(log.matches(told).count(), first.log().matches(told).count());
+            }
+        }
+    }
+}
+
 #[test]
 fn a_table_that_another_state_directory_made_again_is_filled_again() {
     let (sim, database) = (campaign("A", 7), fresh_database(Kind::Sqlite));

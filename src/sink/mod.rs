@@ -16,12 +16,15 @@ mod load;
 pub mod mysql;
 mod peer;
 pub mod postgres;
+mod present;
 mod resolve;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod sqlserver;
 pub mod tls;
 pub mod url;
+
+pub use present::PresentRow;
 
 use std::path::Path;
 use std::time::Duration;
@@ -103,8 +106,10 @@ pub trait Sink {
     /// What is stored of these contacts; unknown ids are absent from the answer.
     fn stored(&mut self, ids: &[&str]) -> Result<Vec<StoredContact>>;
 
-    /// Those of these keys that this table holds. Up to a few dozen keys.
-    fn present(&mut self, table: Table, keys: &[&str]) -> Result<Vec<String>>;
+    /// Those of these keys that this table holds, and which of these columns, spelt as [`Sink::columns`] does, have a value
+    /// there. Up to a few dozen keys.
+    fn present(&mut self, table: Table, keys: &[&str], columns: &[&str])
+    -> Result<Vec<PresentRow>>;
 
     /// The number of rows of this table, but at most `limit`.
     fn count(&mut self, table: Table, limit: u32) -> Result<u32>;

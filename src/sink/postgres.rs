@@ -29,7 +29,7 @@ use ::postgres::types::Type;
 use super::dialect::POSTGRES;
 use super::load::Loading;
 use super::url::PostgresUrl;
-use super::{CheckLine, MissingColumn, MissingIndex, Sink, StoredContact};
+use super::{CheckLine, MissingColumn, MissingIndex, PresentRow, Sink, StoredContact};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::{Schema, Table, TableSchema};
@@ -290,18 +290,33 @@ impl Sink for PostgresSink {
             .map_err(|e| self.cannot_read(&e, &table))
     }
 
-    fn present(&mut self, table: Table, keys: &[&str]) -> Result<Vec<String>> {
+    fn present(
+        &mut self,
+        table: Table,
+        keys: &[&str],
+        columns: &[&str],
+    ) -> Result<Vec<PresentRow>> {
         let upsert = prepared(&self.tables, table)?;
         let relation = upsert.relation.quoted();
         let sql = format!(
-            "SELECT {}::text FROM {relation} WHERE {}",
+            "SELECT {}::text{} FROM {relation} WHERE {}",
             POSTGRES.quote(table.key()),
+            PresentRow::selected(columns, |column| POSTGRES.quote(column)),
             key_is_one_of(upsert)
         );
         let keys: Vec<_> = keys.iter().map(|key| without_nul(key)).collect();
         self.session
             .query(&mut self.client, &sql, &[(&keys, Type::TEXT_ARRAY)])
-            .and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect())
+            .and_then(|rows| {
+                let mut found = Vec::with_capacity(rows.len());
+                for row in &rows {
+                    let values = (0..=columns.len()).map(|at| row.try_get(at));
+                    found.extend(PresentRow::read(
+                        values.collect::<std::result::Result<Vec<_>, _>>()?,
+                    ));
+                }
+                Ok(found)
+            })
             .map_err(|e| self.cannot_read(&e, &relation))
     }
 

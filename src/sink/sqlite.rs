@@ -16,7 +16,9 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params_f
 use self::failure::{failure, is_busy, opening, refusal};
 use super::decimal::Decimal;
 use super::dialect::SQLITE;
-use super::{CheckLine, MAX_DDL_LOCK_WAIT, MissingColumn, MissingIndex, Sink, StoredContact};
+use super::{
+    CheckLine, MAX_DDL_LOCK_WAIT, MissingColumn, MissingIndex, PresentRow, Sink, StoredContact,
+};
 use crate::error::{Error, Result};
 use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::{Schema, Table, TableSchema};
@@ -254,19 +256,32 @@ impl Sink for SqliteSink {
         Ok(found)
     }
 
-    fn present(&mut self, table: Table, keys: &[&str]) -> Result<Vec<String>> {
+    fn present(
+        &mut self,
+        table: Table,
+        keys: &[&str],
+        columns: &[&str],
+    ) -> Result<Vec<PresentRow>> {
         self.check_file()?;
         let key = SQLITE.quote(table.key());
         let sql = format!(
-            "SELECT {key} FROM {} WHERE {key} IN ({})",
+            // With the table before it, as a name that is no column is a text otherwise.
+            "SELECT {key}{} FROM {} AS d WHERE {key} IN ({})",
+            PresentRow::selected(columns, |column| format!("d.{}", SQLITE.quote(column))),
             self.table(table)?.name,
             placeholders(keys.len())
         );
-        let read = || -> rusqlite::Result<Vec<String>> {
-            self.conn
-                .prepare(&sql)?
-                .query_map(params_from_iter(keys), |row| row.get(0))?
-                .collect()
+        let read = || -> rusqlite::Result<Vec<PresentRow>> {
+            let mut statement = self.conn.prepare(&sql)?;
+            let mut rows = statement.query(params_from_iter(keys))?;
+            let mut found = Vec::with_capacity(keys.len());
+            while let Some(row) = rows.next()? {
+                let values = (0..=columns.len()).map(|at| row.get(at));
+                found.extend(PresentRow::read(
+                    values.collect::<rusqlite::Result<Vec<_>>>()?,
+                ));
+            }
+            Ok(found)
         };
         read().map_err(|e| failure(&self.path, "looking for rows", &e))
     }

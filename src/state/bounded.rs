@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{MAX_WITNESSES, MOST_RETRIES, Unmatched, Witness};
+use super::{MAX_KEEPERS, MAX_WITNESSES, MOST_RETRIES, Unmatched, Witness};
 use crate::dialfire::pages::MAX_ID;
 use crate::tables::schema::Table;
 
@@ -31,11 +31,11 @@ pub(super) fn unmatched<'de, D: Deserializer<'de>>(
     Ok(read)
 }
 
-/// Reads [`MAX_WITNESSES`] of each table.
+/// Reads [`MAX_WITNESSES`] and [`MAX_KEEPERS`] of each table.
 pub(super) fn witnesses<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Vec<Witness>, D::Error> {
-    deserializer.deserialize_seq(First::new(MAX_WITNESSES * Table::ALL.len()))
+    deserializer.deserialize_seq(First::new((MAX_WITNESSES + MAX_KEEPERS) * Table::ALL.len()))
 }
 
 /// Reads the first so many of a list: a file that holds more was not written by this program.

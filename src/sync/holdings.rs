@@ -88,7 +88,7 @@ impl Holdings {
         if let Some(loss) = self.appeared(naming, &now) {
             return Ok(Err(loss));
         }
-        if let Some((reason, told)) = witness::look(&mut self.witnesses, sink)? {
+        if let Some((reason, told)) = witness::look(&mut self.witnesses, sink, &now)? {
             return Ok(Err(Loss { reason, told }));
         }
         (self.columns, self.unstored, self.made) = (now, unstored, true);
@@ -174,7 +174,8 @@ impl Holdings {
                     ),
                 });
             }
-            // One that is added again stands at the end.
+            // One that is added again stands at the end. Where it was the last before, only its values tell: see
+            // `witness`.
             let there = Names::of(Some(now), naming);
             let before = self.columns.get(table).into_iter().flatten();
             let before = before.filter(|name| there.contains(name));
@@ -196,8 +197,8 @@ impl Holdings {
     }
 
     /// Takes note of a batch that was written.
-    pub fn note(&mut self, batch: &Batch, stored: Vec<StoredContact>) {
-        witness::note(&mut self.witnesses, batch, stored);
+    pub fn note(&mut self, batch: &Batch, schema: &Schema, stored: Vec<StoredContact>) {
+        witness::note(&mut self.witnesses, batch, schema, stored);
     }
 
     /// From now on nothing is known: what was lost is noted elsewhere.

@@ -246,7 +246,8 @@ impl Writer {
         if !witnesses.iter().any(|witness| witness.young) {
             return Ok(());
         }
-        match self.run(|sink| witness::look(&mut witnesses, sink))? {
+        let columns = self.options.holdings.columns.clone();
+        match self.run(|sink| witness::look(&mut witnesses, sink, &columns))? {
             None => {
                 self.options.holdings.witnesses = witnesses;
                 Ok(())
@@ -344,9 +345,9 @@ impl Writer {
             Some(sink) if !batch.is_new && !contacts.is_empty() => sink.stored(&contacts),
             _ => Ok(Vec::new()),
         };
-        self.options
-            .holdings
-            .note(batch, stored.unwrap_or_default());
+        if let Some(schema) = &self.schema {
+            (self.options.holdings).note(batch, schema, stored.unwrap_or_default());
+        }
         Ok(written)
     }
 

@@ -34,7 +34,7 @@ use self::payload::Done;
 use self::widen::Unwidened;
 use super::load::Loading;
 use super::url::MysqlUrl;
-use super::{CheckLine, MissingColumn, MissingIndex, Sink, StoredContact};
+use super::{CheckLine, MissingColumn, MissingIndex, PresentRow, Sink, StoredContact};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::{ColumnKind, Schema, Table, TableSchema};
@@ -281,10 +281,16 @@ impl Sink for MysqlSink {
         Ok(found)
     }
 
-    fn present(&mut self, table: Table, keys: &[&str]) -> Result<Vec<String>> {
+    fn present(
+        &mut self,
+        table: Table,
+        keys: &[&str],
+        columns: &[&str],
+    ) -> Result<Vec<PresentRow>> {
         let key = super::dialect::MYSQL.quote(table.key());
         let sql = format!(
-            "SELECT {key} FROM {} WHERE {key} IN {}",
+            "SELECT {key}{} FROM {} WHERE {key} IN {}",
+            PresentRow::selected(columns, |column| super::dialect::MYSQL.quote(column)),
             self.table(table)?,
             literal::list(keys.iter().copied())
         );
@@ -296,10 +302,7 @@ impl Sink for MysqlSink {
             .session
             .rows(&sql, expected)
             .map_err(|e| self.failed("looking for rows", &e, ErrorKind::Transient))?;
-        Ok(rows
-            .into_iter()
-            .filter_map(|row| row.into_iter().next().flatten())
-            .collect())
+        Ok(rows.into_iter().filter_map(PresentRow::read).collect())
     }
 
     fn count(&mut self, table: Table, limit: u32) -> Result<u32> {

@@ -33,7 +33,9 @@ use tiberius::error::Error as DriverError;
 use self::catalog::{RealColumn, RealTable};
 use self::driver::Connection;
 use super::url::SqlServerUrl;
-use super::{CheckLine, MAX_DDL_LOCK_WAIT, MissingColumn, MissingIndex, Sink, StoredContact};
+use super::{
+    CheckLine, MAX_DDL_LOCK_WAIT, MissingColumn, MissingIndex, PresentRow, Sink, StoredContact,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::{ColumnKind, Schema, Table, TableSchema};
@@ -305,14 +307,21 @@ impl Sink for SqlServerSink {
         Ok(found)
     }
 
-    fn present(&mut self, table: Table, keys: &[&str]) -> Result<Vec<String>> {
-        let sql = statement::present(&self.table(table)?, table.key(), keys.iter().copied());
+    fn present(
+        &mut self,
+        table: Table,
+        keys: &[&str],
+        columns: &[&str],
+    ) -> Result<Vec<PresentRow>> {
+        let sql = statement::present(
+            &self.table(table)?,
+            table.key(),
+            keys.iter().copied(),
+            columns,
+        );
         let rows = (self.connection.query(&sql, ANSWER))
             .map_err(|e| self.failed("looking for rows", &e, ErrorKind::Transient))?;
-        Ok(rows
-            .into_iter()
-            .filter_map(|row| row.into_iter().next().flatten())
-            .collect())
+        Ok(rows.into_iter().filter_map(PresentRow::read).collect())
     }
 
     fn count(&mut self, table: Table, limit: u32) -> Result<u32> {

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::catalog::RealColumn;
+use crate::sink::PresentRow;
 use crate::sink::dialect::SQLSERVER;
 use crate::tables::schema::{Column, Table, TableSchema};
 
@@ -429,10 +430,16 @@ pub(super) fn stored<'a>(contacts: &str, ids: impl Iterator<Item = &'a str>) -> 
     )
 }
 
-/// Those of these keys that a table holds.
-pub(super) fn present<'a>(table: &str, key: &str, keys: impl Iterator<Item = &'a str>) -> String {
+/// Those of these keys that a table holds, and which of these columns have a value.
+pub(super) fn present<'a>(
+    table: &str,
+    key: &str,
+    keys: impl Iterator<Item = &'a str>,
+    columns: &[&str],
+) -> String {
     format!(
-        "SELECT {key} FROM {} WHERE {key} IN ({})",
+        "SELECT {key}{} FROM {} WHERE {key} IN ({})",
+        PresentRow::selected(columns, quote),
         quote(table),
         list(keys),
         key = quote(key)
