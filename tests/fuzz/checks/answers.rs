@@ -16,8 +16,9 @@ use super::peer::Peer;
 /// An answer takes its own length (of which 64 KB are read) and the buffers of a connection.
 const ANSWER_MEMORY: usize = 1_000_000;
 
-/// A log-in takes the buffers of a driver, and what it keeps of the other side's words.
-const LOG_IN_MEMORY: usize = 16_000_000;
+/// A log-in takes the buffers of a driver, and what it keeps of the other side's words: one answer of 16 MiB to what a
+/// session is set up with.
+const LOG_IN_MEMORY: usize = 18_000_000;
 
 /// Whoever has heard everything and waits for more finds out at once that there is no more.
 const TIME: Duration = Duration::from_secs(8);
