@@ -255,18 +255,16 @@ impl AnswerForm {
             });
         };
         match self {
-            AnswerForm::MostLater | AnswerForm::FewLater => {
-                if is_of_few == (self == AnswerForm::FewLater) {
-                    transactions(document, &mut |transaction| {
-                        later(&mut transaction["fired"])
-                    });
-                }
+            AnswerForm::MostLater | AnswerForm::FewLater
+                if is_of_few == (self == AnswerForm::FewLater) =>
+            {
+                transactions(document, &mut |transaction| {
+                    later(&mut transaction["fired"])
+                });
             }
             AnswerForm::LogKey => rename(document, "$task_log", "$taskLog"),
-            AnswerForm::LogText => {
-                if document["$task_log"].is_array() {
-                    document["$task_log"] = json!(document["$task_log"].to_string());
-                }
+            AnswerForm::LogText if document["$task_log"].is_array() => {
+                document["$task_log"] = json!(document["$task_log"].to_string());
             }
             AnswerForm::LogObject => numbered(document, "$task_log"),
             AnswerForm::TransactionKey => {
