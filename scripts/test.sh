@@ -28,7 +28,7 @@ if [ "${1-}" = --nightly ]; then
     export DBSYNC_TEST_SIZE=${DBSYNC_TEST_SIZE-full} DBSYNC_TEST_CASES=${DBSYNC_TEST_CASES-2000}
 fi
 export DBSYNC_TEST_FAST=${DBSYNC_TEST_FAST-1}
-export RUST_TEST_THREADS=${RUST_TEST_THREADS-$(($(nproc) * 3))}
+export RUST_TEST_THREADS=${RUST_TEST_THREADS-$(($(nproc) + 1))}
 # What is made is to be readable by the servers' users, whatever this was started with.
 umask 022
 
