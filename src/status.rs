@@ -168,11 +168,11 @@ pub fn write(path: &Path, status: &Status) -> Result<()> {
     files::publish(path, &text).map_err(|error| Error::transient(unusable(path, &error)))
 }
 
-/// Looks whether the status file can be what [`write`] will replace.
+/// Looks whether the status file can be what [`write()`] will replace.
 ///
 /// # Errors
 /// [`Setup`](crate::error::ErrorKind::Setup) where something else has its name, or others have a say in its directory.
-/// What may pass (a full disk, a directory that is missing) is left to [`write`].
+/// What may pass (a full disk, a directory that is missing) is left to [`write()`].
 pub fn prepare(path: &Path) -> Result<()> {
     match files::prepare_publishing(path) {
         Err(error) if files::is_refusal(&error) => Err(Error::setup(unusable(path, &error))),

@@ -1,7 +1,7 @@
 //! Text from outside, made fit for a log line, a terminal, the status file and the table of `check`.
 //!
 //! Servers, the API, web services and files may say anything: forge lines, steer a terminal, turn text around, or never
-//! end. Whoever puts such a text into a message passes it through [`foreign`]; whole lines pass through [`line`] where
+//! end. Whoever puts such a text into a message passes it through [`foreign`]; whole lines pass through [`line()`] where
 //! they leave the program, so that a place that was overlooked does no harm either.
 
 use std::borrow::Cow;
