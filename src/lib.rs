@@ -44,6 +44,28 @@
 //! | [`tls`] | one set-up of rustls for all | – |
 //! | [`error`] | the one error type; its kind decides what follows: try again, set aside, or end with an exit code | – |
 //!
+//! # Glossary
+//!
+//! | Word | What it means here |
+//! | --- | --- |
+//! | round | one turn of the loop: what is due is listed, fetched and written; then the program waits for the next |
+//! | poll | the net of every round: events since the checkpoint, and `--overlap` before |
+//! | look back | the net of every 15 minutes: events of three hours before the last one |
+//! | reconcile | the net of `--reconcile`: the list of contacts is compared with the database, and events of a day |
+//! | event | an entry of Dialfire's list of transactions: a contact has a new or changed transaction |
+//! | document | a contact as Dialfire has it, with its task log |
+//! | unit | the rows of one contact, or of one inbound call: they are committed together |
+//! | batch | units that are written in one database transaction |
+//! | placeholder | the row of a recording that had no address yet: it is deleted when it has one |
+//! | checkpoint | how far the copy has come, in the state directory; it moves when everything before it is committed |
+//! | debt | what a command has begun to owe (a first copy, a new column), written in the checkpoint until it is paid |
+//! | witness | rows that are known to be stored: where they are gone or emptied, the database has lost something |
+//! | reject file | rows that the database refused, with the reason |
+//! | lane | a thread that posts deliveries; those of one contact go through the queue one after the other |
+//! | gate | says when a lane may post: rate, pauses that the receiver asks for, outages |
+//! | ledger | which transaction was delivered in which version |
+//! | spool | deliveries that were refused for good, word for word, for `replay` |
+//!
 //! # Where to begin
 //!
 //! `main.rs` is short. [`sync::run`] is the life of a process from top to bottom; `sync/database.rs` the loop of

@@ -8,7 +8,7 @@ use crate::support::program::Program;
 use crate::support::servers::{Kind, certificates, private_server_with_certificate};
 use crate::support::simulator::{Config, Simulator, TlsFiles, TruthFilter, Which};
 
-/// Columns of the old client's tables by EXISTING-CLIENT.md 1.1: name and kind.
+/// Columns of the old client's tables: name and kind.
 const CONTACTS: &str = "$id S,$md5 S,$ref S,$version S,$campaign_id S,$task_id S,$task S,$status S,\
     $status_detail T,$created_date S,$entry_date S,$owner S,$follow_up_date S,$phone S,$timezone S,\
     $caller_id S,$source S,$comment X,$error S,$recording T,$recording_url T,$changed S";

@@ -259,7 +259,7 @@ fn index(n: u32) -> usize {
 }
 
 impl<'a> Value<'a> {
-    /// What a text column holds of this value, by the old client's rule (EXISTING-CLIENT.md 1.3): `None` for
+    /// What a text column holds of this value, by the rule of the vendor's client: `None` for
     /// null and the empty string, `1`/`0` for booleans, JSON text for arrays and objects, numbers as written.
     pub fn to_text(&self) -> Option<Cow<'a, str>> {
         match self {

@@ -19,7 +19,7 @@ use crate::tables::filter::Filter;
 use crate::tables::rows::{Remarks, RowMaker};
 use crate::text;
 
-/// Contacts per request, as the old client asks for; more was never seen to work (DIALFIRE-API.md 1.2).
+/// Contacts per request: what the old client 1.15.0 asks for. Others ask for up to 30; the limit is not known.
 pub const IDS_PER_REQUEST: usize = 20;
 
 /// Bytes of rows that are handed over at a time, but for those of the last answer.

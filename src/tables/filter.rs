@@ -13,7 +13,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether a transaction is stored, by the old client's local rules (DIALFIRE-API.md 3): a missing type, task or
+    /// Whether a transaction is stored, by the old client's local rules: a missing type, task or
     /// detail passes; human interaction means a user, and a detail other than `$assigned`.
     pub fn passes(&self, transaction: &Object<'_>) -> bool {
         let kind = match self.mode {

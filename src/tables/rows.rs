@@ -1,6 +1,6 @@
 //! One contact or inbound call → rows of the tables: ids, parents, placeholders.
 //!
-//! Ids and skipped rows follow the vendor's client 1.15.0 (EXISTING-CLIENT.md 1.4), so that both write the same rows.
+//! Ids and skipped rows follow the vendor's client 1.15.0 (see [`tables`](super)), so that both write the same rows.
 
 mod remarks;
 mod room;

@@ -165,7 +165,7 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// One answer to each open question of the API (DIALFIRE-API.md section 5).
+/// One answer to each open question of the API: the rustdoc of `dialfire` lists them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Readings {
     /// Which time `from`/`to` of the event list mean; the list is in ascending order of that time.
