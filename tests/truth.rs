@@ -11,6 +11,7 @@ use crate::support::simulator::{
     AddedField, Config, CursorLife, EmptyAs, Endpoint, EventForm, EventsBy, Fault, Faults,
     FieldsAt, FilterMode, InboundBy, Md5Covers, Readings, Simulator, TruthFilter, UnknownIds,
 };
+use crate::support::size::size;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -26,10 +27,11 @@ fn init(config: Config, kind: Kind) -> (Simulator, Database) {
     (sim, database)
 }
 
-/// 20,000 contacts with all oddities, a fifth of all answers faulty; then three days of changes, late ones included.
-fn twenty_thousand(kind: Kind) {
+/// A first copy of contacts with all oddities, a fifth of all answers faulty; then three days of changes, late ones
+/// included.
+fn three_days_with_faults(kind: Kind) {
     let sim = Simulator::start(Config {
-        contacts: 20_000,
+        contacts: size(kind).contacts,
         daily_share: 0.02,
         nul_characters: true,
         long_field_names: true,
@@ -66,22 +68,22 @@ fn follow(sim: &Simulator, program: &Program, hours: u32) {
 
 #[test]
 fn sqlite_equals_the_truth_after_db_init_and_three_days_of_db_sync_with_faults() {
-    twenty_thousand(Kind::Sqlite);
+    three_days_with_faults(Kind::Sqlite);
 }
 
 #[test]
 fn postgresql_equals_the_truth_after_db_init_and_three_days_of_db_sync_with_faults() {
-    twenty_thousand(Kind::Postgres);
+    three_days_with_faults(Kind::Postgres);
 }
 
 #[test]
 fn sql_server_equals_the_truth_after_db_init_and_three_days_of_db_sync_with_faults() {
-    twenty_thousand(Kind::SqlServer);
+    three_days_with_faults(Kind::SqlServer);
 }
 
 #[test]
 fn mariadb_equals_the_truth_after_db_init_and_three_days_of_db_sync_with_faults() {
-    twenty_thousand(Kind::Mysql);
+    three_days_with_faults(Kind::Mysql);
 }
 
 /// db_init, then three days of db_sync, under these readings.

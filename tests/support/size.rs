@@ -10,6 +10,8 @@ use super::servers::Kind;
 pub struct Size {
     /// Kills of a copy in each of the two modes, in groups of ten that each end with a comparison.
     pub kill_groups: usize,
+    /// Contacts of the copy that is compared with the truth after three days of faults.
+    pub contacts: u32,
     /// Signals to a copy in each of the two modes.
     pub signals: u64,
     /// Transactions, kills and the silence of the web service in the test that kills webhook.
@@ -28,6 +30,7 @@ pub fn size(kind: Kind) -> Size {
     let every = is_full || kind == Kind::Sqlite;
     Size {
         kill_groups: if every { 10 } else { 1 },
+        contacts: if every { 20_000 } else { 4_000 },
         signals: if every { 20 } else { 5 },
         webhook_contacts: if is_full { 7500 } else { 2200 },
         webhook_kills: if is_full { 100 } else { 20 },
