@@ -12,6 +12,8 @@
 # DBSYNC_SERVERS_LARGE=1       memory and log as for large tables, for benchmarks
 # DBSYNC_TEST_GALERA=PORT[,…]  start MariaDB as a node of a Galera cluster, which talks with the others at the first of
 #                              these ports; the further ones are those of nodes that run (the first node has none)
+# DBSYNC_TEST_OPTIONS='…'      start with further options of the server's command line, split at blanks, such as
+#                              '--log-bin --max-binlog-cache-size=64K' (MariaDB) or '-c temp_file_limit=64kB' (PostgreSQL)
 # DBSYNC_TEST_CERTIFICATE=name start with DIR/name.pem and DIR/name.key instead of DIR/server.pem and .key
 set -euo pipefail
 umask 022
@@ -45,7 +47,8 @@ install       installs what is missing of PostgreSQL, PgBouncer, MariaDB, Galera
 certificates  makes ca.pem, server.pem (localhost, 127.0.0.1, ::1), wrong-host.pem (same authority, another
               host), their .key files and other-ca.pem (an authority that signed nothing) in DIR
 start         starts a server that keeps its data in DIR/SERVER; returns when it answers. A standby copies the PostgreSQL
-              server at SERVER-PORT first, a pgbouncer connects its clients with it
+              server at SERVER-PORT first, a pgbouncer connects its clients with it. DBSYNC_TEST_OPTIONS in the
+              environment holds further options of the server's command line, split at blanks
 stop          fast: orderly (default); kill: at once, by SIGKILL
 halt          lets it stand still, with its connections open and silent, until resume or stop kill
 resume        lets it go on
@@ -332,7 +335,7 @@ mariadb_answers() { # PORT
 start() { # SERVER DIR PORT [SERVER-PORT]
     choose "${1-}" "${2-}"
     local port=${3-} server_port=${4-} tools='' give_up
-    local -a command
+    local -a command options
     check_port "$port"
     case $what in
     standby | pgbouncer) check_port "$server_port" ;;
@@ -351,6 +354,8 @@ start() { # SERVER DIR PORT [SERVER-PORT]
         fail "cannot initialise $what in $home"
     fi
     "${what}_command" "$port"
+    read -ra options <<<"${DBSYNC_TEST_OPTIONS-}"
+    command+=("${options[@]}")
     # A session of its own, so that Ctrl-C in the terminal does not reach it before its clients.
     (as_account setsid "${command[@]}") </dev/null >>"$log" 2>&1 &
     pid=$!

@@ -45,6 +45,7 @@ mod support;
 mod tds_itself;
 mod told_to_end;
 mod torture;
+mod transaction_size;
 mod truth;
 mod two_instances;
 mod webhook;

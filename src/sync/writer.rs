@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::board::Board;
 use super::closed::ClosedTables;
 use super::holdings::{Holdings, Loss};
-use super::part_size::PartSize;
+use super::part_size::{PartSize, Tries};
 use super::probe;
 use super::profile::{Activity, Profile};
 use super::refusals::{Line, Refusals};
@@ -299,7 +299,7 @@ impl Writer {
             single_rows: HashSet::new(),
             patience: MAX_ATTEMPTS,
         };
-        let (mut largest, mut refusals) = (0, 0);
+        let mut tries = Tries::default();
         let mut parts = self.part_size.cut(batch.units());
         while let Some((from, to)) = parts.pop() {
             let whole = from == 0 && to == batch.units();
@@ -312,10 +312,10 @@ impl Writer {
             match self.write_part(&part, work.patience)? {
                 Outcome::Written => {
                     add(&mut work.written.rows, part.counts());
-                    largest = largest.max(to - from);
+                    tries.taken(to - from);
                 }
                 Outcome::Refused(error) => {
-                    refusals += 1;
+                    tries.refused(to - from);
                     if error.kind() == ErrorKind::Transient {
                         work.patience = MAX_ATTEMPTS_OF_PARTS;
                     }
@@ -332,9 +332,8 @@ impl Writer {
         }
         let written = work.written;
         // Where each part alone was taken, they were too much together.
-        let together = largest > 0 && written.incomplete.is_empty() && written.kept_back.is_empty();
-        let worked = (refusals > 0 && together).then_some(largest);
-        self.part_size.after(batch.units(), refusals, worked);
+        let together = written.incomplete.is_empty() && written.kept_back.is_empty();
+        self.part_size.after(batch.units(), &tries, together);
         // What is not there can't be lost.
         if written.rejected > 0 || !written.kept_back.is_empty() || written.calls_kept_back {
             return Ok(written);

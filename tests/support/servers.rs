@@ -67,13 +67,35 @@ pub fn private_server_prepared(
     certificate: &'static str,
     prepare: &mut dyn FnMut(&Path),
 ) -> PrivateServer {
-    assert_ne!(kind, Kind::SqlServer, "see PrivateSqlServer");
-    let name = match kind {
+    launch(
+        kind,
+        script_name(kind),
+        certificate,
+        None,
+        Vec::new(),
+        prepare,
+    )
+}
+
+/// Starts one with further options of the server's command line, separated by blanks.
+pub fn private_server_with_options(kind: Kind, options: &str) -> PrivateServer {
+    launch(
+        kind,
+        script_name(kind),
+        "server",
+        None,
+        vec![("DBSYNC_TEST_OPTIONS", options.to_owned())],
+        &mut |_| (),
+    )
+}
+
+/// What scripts/servers.sh calls it.
+fn script_name(kind: Kind) -> &'static str {
+    match kind {
         Kind::Postgres => "postgres",
         Kind::Mysql => "mariadb",
         Kind::Sqlite | Kind::SqlServer => panic!("{kind:?} is not started by a script"),
-    };
-    launch(kind, name, certificate, None, Vec::new(), prepare)
+    }
 }
 
 /// Three nodes of a Galera cluster of MariaDB, each of which can be written to.
