@@ -1,4 +1,5 @@
-//! Host names of databases, looked up within a time limit, which the system's own look-up does not have.
+//! Host names of databases, looked up within a time limit, which the system's own look-up does not have, and whether an
+//! address is this computer's.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -32,6 +33,12 @@ pub(super) fn addresses(host: &str, port: u16, within: Duration) -> io::Result<V
     Ok(found)
 }
 
+/// Whether nobody else hears what is sent to an address. A name says nothing of it: also `localhost` leads wherever the
+/// name service says.
+pub(super) fn is_local(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -51,5 +58,20 @@ mod tests {
         );
         let error = addresses("nowhere.invalid", 1, Duration::ZERO).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+    #[test]
+    fn this_computer_is_known_by_its_addresses() {
+        for (address, local) in [
+            ("127.0.0.1", true),
+            ("127.8.9.10", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("192.0.2.1", false),
+            ("0.0.0.0", false),
+            ("::2", false),
+            ("::ffff:192.0.2.1", false),
+        ] {
+            assert_eq!(is_local(address.parse().unwrap()), local, "{address}");
+        }
     }
 }

@@ -1,14 +1,24 @@
 //! Settings of a role that would change results or break what we do.
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use super::connection::answering;
 use super::*;
+use crate::support::compare::assert_equal;
+use crate::support::database::fresh_database;
+use crate::support::program::Program;
+use crate::support::servers::{Kind, pooler};
+use crate::support::simulator::{Config, Simulator, TruthFilter};
 
 /// Each with a value that does harm.
 const HARMFUL: [&str; 21] = [
-    "statement_timeout = 300",
+    "statement_timeout = 1",
     "lock_timeout = 1",
-    "idle_in_transaction_session_timeout = 300",
-    "idle_session_timeout = 300",
-    "transaction_timeout = 300",
+    "idle_in_transaction_session_timeout = 1",
+    "idle_session_timeout = 1",
+    "transaction_timeout = 1",
     "default_transaction_isolation = serializable",
     "default_transaction_deferrable = on",
     "default_transaction_read_only = on",
@@ -138,4 +148,115 @@ fn works(db: &mut Database, url: &PostgresUrl, prefix: &str, setting: &str) {
         Some("4"),
         "{setting}"
     );
+}
+
+/// Whatever is sent takes so long to either side: much longer than the limits that are set here.
+const WAY: Duration = Duration::from_millis(10);
+
+/// Another port of the same server, at some distance.
+fn far_away(port: u16) -> u16 {
+    fn carry(mut from: &TcpStream, mut to: &TcpStream) {
+        let mut buffer = [0; 65536];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            std::thread::sleep(WAY);
+            if to.write_all(&buffer[..length]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Both);
+        let _ = from.shutdown(Shutdown::Both);
+    }
+    answering("127.0.0.1", move |client| {
+        let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| carry(&client, &server));
+            carry(&server, &client);
+        });
+    })
+}
+
+/// Limits of a millisecond, those that this version has.
+fn limits(version: u32) -> impl Iterator<Item = &'static str> {
+    let limits = [
+        ("statement_timeout", 0),
+        ("lock_timeout", 0),
+        ("idle_in_transaction_session_timeout", 0),
+        ("idle_session_timeout", 140_000),
+        ("transaction_timeout", 170_000),
+    ];
+    let known = limits
+        .into_iter()
+        .filter(move |(_, since)| version >= *since);
+    known.map(|(name, _)| name)
+}
+
+#[test]
+fn limits_of_a_millisecond_end_no_session_of_a_server_that_is_far_away() {
+    let mut db = Database::new("hasty");
+    let version = db.value("SHOW server_version_num").unwrap();
+    let version: u32 = version.parse().unwrap();
+    let mut url = db.role("user", "GRANT USAGE, CREATE ON SCHEMA SCHEMA_NAME TO ROLE");
+    let port = far_away(host(&url).port);
+    url.servers = Servers::Tcp(vec![Host {
+        name: "127.0.0.1".to_owned(),
+        port,
+    }]);
+    // Each alone, as one that ends the session hides the others.
+    for (nth, limit) in limits(version).enumerate() {
+        db.run(&format!(
+            "ALTER ROLE {} RESET ALL; ALTER ROLE {} SET {limit} = 1",
+            url.user, url.user
+        ));
+        works(&mut db, &url, &format!("h{nth}_"), limit);
+    }
+    for limit in limits(version) {
+        db.run(&format!("ALTER ROLE {} SET {limit} = 1", url.user));
+    }
+    works(&mut db, &url, "all_", "all limits");
+    // What the address says is kept.
+    let options = format!("{} -clock_timeout=7s", url.options.clone().unwrap());
+    url.options = Some(options);
+    let mut sink = PostgresSink::open(&url, &roots()).unwrap();
+    sink.prepare(&Schema::new("last_")).unwrap();
+    assert_eq!(
+        db.value("SELECT count(*) FROM last_contacts").as_deref(),
+        Some("0")
+    );
+}
+
+#[test]
+fn limits_of_a_millisecond_end_no_transaction_behind_a_pooler() {
+    let database = fresh_database(Kind::Postgres);
+    let server = match DatabaseUrl::parse(&database.url).unwrap() {
+        DatabaseUrl::Postgres(url) => url,
+        _ => panic!("{}", database.url),
+    };
+    let pooler = pooler(far_away(host(&server).port));
+    let sim = Simulator::start(Config {
+        contacts: 60,
+        daily_share: 3.0,
+        long_texts: false,
+        ..Config::default()
+    });
+    let url = database.url.replace(
+        &format!("127.0.0.1:{}/", host(&server).port),
+        &format!("127.0.0.1:{}/", pooler.port()),
+    );
+    assert_ne!(url, database.url);
+    let program = Program::new(&sim, &url);
+    let name = &server.database;
+    let version = database.query("SELECT current_setting('server_version_num')");
+    let version: u32 = version[0][0].as_deref().unwrap().parse().unwrap();
+    // A session that may not be idle at all no pooler can keep, nor use from afar.
+    for limit in limits(version).filter(|limit| *limit != "idle_session_timeout") {
+        database.execute(&format!("ALTER DATABASE {name} SET {limit} = 1"));
+    }
+    program.succeed("db_init");
+    sim.advance(Duration::from_secs(3 * 3600));
+    program.succeed_once();
+    let log = program.log();
+    assert!(log.contains("through a connection pooler"), "{log}");
+    assert!(!log.contains("[ERROR]"), "{log}");
+    Database::new("reset").run(&format!("ALTER DATABASE {name} RESET ALL"));
+    assert_equal(&sim, &TruthFilter::default(), &database);
 }

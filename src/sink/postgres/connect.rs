@@ -1,11 +1,13 @@
 //! Opening a connection: hosts in turn, TLS, time limits, session settings.
 
+use std::error::Error as _;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use postgres::config::{SslMode, SslNegotiation};
+use postgres::error::SqlState;
 use postgres::types::Type;
 use postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -115,22 +117,25 @@ fn candidates(url: &PostgresUrl) -> Box<dyn Iterator<Item = (Result<Config>, Str
         Servers::Tcp(hosts) => Box::new(hosts.iter().flat_map(|host| {
             addresses(host, url.connect_timeout)
                 .into_iter()
-                .map(|address| {
-                    let config = address.map(|address| {
-                        let mut config = basis(url);
-                        // `Negotiate` decides, whom the driver asks only if it is told so.
-                        config
-                            .host(&host.name)
-                            .hostaddr(address)
-                            .port(host.port)
-                            .ssl_mode(SslMode::Require)
-                            .ssl_negotiation(SslNegotiation::Direct);
-                        config
-                    });
-                    (config, host.to_string(), host.is_local())
+                .map(|address| match address {
+                    Ok(address) => candidate(url, host, address),
+                    Err(error) => (Err(error), host.to_string(), false),
                 })
         })),
     }
+}
+
+/// One address of a host.
+fn candidate(url: &PostgresUrl, host: &Host, address: IpAddr) -> (Result<Config>, String, bool) {
+    let mut config = basis(url);
+    // `Negotiate` decides, whom the driver asks only if it is told so.
+    config
+        .host(&host.name)
+        .hostaddr(address)
+        .port(host.port)
+        .ssl_mode(SslMode::Require)
+        .ssl_negotiation(SslNegotiation::Direct);
+    (Ok(config), host.to_string(), resolve::is_local(address))
 }
 
 /// Two errors as one. While one of the servers may come back, waiting can help.
@@ -230,11 +235,34 @@ impl Attempt {
             })
     }
 
-    fn open(mut self) -> Result<(Client, Session)> {
+    fn open(self) -> Result<(Client, Session)> {
+        let first = match self.clone().open_with("") {
+            Err(Failed::Early(error)) => error,
+            Err(Failed::Unknown(error) | Failed::Otherwise(error)) => return Err(error),
+            Ok(opened) => return Ok(opened),
+        };
+        log::debug!("limits of time are lifted at the log-in, after: {first}");
+        for limits in settings::without_limits() {
+            match self.clone().open_with(&limits) {
+                Err(Failed::Unknown(_)) => {}
+                Err(Failed::Early(error) | Failed::Otherwise(error)) => return Err(error),
+                Ok(opened) => return Ok(opened),
+            }
+        }
+        Err(first)
+    }
+
+    /// Logs in with these options before those of the address, and sets the session up.
+    fn open_with(mut self, limits: &str) -> std::result::Result<(Client, Session), Failed> {
         let wanted = self.options.take();
         // Under a Unix socket there is nothing of ours that sees whom the server takes us for.
         let mark = self.is_socket.then_some(MARK);
-        let options: Vec<&str> = wanted.as_deref().into_iter().chain(mark).collect();
+        let options: Vec<&str> = Some(limits)
+            .filter(|limits| !limits.is_empty())
+            .into_iter()
+            .chain(wanted.as_deref())
+            .chain(mark)
+            .collect();
         if options.is_empty() {
             let client = self.log_in()?.map_err(|e| self.server.login_error(&e))?;
             return self.set_up(client, &[]);
@@ -250,12 +278,16 @@ impl Attempt {
                         "cannot log in to PostgreSQL at {}: the connection pooler takes no `options` but settings (-c name=value; \
                          check --url)",
                         self.server.address
-                    )));
+                    ))
+                    .into());
                 };
                 let client = self.log_in()?.map_err(|e| self.server.login_error(&e))?;
                 self.set_up(client, &settings)
             }
-            Err(error) => Err(self.server.login_error(&error)),
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_OBJECT) => {
+                Err(Failed::Unknown(self.server.login_error(&error)))
+            }
+            Err(error) => Err(self.server.login_error(&error).into()),
         }
     }
 
@@ -276,18 +308,31 @@ impl Attempt {
     }
 
     /// Looks at the server, and makes sure that no setting of its own, or of a role, stands in our way.
-    fn set_up(self, mut client: Client, options: &[(String, String)]) -> Result<(Client, Session)> {
+    fn set_up(
+        self,
+        mut client: Client,
+        options: &[(String, String)],
+    ) -> std::result::Result<(Client, Session), Failed> {
         let server = self.server;
-        let failed = |e| server.error(&e, "cannot set up the connection", "");
+        let failed = |e: postgres::Error| {
+            let error = server.error(&e, "cannot set up the connection", "");
+            if is_early(&e) {
+                Failed::Early(error)
+            } else {
+                Failed::Otherwise(error)
+            }
+        };
         let found = Found::new(&mut client, self.is_socket).map_err(failed)?;
         if found.version_number < MIN_VERSION {
             return Err(Error::setup(format!(
                 "PostgreSQL at {}: version {} is too old: 9.5 or later is needed",
                 server.address, found.version
-            )));
+            ))
+            .into());
         }
         if found.is_standby {
-            return Err(server.read_only(ErrorKind::Transient, "it is a standby"));
+            let refusal = server.read_only(ErrorKind::Transient, "it is a standby");
+            return Err(refusal.into());
         }
         let read_only = found.read_only.as_deref();
         let ours_to_change = matches!(read_only, Some("database" | "user" | "database user"));
@@ -301,7 +346,8 @@ impl Attempt {
                 } else {
                     ErrorKind::Transient
                 };
-                return Err(server.read_only(kind, "default_transaction_read_only is on"));
+                let refusal = server.read_only(kind, "default_transaction_read_only is on");
+                return Err(refusal.into());
             }
         }
         let pooled = match found.is_marked {
@@ -333,8 +379,46 @@ impl Attempt {
                 encrypted: self.negotiate.seen.encrypted(),
                 patience: self.negotiate.patience,
                 settings,
+                hasty: found.is_hasty,
             },
         ))
+    }
+}
+
+/// Why a connection was not opened.
+enum Failed {
+    /// The server ended the session before it was set up, as it does by the limits of time of a role or a database.
+    Early(Error),
+    /// The server does not know one of the options that it was given.
+    Unknown(Error),
+    Otherwise(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Failed::Otherwise(error)
+    }
+}
+
+/// Whether a statement failed by a limit of time, or as the session had been ended before.
+fn is_early(error: &postgres::Error) -> bool {
+    match error.code().map(SqlState::code) {
+        // A statement; a session or a transaction that was idle; a transaction that took too long.
+        Some(code) => matches!(code, "57014" | "57P05" | "25P03" | "25P04"),
+        // The server's last words may be lost with the connection. One that is silent is another matter.
+        None => {
+            let cause = error.source().and_then(|cause| cause.downcast_ref());
+            let is_cut = |cause: &std::io::Error| {
+                use std::io::ErrorKind::{
+                    BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof,
+                };
+                matches!(
+                    cause.kind(),
+                    BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+                )
+            };
+            error.is_closed() || cause.is_some_and(is_cut)
+        }
     }
 }
 
@@ -359,14 +443,20 @@ struct Found {
     read_only: Option<String>,
     /// The names of the settings that it has, of those that we set.
     settings: Vec<String>,
+    /// It may end a transaction between its first two statements.
+    is_hasty: bool,
 }
 
 impl Found {
     fn new(client: &mut Client, is_socket: bool) -> std::result::Result<Self, postgres::Error> {
-        let mut transaction = client.transaction()?;
-        // Before the look at all settings, which takes some milliseconds.
-        transaction.batch_execute("SET LOCAL statement_timeout = 0")?;
-        let row = transaction.query_typed_one(
+        match client.batch_execute(&settings::begin_without_limits()) {
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_FUNCTION) => {
+                // Before 9.6 there is but this one limit that could end a look at all settings, which takes milliseconds.
+                client.batch_execute("ROLLBACK;BEGIN;SET LOCAL statement_timeout = 0")?;
+            }
+            begun => begun?,
+        }
+        let row = client.query_typed_one(
             "SELECT current_setting('server_version_num')::int4, current_setting('server_version'), \
                     pg_catalog.pg_backend_pid()::int4, pg_catalog.pg_is_in_recovery()",
             &[],
@@ -375,16 +465,17 @@ impl Found {
         // A setting that may be missing can be asked for since 9.6.
         let is_marked = if is_socket && version_number >= 90_600 {
             let mark = "SELECT COALESCE(current_setting('dbsync2.session', true), '') = 'ours'";
-            Some(transaction.query_typed_one(mark, &[])?.try_get(0)?)
+            Some(client.query_typed_one(mark, &[])?.try_get(0)?)
         } else {
             is_socket.then_some(true)
         };
         let names: Vec<&str> = settings::names().collect();
-        let rows = transaction.query_typed(
-            "SELECT name::text, setting::text, source::text FROM pg_catalog.pg_settings WHERE lower(name) = ANY ($1) LIMIT 100",
+        let rows = client.query_typed(
+            "SELECT name::text, setting::text, source::text, reset_val::text FROM pg_catalog.pg_settings \
+             WHERE lower(name) = ANY ($1) LIMIT 100",
             &[(&names, Type::TEXT_ARRAY)],
         )?;
-        transaction.commit()?;
+        client.batch_execute("COMMIT")?;
         let mut found = Found {
             version_number,
             version: text::foreign(row.try_get(1)?),
@@ -393,12 +484,15 @@ impl Found {
             is_standby: row.try_get(3)?,
             read_only: None,
             settings: Vec::new(),
+            is_hasty: false,
         };
         for row in rows {
             let (name, value): (String, String) = (row.try_get(0)?, row.try_get(1)?);
             if name == settings::READ_ONLY && value == "on" {
                 found.read_only = Some(row.try_get(2)?);
             }
+            let otherwise: Option<String> = row.try_get(3)?;
+            found.is_hasty |= settings::is_hasty(&name, &otherwise.unwrap_or_default());
             found.settings.push(name);
         }
         Ok(found)
@@ -415,4 +509,40 @@ fn is_refused_parameter(error: &postgres::Error) -> bool {
 /// A text as a literal that means the same under all settings.
 pub(super) fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+    use crate::sink::url::DatabaseUrl;
+
+    #[test]
+    fn a_server_is_on_this_computer_by_its_address_and_not_by_its_name() {
+        for (name, address, local) in [
+            ("localhost", "127.0.0.1", true),
+            ("localhost", "192.0.2.1", false),
+            ("localhost", "2001:db8::1", false),
+            ("db.example", "127.0.0.1", true),
+            ("db.example", "::1", true),
+            ("db.example", "192.0.2.1", false),
+        ] {
+            let DatabaseUrl::Postgres(url) =
+                DatabaseUrl::parse(&format!("postgres://u:p@{name}/d")).unwrap()
+            else {
+                panic!("{name}");
+            };
+            let host = Host {
+                name: name.to_owned(),
+                port: 5432,
+            };
+            let (config, shown, found) = candidate(&url, &host, address.parse().unwrap());
+            assert_eq!((shown, found), (host.to_string(), local), "{address}");
+            assert_eq!(
+                config.unwrap().get_hostaddrs(),
+                [address.parse::<IpAddr>().unwrap()]
+            );
+        }
+    }
 }

@@ -154,7 +154,7 @@ fn rows(
     relation: &Relation,
 ) -> std::result::Result<i64, postgres::Error> {
     let sql = format!(
-        "SELECT count(*) FROM (SELECT 1 FROM {} LIMIT {}) AS some",
+        "SELECT count(*) FROM (SELECT 1 FROM {} LIMIT {}) AS counted",
         relation.quoted(),
         MANY_ROWS + 1
     );

@@ -22,6 +22,8 @@ pub(super) struct Session {
     pub(super) patience: Patience,
     /// Behind a pooler: what each transaction begins with, as settings of a session would stay there for others.
     pub(super) settings: Option<String>,
+    /// The server may end a transaction before it has got these settings.
+    pub(super) hasty: bool,
 }
 
 impl Session {
@@ -32,10 +34,21 @@ impl Session {
 
     /// Begins a transaction with our settings.
     pub(super) fn begin<'a>(&self, client: &'a mut Client) -> Result<Transaction<'a>, Error> {
-        let mut transaction = client.transaction()?;
-        if let Some(settings) = &self.settings {
-            transaction.batch_execute(settings)?;
+        let Some(settings) = &self.settings else {
+            return client.transaction();
+        };
+        if self.hasty {
+            // In one message. A statement that fails takes the settings back, but for those from before a savepoint. That the
+            // driver begins the same transaction again is but a warning in the server's log.
+            let begin = format!("BEGIN;{settings}SAVEPOINT dbsync2");
+            if let Err(error) = client.batch_execute(&begin) {
+                let _ = client.batch_execute("ROLLBACK");
+                return Err(error);
+            }
+            return client.transaction();
         }
+        let mut transaction = client.transaction()?;
+        transaction.batch_execute(settings)?;
         Ok(transaction)
     }
 

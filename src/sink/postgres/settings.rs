@@ -42,6 +42,26 @@ const TRANSACTIONS: [(&str, &str); 2] = [
 /// A session that waits for changes in Dialfire is idle for long (since version 14).
 const IDLE: (&str, &str) = ("idle_session_timeout", "0");
 
+/// Limits of time that an admin may have set for a role or a database, such as a millisecond, by the version of PostgreSQL
+/// that brought them (7.3, 9.3, 9.6, 14, 17).
+const LIMITS: [&str; 5] = [
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",
+];
+
+/// How many of them every server knows that this program works with.
+const KNOWN_TO_ALL: usize = 2;
+
+/// Those of them that can end a transaction between its first two statements.
+const BETWEEN_STATEMENTS: [&str; 2] =
+    ["idle_in_transaction_session_timeout", "transaction_timeout"];
+
+/// In milliseconds: what is set to more leaves enough time to say otherwise.
+const MAX_HASTE: u64 = 10_000;
+
 /// What takes back a shorter wait for locks.
 pub(super) const LOCK_TIMEOUT_BACK: &str = "SET lock_timeout = '60s'";
 
@@ -52,6 +72,38 @@ pub(super) const READ_ONLY: &str = "default_transaction_read_only";
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let all = SETTINGS.into_iter().chain(TRANSACTIONS).chain([IDLE]);
     all.map(|(name, _)| name).chain([READ_ONLY])
+}
+
+/// Options of the log-in by which none of these limits holds from the beginning: the most first, and fewer for servers of
+/// earlier versions.
+pub(super) fn without_limits() -> impl Iterator<Item = String> {
+    (KNOWN_TO_ALL..=LIMITS.len()).rev().map(|count| {
+        let options: Vec<String> = LIMITS
+            .iter()
+            .take(count)
+            .map(|name| format!("-c{name}=0"))
+            .collect();
+        options.join(" ")
+    })
+}
+
+/// Begins a transaction in which none of these limits holds, in one message, so that no time passes between. For
+/// servers from 9.6 on.
+pub(super) fn begin_without_limits() -> String {
+    let off = LIMITS.iter().map(|name| {
+        format!(
+            "SELECT pg_catalog.set_config('{name}', '0', true) \
+             WHERE pg_catalog.current_setting('{name}', true) IS NOT NULL;"
+        )
+    });
+    let off: String = off.collect();
+    format!("BEGIN;SET LOCAL statement_timeout = 0;{off}")
+}
+
+/// Whether a server that is set so, in milliseconds, may end a transaction before it has got its second statement.
+pub(super) fn is_hasty(name: &str, value: &str) -> bool {
+    let limit: u64 = value.parse().unwrap_or_default();
+    BETWEEN_STATEMENTS.contains(&name) && (1..MAX_HASTE).contains(&limit)
 }
 
 /// The statement that sets what `known` has, for as long as the session lives.
@@ -139,6 +191,21 @@ mod tests {
             "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE, READ WRITE;\
              SET LOCAL lock_timeout = '60s';SET LOCAL datestyle = 'ISO';"
         );
+    }
+
+    #[test]
+    fn limits_are_lifted_at_the_log_in_as_far_as_a_server_knows_them() {
+        let options: Vec<String> = without_limits().collect();
+        let [newest, .., oldest] = options.as_slice() else {
+            unreachable!("{options:?}")
+        };
+        assert_eq!(options.len(), 4);
+        assert!(newest.ends_with(" -cidle_session_timeout=0 -ctransaction_timeout=0"));
+        assert_eq!(oldest, "-cstatement_timeout=0 -clock_timeout=0");
+        for (value, hasty) in [("1", true), ("9999", true), ("0", false), ("10000", false)] {
+            assert_eq!(is_hasty("transaction_timeout", value), hasty, "{value}");
+        }
+        assert!(!is_hasty("statement_timeout", "1"));
     }
 
     #[test]
