@@ -33,14 +33,6 @@ pub struct Host {
     pub port: u16,
 }
 
-impl Host {
-    /// Whether it is this computer by its name or address: nobody else hears what is sent there.
-    pub fn is_local(&self) -> bool {
-        let address = self.name.parse::<std::net::IpAddr>();
-        address.map_or(self.name == "localhost", |ip| ip.is_loopback())
-    }
-}
-
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.name.contains(':') {

@@ -175,7 +175,7 @@ impl Attempts<'_> {
         until: Instant,
     ) -> std::result::Result<Session, Failure> {
         let open = || Ok::<_, Failure>(Wire::new(Socket::Tcp(tcp(address, until)?), until));
-        let local = address.ip().is_loopback();
+        let local = resolve::is_local(address.ip());
         let client = match self.tls(host)? {
             None => self.log_in(open()?, None, local)?,
             Some(tls) => match self.log_in(open()?, Some(tls), local) {

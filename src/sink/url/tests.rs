@@ -251,19 +251,6 @@ fn methods_of_logging_in() {
     assert_eq!(defaults(true, false), [true, true]);
     assert_eq!(defaults(false, true), [false, true]);
     assert_eq!(defaults(false, false), [false, false]);
-    for (name, local) in [
-        ("localhost", true),
-        ("127.9.8.7", true),
-        ("::1", true),
-        ("10.0.0.1", false),
-        ("localhost.example", false),
-    ] {
-        let host = Host {
-            name: name.to_owned(),
-            port: 1,
-        };
-        assert_eq!(host.is_local(), local, "{name}");
-    }
 }
 
 #[test]
