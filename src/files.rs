@@ -38,6 +38,9 @@ const NEW: &str = ".new";
 /// Beginning of such a file where others look into the directory.
 const HIDDEN: &str = ".";
 
+/// Bytes for which there must be room on a disk: more than a checkpoint and the log of a start.
+const MIN_ROOM: usize = 64 * 1024;
+
 /// Of a file beside the status file, which other programs may write to, too: an incomplete one that is older than this
 /// is left over from a process that was killed.
 const MIN_LEFTOVER_AGE: Duration = Duration::from_secs(600);
@@ -70,6 +73,48 @@ pub fn naming(path: &Path, error: io::Error) -> io::Error {
     } else {
         error
     }
+}
+
+/// Whether a file could not be written for lack of room: the disk is full, or the user's share of it, or files may not
+/// become as large.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}
+
+/// Whether there is room on the disk for what a directory holds, and files can be made there: makes one, which is
+/// removed at once.
+///
+/// # Errors
+/// Those of the system.
+pub fn try_room(directory: &Path) -> io::Result<()> {
+    let path = directory.join("dbsync2-check");
+    try_beside(&path, rules::private(&mut OpenOptions::new()))
+}
+
+fn try_beside(path: &Path, options: &mut OpenOptions) -> io::Result<()> {
+    let (mut file, temporary) = create_beside(path, HIDDEN, options)?;
+    // Some file systems find out that they are full only when what they hold back goes to the disk.
+    let written = file
+        .write_all(&[b' '; MIN_ROOM])
+        .and_then(|()| file.sync_all());
+    remove_quietly(&temporary);
+    written
+}
+
+/// Looks at a database file which is to be opened or made, and at those beside it that belong to it, by their endings.
+/// Other programs may own it and use it, too, so that less is refused than of this program's own files: links of other
+/// users, what is not a regular file or has a second name, what another user has made in a directory that is open to
+/// all; for root also such a directory itself, unless it has the sticky bit.
+///
+/// Returns the path without links, and what else is doubtful, in words.
+///
+/// # Errors
+/// Those of the system, and a [`Refusal`].
+pub fn database(path: &Path, endings: &[&str]) -> io::Result<(PathBuf, Vec<String>)> {
+    directory::database(path, endings)
 }
 
 /// Opens an existing file to be read.
@@ -245,7 +290,8 @@ pub fn inspect(directory: &Path, begin: &str) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// As [`inspect`]; removes what a killed process has left incomplete. For who alone writes files of such names.
+/// As [`inspect`]; removes what a killed process has left incomplete, and takes from others what they may do with the
+/// rest. For who alone writes files of such names.
 ///
 /// # Errors
 /// As [`inspect`].
@@ -257,9 +303,22 @@ pub fn settle(directory: &Path, begin: &str) -> io::Result<()> {
             .ends_with(NEW.as_bytes())
         {
             remove_quietly(&path);
+        } else {
+            narrow(&path).map_err(|error| naming(&path, error))?;
         }
     }
     Ok(())
+}
+
+/// Takes from all but the owner what they may do with a file. One that can't be opened is left to whoever needs it.
+///
+/// # Errors
+/// A [`Refusal`].
+pub fn narrow(path: &Path) -> io::Result<()> {
+    match open(path) {
+        Err(error) if is_refusal(&error) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Replaces a file that other programs read, such as the status file: a reader sees the old one or the new one, never a
@@ -306,14 +365,12 @@ pub fn prepare_publishing(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// As [`prepare_publishing`], and whether a file can be made there; changes nothing.
+/// As [`prepare_publishing`], and whether a file can be made and filled there; changes nothing.
 ///
 /// # Errors
 /// As [`publish`].
 pub fn try_publishing(path: &Path) -> io::Result<()> {
-    let (_, temporary) = create_beside(&published(path)?, HIDDEN, &mut OpenOptions::new())?;
-    remove_quietly(&temporary);
-    Ok(())
+    try_beside(&published(path)?, &mut OpenOptions::new())
 }
 
 /// The path of a file that others read, without links, if it may be used.

@@ -15,6 +15,7 @@ mod damaged;
 mod databases_themselves;
 mod debts;
 mod field_names;
+mod full_disk;
 mod galera;
 mod hostile;
 mod indexes;

@@ -12,6 +12,8 @@ use crate::support::receiver::{Receiver, Reply};
 use crate::support::simulator::{Config, Simulator};
 use crate::support::temp::TempDir;
 
+mod sqlite;
+
 /// What is in the file that the neighbour wants to have read or written.
 const SECRET: &str = "a line that only its owner may read";
 
@@ -515,6 +517,11 @@ fn an_ordinary_user_works_in_his_own_directories() {
     let state = program.directory().join("state");
     let lock = state.join(format!("{}.lock", stem(&program)));
     assert_eq!(fs::metadata(&lock).unwrap().uid(), user);
+    assert!(
+        !program.log().contains("SQLite database"),
+        "{}",
+        tail(&program.log())
+    );
     // And root, who could, does not: he would leave files there that the user can't open.
     if is_root() {
         let url = format!("sqlite://{}/second.db", place.path().display());

@@ -4,9 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 #[cfg(not(unix))]
-pub(super) use elsewhere::shared;
+pub(super) use elsewhere::{database, shared};
 #[cfg(unix)]
-pub(super) use unix::shared;
+pub(super) use unix::{database, shared};
 
 /// Finds or makes (with its parents) a directory for this program's files alone; returns its path without links.
 ///
@@ -25,18 +25,13 @@ pub fn directory(path: &Path) -> io::Result<PathBuf> {
 /// Whether [`directory`] would find it; false where it would make it. Nothing is made but a file that is removed at once.
 ///
 /// # Errors
-/// As [`directory`], and where nothing can be made there.
+/// As [`directory`], and where nothing can be made there or the disk is full.
 pub fn try_directory(path: &Path) -> io::Result<bool> {
     #[cfg(unix)]
     let (existing, found) = unix::look(path)?;
     #[cfg(not(unix))]
     let (existing, found) = elsewhere::look(path)?;
-    let (_, probe) = super::create_beside(
-        &existing.join("dbsync2-check"),
-        super::HIDDEN,
-        super::rules::private(&mut std::fs::OpenOptions::new()),
-    )?;
-    super::remove(&probe)?;
+    super::try_room(&existing)?;
     Ok(found)
 }
 
@@ -54,7 +49,7 @@ pub fn is_writable(path: &Path) -> bool {
 #[cfg(unix)]
 mod unix {
     use std::ffi::OsString;
-    use std::fs::{self, DirBuilder, Permissions};
+    use std::fs::{self, DirBuilder, Metadata, Permissions};
     use std::io;
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     use std::path::{Component, Path, PathBuf};
@@ -66,7 +61,7 @@ mod unix {
 
     pub(in crate::files) fn directory(path: &Path) -> io::Result<PathBuf> {
         let user = User::effective();
-        let (found, _) = walk(path, true, user)?;
+        let (found, _) = walk(path, true, user, &mut as_ours(user))?;
         let data = fs::symlink_metadata(&found)?;
         if let Directory::Narrow(mode) = rules::own_directory(&found, &data, user)? {
             fs::set_permissions(&found, Permissions::from_mode(mode))?;
@@ -81,7 +76,8 @@ mod unix {
     /// The directory, or the one in which it would be made, and whether it is there.
     pub(in crate::files) fn look(path: &Path) -> io::Result<(PathBuf, bool)> {
         let user = User::effective();
-        let (found, whole) = walk(path, false, user)?;
+        let (found, missing) = walk(path, false, user, &mut as_ours(user))?;
+        let whole = missing.is_empty();
         if whole {
             rules::own_directory(&found, &fs::symlink_metadata(&found)?, user)?;
         }
@@ -91,20 +87,70 @@ mod unix {
     /// A directory in which others have files, too; it must be there.
     pub(in crate::files) fn shared(path: &Path) -> io::Result<PathBuf> {
         let user = User::effective();
-        match walk(path, false, user)? {
-            (found, true) => {
-                rules::way(&found, &fs::symlink_metadata(&found)?, user)?;
-                Ok(found)
-            }
-            (_, false) => Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                "its directory is missing",
-            )),
+        let (found, missing) = walk(path, false, user, &mut as_ours(user))?;
+        if missing.is_empty() {
+            rules::way(&found, &fs::symlink_metadata(&found)?, user)?;
+            return Ok(found);
         }
+        Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "its directory is missing",
+        ))
     }
 
-    /// The path without links, and whether all of it is there; what is missing is made or ends the walk.
-    fn walk(path: &Path, make: bool, user: User) -> io::Result<(PathBuf, bool)> {
+    /// A database file that is to be opened or made, and those that belong to it, by their endings; see
+    /// [`database`](crate::files::database).
+    pub(in crate::files) fn database(
+        path: &Path,
+        endings: &[&str],
+    ) -> io::Result<(PathBuf, Vec<String>)> {
+        let user = User::effective();
+        let mut doubts = Vec::new();
+        let mut judge = |path: &Path, data: &Metadata| {
+            // Who can exchange one of them can exchange all below.
+            let doubt = rules::shared_way(path, data, user)?;
+            if doubts.is_empty() {
+                doubts.extend(doubt);
+            }
+            Ok(())
+        };
+        let (mut found, missing) = walk(path, false, user, &mut judge)?;
+        found.extend(missing);
+        let Ok(directory) = fs::symlink_metadata(found.parent().unwrap_or(Path::new("/"))) else {
+            // Its driver says what is missing.
+            return Ok((found, doubts));
+        };
+        let look = |path: &Path| match fs::symlink_metadata(path) {
+            // A directory can't be written to, which its driver says.
+            Ok(data) if !data.is_dir() => rules::shared_file(path, &data, &directory, user),
+            _ => Ok(None),
+        };
+        let doubt = look(&found)?;
+        doubts.extend(doubt);
+        for ending in endings {
+            let mut beside = found.as_os_str().to_owned();
+            beside.push(ending);
+            let beside = Path::new(&beside);
+            look(beside).map_err(|error| crate::files::naming(beside, error))?;
+        }
+        Ok((found, doubts))
+    }
+
+    /// What is said of a directory on the way.
+    type Judge<'a> = &'a mut dyn FnMut(&Path, &Metadata) -> io::Result<()>;
+
+    /// On the way to what is this program's alone.
+    fn as_ours(user: User) -> impl FnMut(&Path, &Metadata) -> io::Result<()> {
+        move |path, data| rules::way(path, data, user)
+    }
+
+    /// The path without links as far as it is there, and what is missing of it, which is made or ends the walk.
+    fn walk(
+        path: &Path,
+        make: bool,
+        user: User,
+        judge: Judge<'_>,
+    ) -> io::Result<(PathBuf, Vec<OsString>)> {
         let mut found = PathBuf::from("/");
         let mut pending = parts(&std::path::absolute(path)?);
         let mut links = 0;
@@ -117,7 +163,9 @@ mod unix {
             let data = match fs::symlink_metadata(&next) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     if !make {
-                        return Ok((found, false));
+                        pending.push(part);
+                        pending.reverse();
+                        return Ok((found, pending));
                     }
                     make_private(&next)?;
                     fs::symlink_metadata(&next)?
@@ -141,11 +189,11 @@ mod unix {
                 if !data.is_dir() {
                     return Err(io::ErrorKind::NotADirectory.into());
                 }
-                rules::way(&next, &data, user)?;
+                judge(&next, &data)?;
             }
             found = next;
         }
-        Ok((found, true))
+        Ok((found, Vec::new()))
     }
 
     /// The names of a path, the first one last.
@@ -190,5 +238,12 @@ mod elsewhere {
 
     pub(in crate::files) fn shared(path: &Path) -> io::Result<PathBuf> {
         Ok(path.to_owned())
+    }
+
+    pub(in crate::files) fn database(
+        path: &Path,
+        _: &[&str],
+    ) -> io::Result<(PathBuf, Vec<String>)> {
+        Ok((path.to_owned(), Vec::new()))
     }
 }

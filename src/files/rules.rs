@@ -51,30 +51,71 @@ mod unix {
 
     /// A file that is to be read or written.
     pub(in crate::files) fn file(path: &Path, data: &Metadata, user: User) -> io::Result<()> {
-        let path = path.display();
-        if !data.is_file() {
-            return Err(refusal(format!(
-                "it is a {}, not a regular file: remove it",
-                kind(data.file_type())
-            )));
-        }
+        regular(data)?;
         if data.uid() != user.0 {
-            return Err(refusal(format!(
-                "it belongs to user {}, and this program runs as user {}: remove it, or, if it is right, \
-                 chown {} {path}",
-                data.uid(),
-                user.0,
-                user.0
+            return Err(refusal(foreign(path, data, user)));
+        }
+        one_name(path, data)
+    }
+
+    /// A file that other programs may own and write to, in a directory of this mode. Returns what is doubtful about it.
+    pub(in crate::files) fn shared_file(
+        path: &Path,
+        data: &Metadata,
+        directory: &Metadata,
+        user: User,
+    ) -> io::Result<Option<String>> {
+        regular(data)?;
+        one_name(path, data)?;
+        if !user.trusts(data.uid()) {
+            // Where everybody can make files, anybody may have made this one to be written to.
+            if directory.mode() & BY_OTHERS != 0 {
+                return Err(refusal(foreign(path, data, user)));
+            }
+            return Ok(Some(format!(
+                "it belongs to user {}, who can read and change all that it holds",
+                data.uid()
             )));
         }
-        if data.nlink() > 1 {
-            return Err(refusal(format!(
-                "it has {} names (hard links), so that it may be a file from elsewhere: remove it, or, if it is right, \
-                 cp {path} {path}.copy && mv {path}.copy {path}",
-                data.nlink()
-            )));
+        let mode = data.mode() & 0o7777;
+        Ok((mode & BY_OTHERS != 0).then(|| {
+            format!(
+                "everybody may write to it (mode {mode:o}): chmod o-w {}",
+                path.display()
+            )
+        }))
+    }
+
+    fn regular(data: &Metadata) -> io::Result<()> {
+        if data.is_file() {
+            return Ok(());
         }
-        Ok(())
+        Err(refusal(format!(
+            "it is a {}, not a regular file: remove it",
+            kind(data.file_type())
+        )))
+    }
+
+    fn foreign(path: &Path, data: &Metadata, user: User) -> String {
+        format!(
+            "it belongs to user {}, and this program runs as user {}: remove it, or, if it is right, chown {} {}",
+            data.uid(),
+            user.0,
+            user.0,
+            path.display()
+        )
+    }
+
+    fn one_name(path: &Path, data: &Metadata) -> io::Result<()> {
+        if data.nlink() <= 1 {
+            return Ok(());
+        }
+        let path = path.display();
+        Err(refusal(format!(
+            "it has {} names (hard links), so that it may be a file from elsewhere: remove it, or, if it is right, \
+             cp {path} {path}.copy && mv {path}.copy {path}",
+            data.nlink()
+        )))
     }
 
     /// Takes from all but the owner what they may do with an open file.
@@ -139,6 +180,22 @@ mod unix {
             )));
         }
         Ok(())
+    }
+
+    /// A directory on the way to a file that other programs use, too. Returns what is doubtful about it: only root, who has
+    /// more to lose, refuses one that everybody may write to.
+    pub(in crate::files) fn shared_way(
+        path: &Path,
+        data: &Metadata,
+        user: User,
+    ) -> io::Result<Option<String>> {
+        match way(path, data, user) {
+            Ok(()) => Ok(None),
+            Err(refused) if user.0 == ROOT && data.mode() & (BY_OTHERS | STICKY) == BY_OTHERS => {
+                Err(refused)
+            }
+            Err(doubtful) => Ok(Some(doubtful.to_string())),
+        }
     }
 
     /// A directory that holds this program's files and nobody else's.

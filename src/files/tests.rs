@@ -356,3 +356,164 @@ fn what_others_read_has_the_mode_of_the_umask_and_replaces_only_a_regular_file()
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 2);
     assert!(publish(&scratch.path().join("missing/status.json"), b"").is_err());
 }
+
+#[test]
+fn there_is_room_where_a_file_can_be_filled() {
+    let scratch = Scratch::new().unwrap();
+    try_room(scratch.path()).unwrap();
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+    let missing = try_room(&scratch.path().join("missing")).unwrap_err();
+    assert!(!is_full(&missing), "{missing}");
+    // What the system says of a full disk, a user's share and the largest file.
+    use rustix::io::Errno;
+    for full in [Errno::NOSPC, Errno::DQUOT, Errno::FBIG] {
+        assert!(is_full(&full.into()), "{full}");
+    }
+    for other in [Errno::ACCESS, Errno::ROFS, Errno::IO] {
+        assert!(!is_full(&other.into()), "{other}");
+    }
+}
+
+#[test]
+fn settling_takes_from_others_what_they_may_do_with_any_file() {
+    let scratch = Scratch::new().unwrap();
+    let at = |name: &str| scratch.path().join(name);
+    let ours = [
+        "A-1.json",
+        "A-1.rejected.jsonl",
+        "A-1.rejected.jsonl.old",
+        "A-1.damaged.json",
+    ];
+    for name in ours.iter().chain(&["B-1.json"]) {
+        fs::write(at(name), "kept").unwrap();
+        set_mode(&at(name), 0o666);
+    }
+    // Looking alone changes nothing.
+    inspect(scratch.path(), "A-1.").unwrap();
+    assert_eq!(mode(&at("A-1.json")), 0o666);
+    settle(scratch.path(), "A-1.").unwrap();
+    for name in ours {
+        assert_eq!(mode(&at(name)), 0o600, "{name}");
+        assert_eq!(fs::read_to_string(at(name)).unwrap(), "kept");
+    }
+    assert_eq!(mode(&at("B-1.json")), 0o666);
+}
+
+const BESIDE: [&str; 2] = ["-wal", "-journal"];
+
+#[test]
+fn a_database_may_be_where_only_its_owner_and_root_can_exchange_it() {
+    let scratch = Scratch::new().unwrap();
+    let real = scratch.path().canonicalize().unwrap();
+    let at = |name: &str| real.join(name);
+    let good = |path: &Path| {
+        let (found, doubts) = database(path, &BESIDE).unwrap();
+        assert_eq!(doubts, [""; 0], "{}", path.display());
+        found
+    };
+    assert_eq!(good(&at("new.db")), at("new.db"));
+    assert_eq!(good(&at("no/such/new.db")), at("no/such/new.db"));
+    fs::write(at("old.db"), "").unwrap();
+    assert_eq!(good(&at("old.db")), at("old.db"));
+    // Links of ours, to a file that is there and to one that is not.
+    symlink("old.db", at("link.db")).unwrap();
+    assert_eq!(good(&at("link.db")), at("old.db"));
+    symlink("never.db", at("dangling.db")).unwrap();
+    assert_eq!(good(&at("dangling.db")), at("never.db"));
+    // What is beside the file itself counts, not what is beside the link.
+    symlink("/etc/passwd", at("link.db-wal")).unwrap();
+    good(&at("link.db"));
+    symlink("/etc/passwd", at("old.db-journal")).unwrap();
+    let wanted = format!("{}: it is a symbolic link", at("old.db-journal").display());
+    let text = refused(database(&at("link.db"), &BESIDE));
+    assert!(text.starts_with(&wanted), "{text}");
+    fs::remove_file(at("old.db-journal")).unwrap();
+    fs::hard_link(at("old.db"), at("old.db-wal")).unwrap();
+    let text = refused(database(&at("old.db"), &BESIDE));
+    assert!(text.starts_with("it has 2 names"), "{text}");
+    fs::remove_file(at("old.db-wal")).unwrap();
+    assert!(
+        Command::new("mkfifo")
+            .arg(at("fifo.db"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    let text = refused(database(&at("fifo.db"), &BESIDE));
+    assert!(text.starts_with("it is a FIFO"), "{text}");
+
+    set_mode(&at("old.db"), 0o666);
+    let (_, doubts) = database(&at("old.db"), &BESIDE).unwrap();
+    assert!(
+        matches!(doubts.as_slice(), [doubt] if doubt.starts_with("everybody may write to it (mode 666)")),
+        "{doubts:?}"
+    );
+    set_mode(&at("old.db"), 0o644);
+    // As /tmp, and without the sticky bit.
+    fs::create_dir(at("open")).unwrap();
+    set_mode(&at("open"), 0o1777);
+    good(&at("open/new.db"));
+    set_mode(&at("open"), 0o777);
+    let outcome = database(&at("open/new.db"), &BESIDE);
+    let text = match User::effective() {
+        User(0) => refused(outcome),
+        User(_) => outcome.unwrap().1.concat(),
+    };
+    assert!(text.starts_with("others can exchange what is in"), "{text}");
+}
+
+#[test]
+fn a_database_of_another_user_is_doubtful_and_one_that_anybody_could_have_made_is_refused() {
+    let scratch = Scratch::new().unwrap();
+    let directory = scratch.path().join("directory");
+    fs::create_dir(&directory).unwrap();
+    let path = directory.join("x.db");
+    fs::write(&path, "").unwrap();
+    set_mode(&directory, 0o755);
+    let data = |path: &Path| fs::symlink_metadata(path).unwrap();
+    let owner = User(data(&path).uid());
+    let outcome = |user| rules::shared_file(&path, &data(&path), &data(&directory), user);
+    assert_eq!(outcome(owner).unwrap(), None);
+    if owner != User(0) {
+        for user in [other(), User(0)] {
+            let doubt = outcome(user).unwrap().unwrap();
+            assert!(
+                doubt.starts_with(&format!("it belongs to user {}", owner.0)),
+                "{doubt}"
+            );
+        }
+    }
+    // Root's file is good for all.
+    let roots = fs::symlink_metadata("/etc/passwd").unwrap();
+    let passwd = Path::new("/etc/passwd");
+    assert_eq!(
+        rules::shared_file(passwd, &roots, &data(&directory), User(4711)).unwrap(),
+        None
+    );
+
+    set_mode(&directory, 0o1777);
+    assert_eq!(outcome(owner).unwrap(), None);
+    let way = |user| rules::shared_way(&directory, &data(&directory), user);
+    if owner == User(0) {
+        std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
+        let text = refused(outcome(owner));
+        assert!(
+            text.starts_with("it belongs to user 65534, and this program runs as user 0"),
+            "{text}"
+        );
+        assert_eq!(way(User(4711)).unwrap(), None);
+    } else {
+        refused(outcome(User(4711)));
+        assert!(
+            way(User(4711))
+                .unwrap()
+                .unwrap()
+                .contains("who can exchange what is in it")
+        );
+    }
+    set_mode(&directory, 0o777);
+    assert!(way(User(4711)).unwrap().is_some());
+    if owner == User(0) {
+        refused(way(owner));
+    }
+}

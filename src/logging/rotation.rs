@@ -79,6 +79,10 @@ impl RotatingLog {
             lost: 0,
         };
         log.prune();
+        for (_, _, path) in others(directory, stem, Some(&log.path)) {
+            // What can't be narrowed is never opened either.
+            let _ = files::narrow(&path);
+        }
         Ok(log)
     }
 

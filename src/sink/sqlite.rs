@@ -13,13 +13,14 @@ use std::time::Duration;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params_from_iter};
 
-use self::failure::{failure, is_busy, opening, refusal};
+use self::failure::{failure, is_busy, lack_of_room, opening, refusal};
 use super::decimal::Decimal;
 use super::dialect::SQLITE;
 use super::{
     CheckLine, MAX_DDL_LOCK_WAIT, MissingColumn, MissingIndex, PresentRow, Sink, StoredContact,
 };
 use crate::error::{Error, Result};
+use crate::files;
 use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::{Schema, Table, TableSchema};
 
@@ -43,10 +44,17 @@ const LOG_OF_FIRST_COPY: u32 = 16_384;
 /// The same afterwards, SQLite's usual one: the file itself is never far behind.
 const LOG: u32 = 1000;
 
+/// Endings of the files that SQLite keeps beside a database.
+const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
+
 /// A SQLite file that is open.
 pub struct SqliteSink {
     conn: Connection,
     path: PathBuf,
+    /// The same without links.
+    file: PathBuf,
+    /// What others could do with the file.
+    doubts: Vec<String>,
     /// How long to wait for other writers.
     busy: Duration,
     identity: Option<Identity>,
@@ -88,10 +96,26 @@ impl SqliteSink {
     /// As [`SqliteSink::open`], with a time to wait for other writers.
     pub fn open_waiting(path: &Path, busy: Duration) -> Result<Self> {
         let created = !path.exists();
+        let (real, doubts) = match files::database(path, &BESIDE) {
+            Err(error) if files::is_refusal(&error) => {
+                return Err(Error::setup(format!(
+                    "cannot open the SQLite database {}: {error}",
+                    path.display()
+                )));
+            }
+            // SQLite meets the same, and it is explained below.
+            Err(_) => (path.to_owned(), Vec::new()),
+            Ok(found) => found,
+        };
+        for doubt in &doubts {
+            log::warn!("SQLite database {}: {doubt}", path.display());
+        }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let conn = Connection::open_with_flags(path, flags).map_err(|e| opening(path, &e))?;
+        let conn =
+            Connection::open_with_flags(&real, flags).map_err(|e| opening(path, &real, &e))?;
         conn.busy_timeout(busy)
             .and_then(|()| conn.pragma_update(None, "synchronous", "FULL"))
             // What a build of SQLite may have set otherwise, and what would make rows vanish or refuse good ones.
@@ -100,7 +124,7 @@ impl SqliteSink {
             .and_then(|()| conn.pragma_update(None, "legacy_alter_table", "OFF"))
             .and_then(|()| set_cache(&conn, CACHE))
             .and_then(|()| conn.query_row("PRAGMA schema_version", [], |_| Ok(())))
-            .map_err(|e| opening(path, &e))?;
+            .map_err(|e| opening(path, &real, &e))?;
         if conn.is_readonly("main").unwrap_or(false) {
             return Err(Error::setup(format!(
                 "cannot open the SQLite database {}: this user may only read it (check its owner and mode)",
@@ -111,6 +135,8 @@ impl SqliteSink {
             identity: Identity::of(path),
             conn,
             path: path.to_owned(),
+            file: real,
+            doubts,
             busy,
             created,
             tables: Vec::new(),
@@ -124,13 +150,21 @@ impl SqliteSink {
             .ok_or_else(|| Error::setup("the tables of the SQLite database are not prepared yet"))
     }
 
+    /// Whether the file can grow, and its log: a transaction does not show it before its end.
+    fn try_room(&self) -> std::result::Result<(), String> {
+        match lack_of_room(&self.file) {
+            Some(why) => Err(format!("SQLite database {}: {why}", self.path.display())),
+            None => Ok(()),
+        }
+    }
+
     /// SQLite goes on writing to a file that was deleted or replaced, where nobody finds the rows.
     fn check_file(&self) -> Result<()> {
         if Identity::of(&self.path) == self.identity {
             return Ok(());
         }
         Err(Error::transient(format!(
-            "the SQLite database {} was moved, deleted or replaced while open: it is opened anew",
+            "the SQLite database {} was moved, deleted or replaced while open: it is opened again",
             self.path.display()
         )))
     }
@@ -375,11 +409,17 @@ impl Sink for SqliteSink {
             .and_then(Transaction::rollback);
         lines.push(CheckLine {
             subject: "write access".to_owned(),
-            outcome: match writable {
-                Ok(()) => Ok("granted".to_owned()),
-                Err(e) => Err(failure(&self.path, "trying a transaction", &e).to_string()),
+            outcome: match (writable, self.try_room()) {
+                (Ok(()), room) => room.map(|()| "granted".to_owned()),
+                (Err(e), _) => Err(failure(&self.path, "trying a transaction", &e).to_string()),
             },
         });
+        if !self.doubts.is_empty() {
+            lines.push(CheckLine {
+                subject: "other users".to_owned(),
+                outcome: Ok(self.doubts.join("; ")),
+            });
+        }
         for table in schema.tables() {
             let columns = catalog::columns(&self.conn, &table.name)
                 .map_err(|e| failure(&self.path, "reading the catalogue", &e))?;
@@ -398,8 +438,8 @@ impl Sink for SqliteSink {
             });
         }
         // The file that opening made was for this look only.
-        if self.created && std::fs::metadata(&self.path).is_ok_and(|file| file.len() == 0) {
-            let _ = std::fs::remove_file(&self.path);
+        if self.created && std::fs::metadata(&self.file).is_ok_and(|file| file.len() == 0) {
+            let _ = std::fs::remove_file(&self.file);
         }
         Ok(lines)
     }

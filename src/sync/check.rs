@@ -106,7 +106,7 @@ pub fn run(
     lines.push(CheckLine {
         subject: "log directory".to_owned(),
         outcome: match log.path.as_deref().and_then(Path::parent) {
-            Some(directory) => Ok(format!("{} can be written to", directory.display())),
+            Some(directory) => log_directory(directory),
             None => Err(log.problem.clone().unwrap_or_else(|| {
                 "no directory can be written to, the log goes to standard output (see --log-dir)"
                     .to_owned()
@@ -173,9 +173,31 @@ fn status_file(path: &Path) -> std::result::Result<String, String> {
     match files::try_publishing(path) {
         Ok(()) => Ok(format!("{} can be written", path.display())),
         Err(error) => Err(format!(
-            "cannot write {}: {error} (check --status-file)",
-            path.display()
+            "cannot write {}: {error} ({})",
+            path.display(),
+            remedy(&error, "--status-file")
         )),
+    }
+}
+
+/// Whether the log that was opened there can grow.
+fn log_directory(directory: &Path) -> std::result::Result<String, String> {
+    match files::try_room(directory) {
+        Ok(()) => Ok(format!("{} can be written to", directory.display())),
+        Err(error) => Err(format!(
+            "{}: {error} ({})",
+            directory.display(),
+            remedy(&error, "--log-dir")
+        )),
+    }
+}
+
+/// What to do about a file that can't be written.
+fn remedy(error: &std::io::Error, flag: &str) -> String {
+    if files::is_full(error) {
+        format!("make room on the disk, or check {flag}")
+    } else {
+        format!("check {flag}")
     }
 }
 
@@ -189,6 +211,11 @@ fn state_directory(places: &[PathBuf]) -> std::result::Result<(PathBuf, String),
             Ok(false) => "can be made",
             Err(error) => {
                 reasons.push(format!("{}: {error}", place.display()));
+                // A run would use this one as well.
+                if files::is_full(&error) {
+                    let remedy = remedy(&error, "--state-dir");
+                    return Err(format!("{} ({remedy})", none_of(&reasons)));
+                }
                 if files::is_refusal(&error) && files::is_writable(place) {
                     break;
                 }

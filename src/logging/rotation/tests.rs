@@ -226,3 +226,29 @@ fn runs_of_one_round_share_a_file_until_it_is_full() {
     RotatingLog::create(scratch.path(), "C", limits(10, 10), stopped()).unwrap();
     assert_eq!(names(scratch.path()).len(), 3);
 }
+
+/// As an earlier version or a copy may have left them.
+#[cfg(unix)]
+#[test]
+fn older_files_are_closed_to_others_at_the_start() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new().unwrap();
+    let mode = |name: &str| {
+        let data = std::fs::metadata(scratch.path().join(name)).unwrap();
+        data.permissions().mode() & 0o777
+    };
+    let wide = |name: &str| {
+        let path = scratch.path().join(name);
+        std::fs::write(&path, "kept").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    };
+    let old = [
+        "C_db_sync_20240101000000.log",
+        "C_db_sync_20240102000000.log",
+    ];
+    old.into_iter().for_each(wide);
+    wide("somebody_else.log");
+    RotatingLog::create(scratch.path(), "C_db_sync", limits(10, 10), ticking()).unwrap();
+    assert_eq!(old.map(mode), [0o600, 0o600]);
+    assert_eq!(mode("somebody_else.log"), 0o644);
+}

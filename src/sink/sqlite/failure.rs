@@ -5,10 +5,19 @@ use std::path::{Path, PathBuf};
 use rusqlite::{ErrorCode, ffi};
 
 use crate::error::{Error, ErrorKind};
+use crate::files;
 use crate::text;
 
-/// Why the file could not be opened, and what to do.
-pub(super) fn opening(path: &Path, e: &rusqlite::Error) -> Error {
+/// Why a file can't grow, if the disk is full: also what SQLite keeps beside it.
+pub(super) fn lack_of_room(file: &Path) -> Option<String> {
+    let directory = file.parent().unwrap_or(Path::new("."));
+    // SQLite needs to make no file where its log is there already.
+    let error = files::try_room(directory).err().filter(files::is_full)?;
+    Some(format!("it can't grow: {error} (make room on the disk)"))
+}
+
+/// Why the file could not be opened, and what to do. `file` is its path without links.
+pub(super) fn opening(path: &Path, file: &Path, e: &rusqlite::Error) -> Error {
     let what = format!("cannot open the SQLite database {}", path.display());
     let directory = path.parent().unwrap_or(Path::new("."));
     if path.is_dir() {
@@ -25,6 +34,9 @@ pub(super) fn opening(path: &Path, e: &rusqlite::Error) -> Error {
             "{what}: this user may not write there (check owner and mode of {} and of the file)",
             directory.display()
         ));
+    }
+    if let Some(why) = lack_of_room(file) {
+        return Error::transient(format!("{what}: {why}"));
     }
     let log = ["-wal", "-shm"].map(|end| beside(path, end));
     if e.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
