@@ -12,7 +12,7 @@
 #   (b) db_init, 50 ms     the same, but each answer comes 50 ms after its request
 #   (c) nothing changed    db_init once more
 #   (d) 2 % changed        a running db_sync when one minute has changed about 2 % of the contacts, from then until it
-#                          has written them; the events, too, are read anew
+#                          has written them; the events, too, are read again
 #   (e) idle round         a running db_sync that finds nothing new: one round, mean of several hundred
 # The columns:
 #   contacts/s, rows/s     contacts and rows in the time of the case

@@ -83,7 +83,7 @@ impl Error {
 
     /// The order to end.
     pub fn stopped() -> Self {
-        Self::new(ErrorKind::Stopped, "told to stop")
+        Self::new(ErrorKind::Stopped, "stopped by a signal")
     }
 
     /// Data that the database refused for the values of the row, whatever other rows may be: they are too long, of another

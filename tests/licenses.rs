@@ -1,7 +1,7 @@
 //! src/cli/third_party.txt, which `dbsync2 --licenses` prints, names everything that is linked in, with its license.
 //!
 //! It and its packed form are made here from the sources of the crates, as Cargo has them: `UPDATE_THIRD_PARTY=1 cargo test --test
-//! behaviour licenses` writes it anew after a change of Cargo.lock.
+//! behaviour licenses` writes it again after a change of Cargo.lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 
-/// Set it to write the file anew.
+/// Set it to write the file again.
 const UPDATE: &str = "UPDATE_THIRD_PARTY";
 
 /// The list.

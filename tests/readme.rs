@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 const BEGIN: &str = "<!-- flags -->\n";
 const END: &str = "<!-- /flags -->";
 
-/// Set it to write the table of flags anew.
+/// Set it to write the table of flags again.
 const UPDATE: &str = "UPDATE_README";
 
 fn path() -> PathBuf {

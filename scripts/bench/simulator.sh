@@ -2,7 +2,7 @@
 # Sourced by bench.sh: the simulator in a process of its own, what it is told, and what it counted.
 # shellcheck disable=SC2154,SC2034 # bench.sh sets these; other parts use those
 
-# Starts it anew, with the same contacts as before, at the same time and port.
+# Starts it again, with the same contacts as before, at the same time and port.
 start_simulator() { # CONTACTS FLAGS
     local count=$1 kept=() available
     shift

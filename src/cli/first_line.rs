@@ -37,7 +37,7 @@ fn first_line(bytes: &[u8]) -> std::result::Result<String, &'static str> {
     }
     if line.contains('\0') {
         return Err(
-            "the first line of this file holds NUL characters: it is no plain text, or UTF-16 without a byte order \
+            "the first line of this file holds NUL characters: it is not plain text, or UTF-16 without a byte order \
              mark; save it as UTF-8",
         );
     }
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn everything_else_gets_a_sentence() {
         let empty = "the first line of this file is empty";
-        let nul = "the first line of this file holds NUL characters: it is no plain text, or UTF-16 without a byte \
+        let nul = "the first line of this file holds NUL characters: it is not plain text, or UTF-16 without a byte \
                    order mark; save it as UTF-8";
         for (bytes, problem) in [
             (Vec::new(), empty),

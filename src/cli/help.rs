@@ -162,8 +162,8 @@ pub(super) fn summary(mode: Mode) -> &'static str {
     match mode {
         Mode::DbInit => "Copy everything, then stop.",
         Mode::DbUpdate => "Copy what has changed since --s (or in the last week), then stop.",
-        Mode::DbSync => "Copy every change as it comes, until told to stop.",
-        Mode::Webhook => "Post every transaction to a web service, until told to stop.",
+        Mode::DbSync => "Copy every change as it happens, until stopped.",
+        Mode::Webhook => "Post every transaction to a web service, until stopped.",
         Mode::Replay => "Post once more what could not be delivered, then stop.",
         Mode::Check => "Try token, database, privileges and directories; change nothing.",
     }

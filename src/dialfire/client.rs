@@ -74,7 +74,7 @@ impl Listed {
     /// # Errors
     /// What is wrong with an entry that names no contact, without any of its content.
     pub fn read(entry: &RawValue) -> std::result::Result<Listed, Unusable> {
-        let document = Document::of(entry).ok_or(Unusable::Unreadable("it is no object"))?;
+        let document = Document::of(entry).ok_or(Unusable::Unreadable("it is not an object"))?;
         let scalar = |key: &str| match document.root().get(key) {
             json::Value::Text(text) if !text.is_empty() => Some(text.into_owned()),
             json::Value::Number(digits) => Some(digits.to_owned()),
@@ -108,7 +108,7 @@ impl InboundCall {
     /// # Errors
     /// What is wrong with an entry that is none, without any of its content.
     pub fn read(entry: &RawValue) -> std::result::Result<InboundCall, Unusable> {
-        let document = Document::of(entry).ok_or(Unusable::Unreadable("it is no object"))?;
+        let document = Document::of(entry).ok_or(Unusable::Unreadable("it is not an object"))?;
         let id = document.root().get("id").to_text();
         let id = id.ok_or(Unusable::Unreadable("it has no id"))?;
         Ok(InboundCall {

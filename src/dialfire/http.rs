@@ -140,7 +140,7 @@ impl Http {
     /// Sets up requests to `base` (such as `https://api.dialfire.com`, no slash at the end); connects to nothing yet.
     ///
     /// # Errors
-    /// [`Usage`](crate::error::ErrorKind::Usage) if `base` is no web address or the token can't be sent in a header.
+    /// [`Usage`](crate::error::ErrorKind::Usage) if `base` is not a web address or the token can't be sent in a header.
     pub fn new(
         base: &str,
         token: Secret,
@@ -150,13 +150,13 @@ impl Http {
     ) -> Result<Http> {
         let uri: Uri = base
             .parse()
-            .map_err(|_| Error::usage(format!("{base} is no web address (check --api-url)")))?;
+            .map_err(|_| Error::usage(format!("{base} is not a web address (check --api-url)")))?;
         if !matches!(uri.scheme_str(), Some("http" | "https"))
             || uri.host().is_none_or(str::is_empty)
             || uri.query().is_some()
         {
             return Err(Error::usage(format!(
-                "{base} is no web address such as https://api.dialfire.com (check --api-url)"
+                "{base} is not a web address such as https://api.dialfire.com (check --api-url)"
             )));
         }
         let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.reveal()))

@@ -280,7 +280,7 @@ pub fn read_page<T>(
         Value::Null => None,
         Value::Text(cursor) => Some(cursor.into_owned()).filter(|c| !c.is_empty()),
         Value::Number(cursor) => Some(cursor.to_owned()),
-        _ => return Err("not the JSON expected: the cursor is no text".to_owned()),
+        _ => return Err("not the JSON expected: the cursor is not text".to_owned()),
     };
     if let Some(cursor) = cursor.as_ref().filter(|cursor| cursor.len() > MAX_CURSOR) {
         return Err(format!(
@@ -376,7 +376,7 @@ fn refuse_other_forms(body: &Object<'_>) -> Result<(), String> {
 /// What is wrong with a text that is no JSON object.
 fn no_object(text: &str) -> String {
     match serde_json::from_str::<&RawValue>(text) {
-        Ok(_) => "not the JSON expected: it is no object".to_owned(),
+        Ok(_) => "not the JSON expected: it is not an object".to_owned(),
         Err(error) => json_problem(&error),
     }
 }

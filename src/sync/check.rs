@@ -284,7 +284,7 @@ mod tests {
                 PathBuf::from("/dev/null"),
                 "it is a device, not a regular file: remove it",
             ),
-            (PathBuf::from("/"), "that is no file name"),
+            (PathBuf::from("/"), "that is not a file name"),
             (path.join("below"), "Not a directory (os error 20)"),
             (
                 scratch.path().join("no/status.json"),

@@ -230,7 +230,7 @@ fn some_came(engine: &mut Engine, tally: Tally, failures: u32) -> Result<Tally> 
     if tally.fetched > 0 || tally.unanswered < MANY {
         return Ok(tally);
     }
-    let none = "none of the contacts that Dialfire lists came when they were asked for";
+    let none = "Dialfire returned none of the contacts that it lists";
     if failures >= BELIEVED_AFTER {
         log::error!(
             "{none}: they are taken for deleted; if they are not, db_sync asks for up to 5,000 of them again, and db_init \

@@ -384,7 +384,7 @@ impl Engine {
         for key in custom {
             if layout.slot(key).is_none() {
                 log::info!(
-                    "contacts hold \"{}\", which is no field of the campaign: not stored",
+                    "contacts hold \"{}\", which is not a field of the campaign: not stored",
                     text::foreign(key)
                 );
                 layout.ignore(key);

@@ -1,4 +1,4 @@
-//! Contacts that were asked for and did not come. They were deleted, as a rule; but it may be trouble that passes: nobody
+//! Contacts that were asked for and not returned. They were deleted, as a rule; but it may be trouble that passes: nobody
 //! knows all the ways in which the API says so. They are asked for again for a day.
 
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ pub struct Missing {
     given_up: usize,
 }
 
-/// What is to be done about a contact that did not come.
+/// What is to be done about a contact that was not returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// It is to be asked for again with the next reconcile.
@@ -65,7 +65,7 @@ impl Default for Missing {
 }
 
 impl Missing {
-    /// A contact did not come; `now` is Dialfire's time.
+    /// A contact was not returned; `now` is Dialfire's time.
     pub fn ask_again(&mut self, id: &str, now: OffsetDateTime) -> Next {
         let absence = self.did_not_come(id, now);
         let next = match absence {
@@ -83,20 +83,22 @@ impl Missing {
         let id = text::foreign(id);
         match next {
             Next::Ask => log::warn!(
-                "contact {id} was asked for and did not come: deleted, or of another campaign; it is asked for again for a day"
+                "Dialfire returned no document for contact {id}: deleted, or of another campaign; it is asked for again for a day"
             ),
             Next::Leave => {
-                log::info!("contact {id} did not come for a day: it is not asked for any more")
+                log::info!(
+                    "Dialfire returned no document for contact {id} for a day: it is not asked for any more"
+                )
             }
             Next::GiveUp => log::warn!(
-                "contact {id} was asked for and did not come, as thousands before it: it is not asked for again until it \
+                "Dialfire returned no document for contact {id}, as for thousands before it: it is not asked for again until it \
                  changes (if they are not deleted, run db_init)"
             ),
         }
         next
     }
 
-    /// A round is over: says how many did not come besides those that were named.
+    /// A round is over: says how many were not returned besides those that were named.
     pub fn end_round(&mut self) {
         if self.unlogged > 0 {
             let given_up = match self.given_up {
@@ -106,7 +108,7 @@ impl Missing {
                 ),
             };
             log::warn!(
-                "{} further contacts were asked for and did not come{given_up}",
+                "Dialfire returned no document for {} further contacts{given_up}",
                 self.unlogged
             );
         }

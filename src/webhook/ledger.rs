@@ -1,4 +1,4 @@
-//! The ledger: which transaction was delivered in which version, in a file that only grows until it is made anew.
+//! The ledger: which transaction was delivered in which version, in a file that only grows until it is written again.
 //!
 //! The file is a sequence of records of 24 bytes, the last one of a transaction counts. Each has a checksum, so that a
 //! torn end or damage in the middle costs those records alone; the reader finds the next whole record behind them.
@@ -20,7 +20,7 @@ const RECORD: usize = 24;
 /// The bit of the day that says: this version lies in the spool.
 const SPOOLED: u32 = 1 << 31;
 
-/// A ledger with fewer superseded and outdated records than this is not made anew.
+/// A ledger with fewer superseded and outdated records than this is not written again.
 const FEW: u64 = 10_000;
 
 /// Which version of a transaction was dealt with, as checksums.
@@ -115,7 +115,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Reads the ledger, without what was recorded before `cutoff` (days since 1970). Damage is logged, never an error.
-    /// If much of the file is superseded, outdated or damaged, it is made anew.
+    /// If much of the file is superseded, outdated or damaged, it is written again.
     ///
     /// # Errors
     /// [`Setup`](crate::error::ErrorKind::Setup) where the file can't be read or written at all.
@@ -180,9 +180,9 @@ impl Ledger {
         }
         let superfluous = current.saturating_sub(u64::try_from(ledger.len()).unwrap_or(u64::MAX));
         if damaged > 0 || (superfluous > FEW && superfluous > current / 2) {
-            // The reader can live with what stands in the file.
-            if let Err(error) = ledger.make_anew(cutoff) {
-                log::warn!("cannot make the ledger anew: {}", ledger.failed(&error));
+            // The reader can live with what is in the file.
+            if let Err(error) = ledger.compact(cutoff) {
+                log::warn!("cannot write the ledger again: {}", ledger.failed(&error));
             }
         }
         Ok(ledger)
@@ -323,7 +323,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn make_anew(&mut self, cutoff: u32) -> io::Result<()> {
+    fn compact(&mut self, cutoff: u32) -> io::Result<()> {
         let old = files::open(&self.path)?;
         let (table, spooled, mut kept) = (&self.table, &self.spooled, 0);
         files::replace(&self.path, |new| {
@@ -340,7 +340,7 @@ impl Ledger {
             problem
         })?;
         log::info!(
-            "the ledger {} was made anew: {kept} of {} records are kept",
+            "the ledger {} was written again: {kept} of {} records are kept",
             self.path.display(),
             self.records
         );

@@ -1,7 +1,7 @@
 //! The spool: requests that the receiver refused ten times, word for word, one JSON object per line.
 //!
 //! An entry counts as long as the ledger knows of no delivery of it and of no newer version; so nothing has to be
-//! removed from the file at once, and it is made anew from time to time.
+//! removed from the file at once, and it is written again from time to time.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -135,7 +135,7 @@ impl Spool {
             }
             let length = u64::try_from(read).unwrap_or(0);
             match serde_json::from_slice::<Entry>(&line) {
-                // A torn last line is written over, or goes when the file is made anew.
+                // A torn last line is written over, or goes when the file is written again.
                 _ if !line.ends_with(b"\n") => {
                     damaged += 1;
                     spool.untidy = true;
@@ -191,7 +191,7 @@ impl Spool {
         }
     }
 
-    /// What was lost with a damaged file, by its key in the ledger, with the days of the transactions: to be posted anew.
+    /// What was lost with a damaged file, by its key in the ledger, with the days of the transactions: to be posted again.
     pub fn lost(&self) -> &BTreeMap<u64, u32> {
         &self.lost
     }
@@ -328,7 +328,7 @@ impl Spool {
         Ok(line)
     }
 
-    /// Makes the file anew without what no longer counts; removes it if nothing is left.
+    /// Makes the file again without what no longer counts; removes it if nothing is left.
     ///
     /// # Errors
     /// [`Transient`](crate::error::ErrorKind::Transient); the file then stays as it is.

@@ -177,7 +177,7 @@ fn contacts_that_never_come_take_no_more_memory_the_more_they_are() {
         println!("{mode}: {peak} MB");
         // What is listed at a time, and what is remembered of it.
         assert!(peak < 200, "{mode}: {peak} MB for {ENOUGH} contacts");
-        let lines = program.log().matches("did not come").count();
+        let lines = program.log().matches("returned no document").count();
         assert!(lines <= 6, "{lines} lines");
     }
 }

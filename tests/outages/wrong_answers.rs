@@ -61,7 +61,7 @@ fn db_init_does_not_believe_at_once_that_no_contact_is_there() {
         sim.fail_next(Some(Endpoint::Contacts), fault, requests);
         program.succeed("db_init");
         let log = program.log();
-        let sentence = "none of the contacts that Dialfire lists came";
+        let sentence = "Dialfire returned none of the contacts that it lists";
         assert_eq!(log.matches(sentence).count(), 1, "{log}");
         assert_truth(&sim, &database);
     }

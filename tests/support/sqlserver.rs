@@ -176,7 +176,7 @@ impl PrivateSqlServer {
         }
     }
 
-    /// All connections break; whoever connects anew gets on.
+    /// All connections break; whoever connects again gets on.
     pub fn drop_connections(&self) {
         match &mut *self.running.borrow_mut() {
             Running::Tds(server) => server.drop_connections(),

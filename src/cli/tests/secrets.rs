@@ -112,7 +112,7 @@ fn secrets_in_utf16_are_read_by_every_flag() {
             &[]
         ),
         format!(
-            "--token-file {garbage:?}: the first line of this file holds NUL characters: it is no plain text, or UTF-16 \
+            "--token-file {garbage:?}: the first line of this file holds NUL characters: it is not plain text, or UTF-16 \
              without a byte order mark; save it as UTF-8"
         )
     );

@@ -27,7 +27,7 @@ enum Step {
         end: usize,
         kind: Kind,
     },
-    /// An element of a list that is no object.
+    /// An element of a list that is not an object.
     Other { follows_other: bool },
     /// The beginning of an object or list that is walked into.
     Begin { start: usize, kind: Kind },

@@ -393,7 +393,7 @@ fn other_answers_are_refused_without_quoting_them() {
     }
     assert_eq!(
         numbers(r#"{"results":[],"cursor":{}}"#).unwrap_err(),
-        "not the JSON expected: the cursor is no text"
+        "not the JSON expected: the cursor is not text"
     );
 }
 

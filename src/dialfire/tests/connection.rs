@@ -15,7 +15,7 @@ fn addresses_and_tokens_that_can_not_be_used_are_usage_errors() {
         let error = Client::new(setup(url).options).err().expect("refused");
         let text = text(&error, ErrorKind::Usage);
         assert!(
-            text.contains("is no web address") && text.ends_with("(check --api-url)"),
+            text.contains("is not a web address") && text.ends_with("(check --api-url)"),
             "{text}"
         );
     }

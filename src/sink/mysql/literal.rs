@@ -1,7 +1,7 @@
 //! Statements as text: literals, and one `INSERT` for many rows. No I/O.
 //!
 //! A statement with many rows as text costs one round trip and one parse; a prepared one would have at most 65,535
-//! parameters, and be parsed anew for each number of rows.
+//! parameters, and be parsed again for each number of rows.
 
 use super::payload::ServerError;
 use crate::sink::dialect::MYSQL;

@@ -197,7 +197,7 @@ fn give_up(sink: &mut MysqlSink, table: Table, name: &str, column: &str, reason:
     );
 }
 
-/// Reads the types anew: they are as the server made them, not as we asked.
+/// Reads the types again: they are as the server made them, not as we asked.
 fn read_again(sink: &mut MysqlSink) -> Result<()> {
     let names: Vec<String> = sink.tables.iter().map(|t| t.name.clone()).collect();
     for (at, name) in names.into_iter().enumerate() {
@@ -215,7 +215,7 @@ fn read_again(sink: &mut MysqlSink) -> Result<()> {
             (Some(table), Some(real)) if same(&table.real, &real) => table.real = real,
             _ => {
                 return Err(Error::transient(format!(
-                    "MySQL at {}: the table {name} was changed by another program: it is prepared anew",
+                    "MySQL at {}: the table {name} was changed by another program: it is prepared again",
                     sink.session.place
                 )));
             }

@@ -154,7 +154,7 @@ pub(super) fn explain(db: &DbError, grant: &str) -> (ErrorKind, String) {
             "search_path of the role names no schema that exists and that it may use (create one, GRANT USAGE on it, or ALTER ROLE … SET search_path)"
                 .to_owned(),
         ),
-        // Dropped or changed by someone: opening anew creates them again.
+        // Dropped or changed by someone: opening again creates them again.
         (_, "42P01" | "42703" | "42P10") => (
             ErrorKind::Transient,
             format!("table or column is gone: {message} ({code})"),

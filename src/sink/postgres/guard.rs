@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_many_small_messages_ends_as_well_and_the_next_one_begins_anew() {
+    fn an_answer_of_many_small_messages_ends_as_well_and_the_next_one_begins_again() {
         let mut guard = ready();
         let row = message(b'D', b"\0\0");
         for _ in 0..2 {

@@ -207,7 +207,7 @@ fn tls(url: &SqlServerUrl, roots: &Roots, host: &Host) -> Result<Option<Tls>> {
     }
     let server = ServerName::try_from(host.name.clone()).map_err(|_| {
         Error::setup(format!(
-            "cannot verify a certificate for {}: it is no valid host name (check --url)",
+            "cannot verify a certificate for {}: it is not a valid host name (check --url)",
             host.name
         ))
     })?;

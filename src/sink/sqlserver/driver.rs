@@ -59,7 +59,7 @@ impl Connection {
         }))
         .unwrap_or_else(|_| {
             Err(Error::transient(
-                "cannot log in to SQL Server: its answer is no valid TDS message",
+                "cannot log in to SQL Server: its answer is not a valid TDS message",
             ))
         })?;
         Ok(Connection {
@@ -189,7 +189,7 @@ impl Connection {
             )),
             Err(_) => Err(io_error(
                 IoErrorKind::InvalidData,
-                "the server's answer is no valid TDS message",
+                "the server's answer is not a valid TDS message",
             )),
         };
         if let Err(e) = &outcome {

@@ -58,7 +58,7 @@ impl Wrapped {
         self.incoming = length.checked_sub(HEADER).ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::InvalidData,
-                "the server's answer to the TLS handshake is none",
+                "the server's answer is not a TLS handshake",
             )
         })?;
         Poll::Ready(Ok(()))

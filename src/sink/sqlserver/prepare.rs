@@ -130,7 +130,7 @@ fn read_existing(sink: &mut SqlServerSink, table: &TableSchema) -> Result<RealTa
 pub(super) fn usable(sink: &SqlServerSink, table: &TableSchema, real: &RealTable) -> Result<()> {
     let key = table.table.key();
     let problem = if real.is_view {
-        "is no table".to_owned()
+        "is not a table".to_owned()
     } else if real.position(key).is_none() {
         format!("has no column {key}")
     } else if !real.is_unique(key) {

@@ -304,7 +304,7 @@ fn give_up(sink: &mut SqlServerSink, table: Table, name: &str, column: String, r
     sink.unwidened.insert((table, column), blocked);
 }
 
-/// Reads the types anew: they are as the server made them, not as we asked.
+/// Reads the types again: they are as the server made them, not as we asked.
 pub(super) fn read_again(sink: &mut SqlServerSink) -> Result<()> {
     let same = |a: &RealTable, b: &RealTable| {
         a.columns.len() == b.columns.len()
@@ -323,7 +323,7 @@ pub(super) fn read_again(sink: &mut SqlServerSink) -> Result<()> {
             (Some(table), Some(real)) if same(&table.real, &real) => table.real = real,
             _ => {
                 return Err(Error::transient(format!(
-                    "SQL Server at {}: the table {name} was changed by another program: it is prepared anew",
+                    "SQL Server at {}: the table {name} was changed by another program: it is prepared again",
                     sink.connection.place
                 )));
             }

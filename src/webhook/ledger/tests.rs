@@ -139,7 +139,7 @@ fn what_lies_in_the_spool_is_never_too_old() {
         ledger.record_spooled(key(n), mark(n), 90);
     }
     ledger.record(key(4), mark(40), 100);
-    // The first time what has left the spool is still there, in its last version; then the file is made anew.
+    // The first time what has left the spool is still there, in its last version; then the file is written again.
     for (length, left) in [(1002, Some(mark(40))), (1001, None)] {
         ledger.prune(124).unwrap();
         assert_eq!(ledger.len(), length);

@@ -136,7 +136,7 @@ fn a_ledger_that_is_older_than_the_spool_makes_nothing_out_of_date() {
         // What is sent has to be the version that counts here.
         assert_eq!(cut.get(1).unwrap().event, 2);
     }
-    // A newer version was delivered since, which the file still tells when it was made anew.
+    // A newer version was delivered since, which the file still tells when it was written again.
     fs::write(&ledger, &records).unwrap();
     let mut whole = Ledger::open(&ledger, 0).unwrap();
     whole.record(1, mark(3, 30), 1);

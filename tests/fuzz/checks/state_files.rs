@@ -76,7 +76,7 @@ fn ledger(data: &[u8]) {
     assert_eq!(fs::metadata(&path).unwrap().len() % 24, 0);
 }
 
-/// What waits in the spool can be read, and still waits after another request was added and the file was made anew.
+/// What waits in the spool can be read, and still waits after another request was added and the file was written again.
 fn spool(data: &[u8]) {
     let ledger_path = directory().join("empty-ledger");
     fs::write(&ledger_path, b"").unwrap();

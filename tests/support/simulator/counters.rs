@@ -79,7 +79,7 @@ pub struct Counters {
     pub documents: u64,
     /// Bytes of the answers as they went out, heads included and compressed as they were; with TLS before encryption.
     pub sent_bytes: u64,
-    /// Answers to POST contacts/ that were made anew, not kept ones.
+    /// Answers to POST contacts/ that were made again, not kept ones.
     pub answers_made: u64,
     /// Ids that were asked for, where [`Config::record_ids`](super::config::Config::record_ids) is set.
     pub fetched: BTreeSet<String>,

@@ -107,7 +107,7 @@ impl<T> List<T> {
         List::Items(objects.into_iter().map(Item::Object).collect())
     }
 
-    /// Its elements; `None` stands for one that is no object.
+    /// Its elements; `None` stands for one that is not an object.
     pub fn elements(&self) -> impl Iterator<Item = Option<&T>> {
         let items = match self {
             List::Items(items) => items.as_slice(),

@@ -327,7 +327,7 @@ impl Simulator {
         self.world.counters.lock().unwrap().clone()
     }
 
-    /// Begins to count anew; open connections stay counted.
+    /// Begins to count again; open connections stay counted.
     pub fn reset_counters(&self) {
         let mut counters = self.world.counters.lock().unwrap();
         let connections = counters.connections;
