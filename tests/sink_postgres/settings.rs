@@ -257,6 +257,19 @@ fn limits_of_a_millisecond_end_no_transaction_behind_a_pooler() {
     let log = program.log();
     assert!(log.contains("through a connection pooler"), "{log}");
     assert!(!log.contains("[ERROR]"), "{log}");
+    // A row that is refused takes back what its transaction had set, while the server waits for the end of it.
+    let DatabaseUrl::Postgres(pooled) = DatabaseUrl::parse(&url).unwrap() else {
+        panic!("{url}");
+    };
+    let schema = Schema::new("refused_");
+    let mut sink = PostgresSink::open(&pooled, &roots()).unwrap();
+    sink.prepare(&schema).unwrap();
+    database.execute(
+        "SET statement_timeout = 0; ALTER TABLE refused_contacts ADD CHECK (\"$status\" <> 'bad')",
+    );
+    let error = write_contact(&mut sink, &schema, &[("$id", "C"), ("$status", "bad")]).unwrap_err();
+    assert_error(&error, ErrorKind::Data, &[]);
+    write_contact(&mut sink, &schema, &[("$id", "D")]).unwrap();
     Database::new("reset").run(&format!("ALTER DATABASE {name} RESET ALL"));
     assert_equal(&sim, &TruthFilter::default(), &database);
 }
