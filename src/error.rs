@@ -86,16 +86,21 @@ impl Error {
         Self::new(ErrorKind::Stopped, "stopped by a signal")
     }
 
-    /// Data that the database refused for the values of the row, whatever other rows may be: they are too long, of another
-    /// type, violate a constraint, or are those of another row where that must not be.
+    /// Data that can't be stored for what this row holds, as we found out ourselves: no code of a server says so, as
+    /// triggers fail with the same codes for all rows.
     pub fn of_row(message: impl AsRef<str>) -> Self {
-        Error {
-            is_of_row: true,
-            ..Self::data(message)
-        }
+        Self::data(message).because_of_row()
     }
 
-    /// Whether it was made by [`Error::of_row`].
+    /// The same error, which is one of this row alone if it is one of the data: the values are those of another row where
+    /// that must not be.
+    #[must_use]
+    pub fn because_of_row(mut self) -> Self {
+        self.is_of_row = self.kind == ErrorKind::Data;
+        self
+    }
+
+    /// Whether no other row is refused for this: see [`Error::of_row`].
     pub fn is_of_row(&self) -> bool {
         self.is_of_row
     }

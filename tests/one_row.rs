@@ -3,6 +3,7 @@
 mod bad_tables;
 mod codes;
 mod large;
+mod marks;
 mod texts;
 mod unique;
 
@@ -244,4 +245,29 @@ fn one_row_each_with_sql_server() {
 #[test]
 fn one_row_each_with_mariadb() {
     one_row_each(Kind::Mysql);
+}
+
+#[test]
+fn a_refused_call_does_not_make_transactions_smaller() {
+    let sim = Simulator::start(Config {
+        contacts: 100,
+        daily_share: 0.0,
+        added_fields: Vec::new(),
+        ..Config::default()
+    });
+    let database = fresh_database(Kind::Sqlite);
+    let program = Program::new(&sim, &database.url);
+    program.succeed("db_init");
+    database.execute("DELETE FROM dfire_inbound_calls");
+    let calls = sim
+        .truth(&TruthFilter::default(), &Which::All)
+        .inbound_calls;
+    let victim = calls.keys().next().unwrap();
+    refuse(&database, "inbound_calls", victim);
+    let ended = program.run("db_init");
+    assert_eq!(ended.code, Some(5), "{}", ended.stdout);
+    let stored = database.dump("dfire_inbound_calls");
+    assert!(stored.keys().eq(calls.keys().filter(|key| *key != victim)));
+    let log = program.log();
+    assert!(!log.contains("in one transaction"), "{log}");
 }

@@ -90,6 +90,53 @@ fn a_rehearsal_leaves_nothing_and_a_sample_is_what_is_stored() {
 }
 
 #[test]
+fn checksums_of_other_campaigns_stay() {
+    for kind in Kind::ALL {
+        let database = fresh_database(kind);
+        let schema = schema(&[]);
+        let mut sink = Target::new(&database.url, None).unwrap().open().unwrap();
+        sink.prepare(&schema).unwrap();
+        let (early, late) = (Some("2024-01-01T00:00:00Z"), Some("2024-01-01T00:00:01Z"));
+        let mut batch = empty(&schema);
+        for (id, campaign, changed) in [
+            ("early", Some("ours"), early),
+            ("late", Some("ours"), late),
+            ("new'", Some("ours"), None),
+            ("nobody's", None, late),
+            ("theirs", Some("their's"), late),
+            ("theirs, undated", Some("their's"), None),
+        ] {
+            let row = [
+                ("$id", Some(id)),
+                ("$campaign_id", campaign),
+                ("$changed", changed),
+                ("$md5", Some("m")),
+            ];
+            add(&mut batch, &schema, Table::Contacts, &row);
+        }
+        sink.write(&batch).unwrap();
+        let boundary = "2024-01-01T00:00:00Z";
+        let mut found = sink.trusted_after(boundary, "ours", 10).unwrap();
+        found.sort();
+        assert_eq!(found, ["late", "new'", "nobody's"], "{kind:?}");
+        let few = sink.trusted_after(boundary, "ours", 2).unwrap();
+        assert_eq!(few.len(), 2, "{kind:?}");
+        assert_eq!(sink.distrust(&["new'", "nobody"]).unwrap(), 1, "{kind:?}");
+        assert_eq!(
+            sink.distrust_after(boundary, "ours").unwrap(),
+            2,
+            "{kind:?}"
+        );
+        let stored = database.dump("dfire_contacts");
+        let trusted: Vec<&String> = (stored.iter())
+            .filter(|(_, row)| row["$md5"].is_some())
+            .map(|(id, _)| id)
+            .collect();
+        assert_eq!(trusted, ["early", "theirs", "theirs, undated"], "{kind:?}");
+    }
+}
+
+#[test]
 fn triggers_are_named() {
     for (kind, trigger) in [
         (

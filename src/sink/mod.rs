@@ -114,8 +114,15 @@ pub trait Sink {
     /// The number of rows of this table, but at most `limit`.
     fn count(&mut self, table: Table, limit: u32) -> Result<u32>;
 
-    /// Sets `$md5` to NULL where `$changed` is later than `stamp` or NULL; returns the number of rows.
-    fn distrust_after(&mut self, stamp: &str) -> Result<u64>;
+    /// Sets `$md5` to NULL where `$changed` is later than `stamp` or NULL, of contacts whose `$campaign_id` is `campaign` or
+    /// NULL; returns the number of rows.
+    fn distrust_after(&mut self, stamp: &str, campaign: &str) -> Result<u64>;
+
+    /// The ids of up to `most` of the contacts that [`Sink::distrust_after`] is for.
+    fn trusted_after(&mut self, stamp: &str, campaign: &str, most: usize) -> Result<Vec<String>>;
+
+    /// Sets `$md5` of these contacts to NULL; returns the number of rows.
+    fn distrust(&mut self, ids: &[&str]) -> Result<u64>;
 
     /// Writes a batch in one database transaction: first deletes the placeholders, then inserts or replaces the rows.
     ///

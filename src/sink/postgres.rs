@@ -35,7 +35,6 @@ use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::{Schema, Table, TableSchema};
 use crate::tls::Roots;
 use define::note;
-use fit::Class;
 use patience::ANSWER;
 use session::Session;
 use transaction::{fill, key_is_one_of, prepared};
@@ -199,6 +198,13 @@ impl PostgresSink {
         let grant = format!("GRANT SELECT ON {table} TO \"{}\"", server.user);
         server.error(e, &format!("cannot read table {table}"), &grant)
     }
+
+    /// Why checksums can't be taken away.
+    fn cannot_mark(&self, e: &postgres::Error, table: &str) -> Error {
+        let server = &self.session.server;
+        let grant = format!("GRANT SELECT, UPDATE ON {table} TO \"{}\"", server.user);
+        server.write_error(e, &format!("cannot update table {table}"), &grant)
+    }
 }
 
 impl Sink for PostgresSink {
@@ -330,37 +336,50 @@ impl Sink for PostgresSink {
             .map_err(|e| self.cannot_read(&e, &relation))
     }
 
-    fn distrust_after(&mut self, stamp: &str) -> Result<u64> {
+    fn distrust_after(&mut self, stamp: &str, campaign: &str) -> Result<u64> {
+        let upsert = prepared(&self.tables, Table::Contacts)?;
+        let Some(condition) = probe::trusted_after(upsert) else {
+            return Ok(0);
+        };
+        let table = upsert.relation.quoted();
+        let sql = format!("UPDATE {table} SET \"$md5\" = NULL WHERE {condition}");
+        self.session
+            .execute(
+                &mut self.client,
+                &sql,
+                &[(&stamp, Type::TEXT), (&campaign, Type::TEXT)],
+            )
+            .map_err(|e| self.cannot_mark(&e, &table))
+    }
+
+    fn trusted_after(&mut self, stamp: &str, campaign: &str, most: usize) -> Result<Vec<String>> {
+        let upsert = prepared(&self.tables, Table::Contacts)?;
+        let Some(condition) = probe::trusted_after(upsert) else {
+            return Ok(Vec::new());
+        };
+        let table = upsert.relation.quoted();
+        let sql = format!("SELECT \"$id\"::text FROM {table} WHERE {condition} LIMIT {most}");
+        self.session
+            .query(
+                &mut self.client,
+                &sql,
+                &[(&stamp, Type::TEXT), (&campaign, Type::TEXT)],
+            )
+            .and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect())
+            .map_err(|e| self.cannot_read(&e, &table))
+    }
+
+    fn distrust(&mut self, ids: &[&str]) -> Result<u64> {
         let upsert = prepared(&self.tables, Table::Contacts)?;
         let table = upsert.relation.quoted();
-        if upsert.target("$md5").is_none() {
-            return Ok(0);
-        }
-        let later = match upsert.target("$changed") {
-            None => "true".to_owned(),
-            Some(target) => {
-                let changed = POSTGRES.quote("$changed");
-                let comparison = match target.class {
-                    // Stamps sort as bytes; the database's own collation may do otherwise.
-                    Class::Text(_) => format!("{changed}::text COLLATE \"C\" > $1::text"),
-                    _ => format!("{changed} > $1::text::{}", target.cast),
-                };
-                format!("({changed} IS NULL OR {comparison})")
-            }
-        };
-        let sql =
-            format!("UPDATE {table} SET \"$md5\" = NULL WHERE \"$md5\" IS NOT NULL AND {later}");
+        let sql = format!(
+            "UPDATE {table} SET \"$md5\" = NULL WHERE {}",
+            key_is_one_of(upsert)
+        );
+        let ids: Vec<_> = ids.iter().map(|id| without_nul(id)).collect();
         self.session
-            .execute(&mut self.client, &sql, &[(&stamp, Type::TEXT)])
-            .map_err(|e| {
-                let grant = format!(
-                    "GRANT SELECT, UPDATE ON {table} TO \"{}\"",
-                    self.session.server.user
-                );
-                self.session
-                    .server
-                    .write_error(&e, &format!("cannot update table {table}"), &grant)
-            })
+            .execute(&mut self.client, &sql, &[(&ids, Type::TEXT_ARRAY)])
+            .map_err(|e| self.cannot_mark(&e, &table))
     }
 
     fn write(&mut self, batch: &Batch) -> Result<()> {

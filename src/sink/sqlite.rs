@@ -158,6 +158,18 @@ impl SqliteSink {
         }
     }
 
+    /// Takes checksums away.
+    fn mark(&self, sql: &str, values: impl rusqlite::Params) -> Result<u64> {
+        self.check_file()?;
+        self.conn
+            .execute(sql, values)
+            .map(|rows| u64::try_from(rows).unwrap_or(u64::MAX))
+            .map_err(|e| {
+                let doing = "marking contacts for a fresh look";
+                refusal(&self.conn, &self.path, doing, &e)
+            })
+    }
+
     /// SQLite goes on writing to a file that was deleted or replaced, where nobody finds the rows.
     fn check_file(&self) -> Result<()> {
         if Identity::of(&self.path) == self.identity {
@@ -331,17 +343,44 @@ impl Sink for SqliteSink {
             .map_err(|e| failure(&self.path, "counting rows", &e))
     }
 
-    fn distrust_after(&mut self, stamp: &str) -> Result<u64> {
+    fn distrust_after(&mut self, stamp: &str, campaign: &str) -> Result<u64> {
+        let table = self.table(Table::Contacts)?;
         let sql = format!(
-            "UPDATE {} SET \"$md5\" = NULL \
-             WHERE \"$md5\" IS NOT NULL AND (\"$changed\" IS NULL OR \"$changed\" > ?1)",
-            self.table(Table::Contacts)?.name
+            "UPDATE {} SET \"$md5\" = NULL WHERE {}",
+            table.name,
+            probe::trusted_after(table)
         );
+        self.mark(&sql, [stamp, campaign])
+    }
+
+    fn trusted_after(&mut self, stamp: &str, campaign: &str, most: usize) -> Result<Vec<String>> {
         self.check_file()?;
-        self.conn
-            .execute(&sql, [stamp])
-            .map(|rows| u64::try_from(rows).unwrap_or(u64::MAX))
-            .map_err(|e| refusal(&self.path, "marking contacts for a fresh look", &e))
+        let table = self.table(Table::Contacts)?;
+        let sql = format!(
+            "SELECT \"$id\" FROM {} WHERE {} LIMIT {most}",
+            table.name,
+            probe::trusted_after(table)
+        );
+        let read = || -> rusqlite::Result<Vec<String>> {
+            self.conn
+                .prepare(&sql)?
+                .query_map([stamp, campaign], |row| row.get(0))?
+                .collect()
+        };
+        read().map_err(|e| failure(&self.path, "looking for rows", &e))
+    }
+
+    fn distrust(&mut self, ids: &[&str]) -> Result<u64> {
+        let mut marked = 0;
+        for ids in ids.chunks(IDS_PER_QUERY) {
+            let sql = format!(
+                "UPDATE {} SET \"$md5\" = NULL WHERE \"$id\" IN ({})",
+                self.table(Table::Contacts)?.name,
+                placeholders(ids.len())
+            );
+            marked += self.mark(&sql, params_from_iter(ids))?;
+        }
+        Ok(marked)
     }
 
     fn write(&mut self, batch: &Batch) -> Result<()> {
@@ -350,10 +389,10 @@ impl Sink for SqliteSink {
         let SqliteSink {
             conn, path, tables, ..
         } = self;
-        let failed = |doing: &str, e: rusqlite::Error| refusal(path, doing, &e);
         let tx = conn
             .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|e| failed("beginning a transaction", e))?;
+            .map_err(|e| failure(path, "beginning a transaction", &e))?;
+        let failed = |doing: &str, e: rusqlite::Error| refusal(&tx, path, doing, &e);
         for table in tables.iter() {
             if table.table == Table::Recordings {
                 for ids in batch.placeholders.chunks(IDS_PER_QUERY) {
@@ -381,7 +420,7 @@ impl Sink for SqliteSink {
         } else {
             tx.commit()
         };
-        end.map_err(|e| failed("committing a batch", e))
+        end.map_err(|e| refusal(conn, path, "committing a batch", &e))
     }
 
     fn sample(&mut self, table: Table, most: usize, rows: &mut Rows) -> Result<()> {

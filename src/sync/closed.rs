@@ -1,9 +1,10 @@
-//! Tables that take no rows at all for now, and what can be written meanwhile: the rows of the other tables.
+//! Tables that take no rows for now, or none of a kind, and what can be written meanwhile: the rows of the other tables.
 //!
 //! A contact of which rows are kept back is written without its `$md5`, so that it is not taken for complete.
 
 use std::time::{Duration, Instant};
 
+use super::probe::Extent;
 use crate::error::Error;
 use crate::tables::batch::Batch;
 use crate::tables::schema::{Schema, Table};
@@ -12,13 +13,15 @@ use crate::tables::schema::{Schema, Table};
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// A table that takes no rows.
+/// A table that takes no rows, or none of a kind.
 #[derive(Debug)]
 pub struct Closed {
     /// Of the row by which this was found out.
     pub key: String,
     /// Why that row was refused.
     pub reason: Error,
+    /// What it refuses.
+    pub extent: Extent,
     wait: Duration,
     next_try: Instant,
 }
@@ -31,7 +34,7 @@ impl Closed {
     }
 }
 
-/// The tables that take no rows.
+/// The tables that take no rows, or none of a kind.
 #[derive(Debug, Default)]
 pub struct ClosedTables {
     tables: [Option<Closed>; 5],
@@ -55,18 +58,32 @@ impl ClosedTables {
         self.tables.iter().any(Option::is_some)
     }
 
-    /// Whether this is one of them.
+    /// Whether rows wait until one of them takes them. Changes of stored rows don't: a table that refuses them is meant to.
+    pub fn keeps_back(&self) -> bool {
+        (self.tables.iter().flatten()).any(|closed| closed.extent != Extent::Changes)
+    }
+
+    /// What this table refuses.
+    pub fn extent(&self, table: Table) -> Option<Extent> {
+        let closed = self.tables.get(table.index())?.as_ref()?;
+        Some(closed.extent)
+    }
+
+    /// Whether this one takes no rows at all.
     pub fn has(&self, table: Table) -> bool {
-        (self.tables.get(table.index())).is_some_and(Option::is_some)
+        self.extent(table) == Some(Extent::All)
     }
 
     /// From now on this is one of them, as that row was refused for that reason; `error` says so to the admin.
-    pub fn close(&mut self, table: Table, key: &str, reason: Error, error: Error) {
-        self.error = Some(error);
+    pub fn close(&mut self, table: Table, extent: Extent, key: &str, reason: Error, error: Error) {
+        if extent != Extent::Changes {
+            self.error = Some(error);
+        }
         if let Some(slot) = self.tables.get_mut(table.index()) {
             let mut closed = Closed {
                 key: key.to_owned(),
                 reason,
+                extent,
                 wait: FIRST_WAIT,
                 next_try: Instant::now(),
             };
@@ -96,7 +113,7 @@ impl ClosedTables {
         Table::ALL.into_iter().filter(is_due).collect()
     }
 
-    /// What was last said of one of them.
+    /// What was last said of one for which rows wait.
     pub fn error(&self) -> Option<&Error> {
         self.error.as_ref()
     }
@@ -173,8 +190,14 @@ mod tests {
     fn stripped_of(table: Table) -> (Stripped, Vec<Option<String>>) {
         let schema = Schema::new("dfire_");
         let mut closed = ClosedTables::default();
-        closed.close(table, "k", Error::data("no"), Error::transient("none"));
-        assert!(closed.any() && closed.has(table) && closed.due(Instant::now()).is_empty());
+        closed.close(
+            table,
+            Extent::All,
+            "k",
+            Error::data("no"),
+            Error::transient("none"),
+        );
+        assert!(closed.keeps_back() && closed.has(table) && closed.due(Instant::now()).is_empty());
         let stripped = closed.strip(&batch(&schema), &schema);
         closed.open(table);
         assert!(!closed.any());
@@ -193,6 +216,18 @@ mod tests {
         assert_eq!(stripped.contacts, ["b"]);
         assert!(stripped.calls.is_empty() && stripped.batch.placeholders.is_empty());
         assert_eq!(stripped.batch.units(), 3);
+    }
+
+    #[test]
+    fn nothing_waits_for_a_table_that_refuses_changes() {
+        let schema = Schema::new("dfire_");
+        let mut closed = ClosedTables::default();
+        let (no, none) = (Error::data("no"), Error::transient("none"));
+        closed.close(Table::Recordings, Extent::Changes, "k", no, none);
+        assert!(closed.any() && !closed.keeps_back() && closed.error().is_none());
+        let stripped = closed.strip(&batch(&schema), &schema);
+        assert_eq!(stripped.batch.counts(), [2, 0, 0, 1, 1]);
+        assert!(stripped.contacts.is_empty());
     }
 
     #[test]

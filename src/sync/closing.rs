@@ -75,13 +75,19 @@ fn missing(engine: &Engine) -> Vec<String> {
             engine.reject_file().display()
         ));
     }
+    let unchanged = engine.unchanged();
+    if unchanged > 0 {
+        missing.push(format!(
+            "{unchanged} changes of stored rows were refused by tables that refuse them all"
+        ));
+    }
     let waiting = engine.checkpoint.retry.len();
     if waiting > 0 {
         missing.push(format!(
             "{waiting} contacts are incomplete: they could not be fetched, or rows of them were refused"
         ));
     }
-    if engine.checkpoint.refused_call.is_some() && rejected == 0 {
+    if engine.checkpoint.refused_call.is_some() && rejected == 0 && unchanged == 0 {
         missing.push("inbound calls were refused by the database".to_owned());
     }
     let unstored = engine.unstored();

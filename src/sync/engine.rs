@@ -424,6 +424,11 @@ impl Engine {
         }
     }
 
+    /// How many rows stay as they were stored, as their tables refuse changes.
+    pub fn unchanged(&self) -> u64 {
+        self.writer.unchanged()
+    }
+
     /// Why rows were kept back.
     pub fn why_kept_back(&self) -> Error {
         self.writer.why_kept_back()

@@ -1,4 +1,4 @@
-//! Tells a table that takes no rows at all from a row that it does not take.
+//! Tells a table that takes no rows, or none of a kind, from a row that it does not take.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::Sink;
@@ -11,7 +11,18 @@ const MAX_SAMPLES: usize = 20;
 /// Rows that fail for what may pass, such as a lock: each may take a minute.
 const MAX_WAITS: usize = 2;
 
-/// Why the table takes no rows at all; `None` where it takes some, or where nothing tells.
+/// What a table refuses, whatever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// All rows.
+    All,
+    /// Other values of rows that it holds.
+    Changes,
+    /// Rows that it does not hold yet.
+    New,
+}
+
+/// What the table refuses, whatever it is, and why; `None` where it takes rows of both kinds, or where nothing tells.
 ///
 /// Rows that it holds are written once more as they are, and copies of them under other keys; to an empty table, a row
 /// with nothing but a key. All of it is undone. `key` and `reason` are those of the row that was refused: a table that
@@ -19,13 +30,13 @@ const MAX_WAITS: usize = 2;
 ///
 /// # Errors
 /// What kept this from being found out.
-pub fn takes_no_rows(
+pub fn refuses(
     sink: &mut dyn Sink,
     schema: &Schema,
     table: Table,
     key: &str,
     reason: &Error,
-) -> Result<Option<Error>> {
+) -> Result<Option<(Extent, Error)>> {
     let mut stored = Rows::new(schema.table(table).columns.len());
     match sink.sample(table, MAX_SAMPLES + 1, &mut stored) {
         Ok(()) => {}
@@ -39,37 +50,47 @@ pub fn takes_no_rows(
         .filter(|row| row.key() != key)
         .take(MAX_SAMPLES)
         .collect();
-    let (mut refused, mut waits) = (None, 0);
+    let mut waits = 0;
+    let mut changes = None;
     for row in &samples {
         let Err(error) = rehearse(sink, schema, table, row.key(), Some(*row)) else {
-            refused = None;
+            changes = None;
             break;
         };
         waits += usize::from(error.kind() == ErrorKind::Transient);
-        refused = Some(error);
+        changes = Some(error);
         if waits >= MAX_WAITS {
             break;
         }
     }
-    match refused {
-        Some(error) if error.kind() == ErrorKind::Transient => return Err(error),
-        Some(error) => return Ok(Some(error)),
-        None => {}
+    let (mut waits, mut same, mut taken, mut only_twins) = (0, false, false, true);
+    for row in &samples {
+        let Err(error) = rehearse(sink, schema, table, &other_key(row.key()), Some(*row)) else {
+            taken = true;
+            break;
+        };
+        same |= !error.is_of_row() && error.message() == reason.message();
+        only_twins &= error.is_of_row();
+        waits += usize::from(error.kind() == ErrorKind::Transient);
+        if waits >= MAX_WAITS {
+            break;
+        }
     }
-    let mut new: Vec<(String, Option<Row<'_>>)> = (samples.into_iter())
-        .map(|row| (other_key(row.key()), Some(row)))
-        .collect();
-    if new.is_empty() {
-        new.push((other_key(key), None));
-    }
-    let mut same = false;
-    for (key, row) in new {
-        match rehearse(sink, schema, table, &key, row) {
-            Ok(()) => return Ok(None),
+    // A copy has the unique values of a row that is there.
+    if !taken && only_twins {
+        match rehearse(sink, schema, table, &other_key(key), None) {
+            Ok(()) => taken = true,
             Err(error) => same |= !error.is_of_row() && error.message() == reason.message(),
         }
     }
-    Ok(same.then(|| reason.clone()))
+    match changes {
+        Some(error) if taken => Ok(Some((Extent::Changes, error))),
+        Some(error) if error.kind() == ErrorKind::Transient => Err(error),
+        Some(error) => Ok(Some((Extent::All, error))),
+        None if taken || !same => Ok(None),
+        None if samples.is_empty() => Ok(Some((Extent::All, reason.clone()))),
+        None => Ok(Some((Extent::New, reason.clone()))),
+    }
 }
 
 /// Writes one row under this key, with the other values of `row`, and undoes it.

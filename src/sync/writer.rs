@@ -11,7 +11,7 @@ use super::board::Board;
 use super::closed::ClosedTables;
 use super::holdings::{Holdings, Loss};
 use super::part_size::{PartSize, Tries};
-use super::probe;
+use super::probe::{self, Extent};
 use super::profile::{Activity, Profile};
 use super::refusals::{Line, Refusals};
 use super::rejected::RejectFile;
@@ -33,6 +33,12 @@ const MAX_ATTEMPTS: u32 = 3;
 
 /// The same for its parts.
 const MAX_ATTEMPTS_OF_PARTS: u32 = 2;
+
+/// Contacts whose checksums are taken away together where the database refuses this for all at once.
+const MAX_MARKED_TOGETHER: usize = 1000;
+
+/// So many contacts that can't be marked are found one by one: more of them are a table that refuses it for all.
+const MAX_UNMARKED: usize = 20;
 
 /// What a [`Writer`] is made of.
 pub struct Options {
@@ -73,6 +79,8 @@ pub struct Writer {
     closed: ClosedTables,
     refusals: Refusals,
     part_size: PartSize,
+    /// Rows that stay as they were stored, as their tables refuse changes.
+    unchanged: u64,
 }
 
 /// What became of a batch.
@@ -106,6 +114,16 @@ enum Outcome {
     Refused(Error),
 }
 
+/// What becomes of a row that was refused, alone.
+enum Fate {
+    /// It is set aside.
+    Bad,
+    /// It is written when its table takes rows again.
+    Waits,
+    /// It stays as it is stored, as its table refuses changes.
+    Stays,
+}
+
 impl Writer {
     /// A writer that has not opened anything yet, and gives up after some attempts.
     pub fn new(options: Options) -> Self {
@@ -122,6 +140,7 @@ impl Writer {
             closed: ClosedTables::default(),
             refusals: Refusals::default(),
             part_size: PartSize::default(),
+            unchanged: 0,
         }
     }
 
@@ -268,22 +287,61 @@ impl Writer {
         self.run(|sink| sink.count(table, limit))
     }
 
-    /// See [`Sink::distrust_after`].
+    /// See [`Sink::distrust_after`]. Contacts of which the database refuses it are named in the log: nothing depends on it
+    /// but those that bear a time of writing in the future.
     ///
     /// # Errors
     /// As [`Writer::columns`].
-    pub fn distrust_after(&mut self, stamp: &str) -> Result<u64> {
-        self.attempt(Some(MAX_ATTEMPTS), |sink| sink.distrust_after(stamp))?
-            .or_else(|error| match error.kind() {
-                // A trigger, as a rule. Nothing depends on it but contacts that bear a time of writing in the future.
-                ErrorKind::Data => {
-                    log::error!(
-                        "contacts whose time of writing lies in the future can't be marked to be fetched again: {error}"
-                    );
-                    Ok(0)
+    pub fn distrust_after(&mut self, stamp: &str, campaign: &str) -> Result<u64> {
+        let all = |sink: &mut dyn Sink| sink.distrust_after(stamp, campaign);
+        match self.attempt(Some(MAX_ATTEMPTS), all)? {
+            Ok(rows) => return Ok(rows),
+            Err(error) => {
+                log::debug!("contacts are marked in parts, as it is refused for all: {error}");
+            }
+        }
+        let (mut marked, mut unmarked) = (0, HashSet::new());
+        loop {
+            let found =
+                self.run(|sink| sink.trusted_after(stamp, campaign, MAX_MARKED_TOGETHER))?;
+            let ids: Vec<&str> = (found.iter())
+                .filter(|id| !unmarked.contains(*id))
+                .map(String::as_str)
+                .collect();
+            let before = marked;
+            let mut parts = vec![ids.as_slice()];
+            while let Some(part) = parts.pop() {
+                if part.is_empty() {
+                    continue;
                 }
-                _ => Err(error),
-            })
+                match self.attempt(Some(MAX_ATTEMPTS_OF_PARTS), |sink| sink.distrust(part))? {
+                    Ok(rows) => marked += rows,
+                    Err(error) if part.len() == 1 => {
+                        let id = part.first().copied().unwrap_or_default();
+                        log::error!(
+                            "contact {}, whose time of writing lies in the future or is not known, can't be marked to be \
+                             fetched again: {error}",
+                            text::foreign(id)
+                        );
+                        unmarked.insert(id.to_owned());
+                    }
+                    Err(_) => {
+                        let (first, second) = part.split_at(part.len() / 2);
+                        parts.extend([second, first]);
+                    }
+                }
+                if unmarked.len() >= MAX_UNMARKED {
+                    log::error!(
+                        "no more contacts are marked to be fetched again, as {MAX_UNMARKED} of them can't be"
+                    );
+                    return Ok(marked);
+                }
+            }
+            // A trigger may leave them as they are without a word.
+            if marked == before {
+                return Ok(marked);
+            }
+        }
     }
 
     /// Writes a batch. Rows that the database refuses are set aside, each alone; rows of a table that takes none are kept
@@ -299,7 +357,7 @@ impl Writer {
             single_rows: HashSet::new(),
             patience: MAX_ATTEMPTS,
         };
-        let mut tries = Tries::default();
+        let (mut tries, unchanged) = (Tries::default(), self.unchanged);
         let mut parts = self.part_size.cut(batch.units());
         while let Some((from, to)) = parts.pop() {
             let whole = from == 0 && to == batch.units();
@@ -332,10 +390,15 @@ impl Writer {
         }
         let written = work.written;
         // Where each part alone was taken, they were too much together.
-        let together = written.incomplete.is_empty() && written.kept_back.is_empty();
-        self.part_size.after(batch.units(), &tries, together);
+        let all_there = written.rejected == 0
+            && written.incomplete.is_empty()
+            && written.kept_back.is_empty()
+            && written.refused_calls.is_empty()
+            && !written.calls_kept_back
+            && self.unchanged == unchanged;
+        self.part_size.after(batch.units(), &tries, all_there);
         // What is not there can't be lost.
-        if written.rejected > 0 || !written.kept_back.is_empty() || written.calls_kept_back {
+        if !all_there {
             return Ok(written);
         }
         // Of new contacts no earlier state can come back, so their times need not be known.
@@ -350,9 +413,14 @@ impl Writer {
         Ok(written)
     }
 
-    /// What was last found out about a table that takes no rows, if there is still one.
+    /// What was last found out about a table for which rows wait, if there is still one.
     pub fn closed_table(&self) -> Option<&Error> {
-        self.closed.error().filter(|_| self.closed.any())
+        self.closed.error().filter(|_| self.closed.keeps_back())
+    }
+
+    /// How many rows stay as they were stored, as their tables refuse changes.
+    pub fn unchanged(&self) -> u64 {
+        self.unchanged
     }
 
     /// Why rows were kept back.
@@ -382,11 +450,19 @@ impl Writer {
                 continue;
             };
             let (key, reason) = (closed.key.clone(), closed.reason.clone());
+            let closed_to = closed.extent;
             match self.attempt(Some(MAX_ATTEMPTS_OF_PARTS), |sink| {
-                probe::takes_no_rows(sink, &schema, table, &key, &reason)
+                probe::refuses(sink, &schema, table, &key, &reason)
             })? {
                 Ok(None) => {
                     log::info!("table {} takes rows again", schema.table(table).name);
+                    self.closed.open(table);
+                }
+                Ok(Some((extent, _))) if extent != closed_to => {
+                    log::info!(
+                        "table {} refuses other rows than before",
+                        schema.table(table).name
+                    );
                     self.closed.open(table);
                 }
                 Ok(Some(_)) | Err(_) => {
@@ -420,7 +496,7 @@ impl Writer {
         let contact = unit.rows(Table::Contacts).row(0).key().to_owned();
         let mut placeholders = unit.slice(0, 0);
         placeholders.placeholders.clone_from(&unit.placeholders);
-        let (mut incomplete, mut kept_back) = (false, false);
+        let (mut incomplete, mut kept_back, mut stays) = (false, false, false);
         if let Outcome::Refused(error) = self.write_part(&placeholders, work.patience)? {
             incomplete = true;
             let line = (self.refusals).count(Table::Recordings, error.message(), Instant::now());
@@ -443,7 +519,7 @@ impl Writer {
             for index in 0..unit.rows(kind).len() {
                 let mut single = unit.single(kind, index);
                 if kind == Table::Contacts
-                    && (incomplete || kept_back)
+                    && (incomplete || kept_back || stays)
                     && let Some(md5) = schema.table(kind).position("$md5")
                 {
                     single.rows_mut(kind).set_null(md5);
@@ -458,12 +534,21 @@ impl Writer {
                     continue;
                 };
                 let row = unit.rows(kind).row(index);
-                if self.is_closed(kind, row, &error, work)? {
-                    kept_back = true;
-                    self.open_part(single, &mut work.written);
-                } else {
-                    incomplete = true;
-                    self.set_aside(kind, row, &error, work)?;
+                match self.fate(kind, row, &error, work)? {
+                    Fate::Waits => {
+                        kept_back = true;
+                        work.written.calls_kept_back |= kind == Table::InboundCalls;
+                        self.note_call(kind, row, work);
+                    }
+                    Fate::Stays => {
+                        stays = true;
+                        self.unchanged += 1;
+                        self.note_call(kind, row, work);
+                    }
+                    Fate::Bad => {
+                        incomplete = true;
+                        self.set_aside(kind, row, &error, work)?;
+                    }
                 }
             }
         }
@@ -479,34 +564,82 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether a row is refused as its table takes none at all; from then on the table is closed.
-    fn is_closed(
+    /// What becomes of a refused row. Whatever the code, nobody can tell by it whether others are refused as well: the table
+    /// is asked, once for each reason in a batch. What it refuses of all rows, it is closed to from then on.
+    fn fate(
         &mut self,
         table: Table,
         row: Row<'_>,
         reason: &Error,
         work: &mut Work<'_>,
-    ) -> Result<bool> {
+    ) -> Result<Fate> {
         let Some(schema) = self.schema.clone() else {
-            return Ok(false);
+            return Ok(Fate::Bad);
         };
         if reason.is_of_row() {
-            return Ok(false);
+            return Ok(Fate::Bad);
         }
-        if (work.single_rows).contains(&(table, reason.message().to_owned())) {
-            return Ok(false);
+        let known = self.closed.extent(table);
+        if let Some(fate) = self.fate_in(table, row, known)? {
+            return Ok(fate);
+        }
+        let single_row = (table, reason.message().to_owned());
+        if work.single_rows.contains(&single_row) {
+            return Ok(Fate::Bad);
         }
         let found = self.attempt(Some(MAX_ATTEMPTS_OF_PARTS), |sink| {
-            probe::takes_no_rows(sink, &schema, table, row.key(), reason)
+            probe::refuses(sink, &schema, table, row.key(), reason)
         })?;
-        let why = match found {
+        let (extent, why) = match found {
             Ok(None) => {
-                work.single_rows
-                    .insert((table, reason.message().to_owned()));
-                return Ok(false);
+                work.single_rows.insert(single_row);
+                return Ok(Fate::Bad);
             }
-            Ok(Some(why)) | Err(why) => why,
+            Ok(Some(found)) => found,
+            Err(why) => (Extent::All, why),
         };
+        if known != Some(extent) {
+            self.close(&schema, table, row, (extent, &why), reason)?;
+        }
+        match self.fate_in(table, row, Some(extent))? {
+            Some(fate) => Ok(fate),
+            None => {
+                work.single_rows.insert(single_row);
+                Ok(Fate::Bad)
+            }
+        }
+    }
+
+    /// The fate of a row in a table that is closed; `None` where it should have taken it.
+    fn fate_in(
+        &mut self,
+        table: Table,
+        row: Row<'_>,
+        extent: Option<Extent>,
+    ) -> Result<Option<Fate>> {
+        let Some(extent) = extent else {
+            return Ok(None);
+        };
+        if extent == Extent::All {
+            return Ok(Some(Fate::Waits));
+        }
+        let is_stored = !(self.run(|sink| sink.present(table, &[row.key()], &[])))?.is_empty();
+        Ok(match extent {
+            Extent::Changes if is_stored => Some(Fate::Stays),
+            Extent::New if !is_stored => Some(Fate::Waits),
+            _ => None,
+        })
+    }
+
+    /// From now on a table is closed, by what was found out with a row that was refused for this reason.
+    fn close(
+        &mut self,
+        schema: &Schema,
+        table: Table,
+        row: Row<'_>,
+        (extent, why): (Extent, &Error),
+        reason: &Error,
+    ) -> Result<()> {
         let triggers = match self.attempt(Some(1), |sink| sink.triggers(table))? {
             Ok(names) if !names.is_empty() => {
                 let names: Vec<String> = names.iter().map(|name| text::foreign(name)).collect();
@@ -514,25 +647,44 @@ impl Writer {
             }
             _ => String::new(),
         };
-        let error = Error::new(
-            if reason.kind() == ErrorKind::Setup {
-                ErrorKind::Setup
-            } else {
-                ErrorKind::Transient
-            },
-            format!(
-                "table {} takes no rows now, whatever they hold{triggers}: {why}; its rows are written when it takes them \
-                 again, those of the other tables meanwhile",
-                schema.table(table).name
+        let name = &schema.table(table).name;
+        let message = match extent {
+            Extent::All => format!(
+                "table {name} takes no rows now, whatever they hold{triggers}: {why}; its rows are written when it takes them \
+                 again, those of the other tables meanwhile"
             ),
-        );
-        if self.gives_up && error.kind() == ErrorKind::Setup {
+            Extent::New => format!(
+                "table {name} takes no new rows now, whatever they hold{triggers}: {why}; they are written when it takes them \
+                 again, changes of those that it holds and rows of the other tables meanwhile"
+            ),
+            Extent::Changes => format!(
+                "table {name} refuses changes of rows that it holds, whatever they hold{triggers}: {why}; these stay as they \
+                 are, and new rows are written"
+            ),
+        };
+        let kind = match reason.kind() {
+            ErrorKind::Setup => ErrorKind::Setup,
+            _ => ErrorKind::Transient,
+        };
+        let error = Error::new(kind, message);
+        if self.gives_up && kind == ErrorKind::Setup {
             return Err(error);
         }
         log::error!("{error}");
         self.options.board.borrow_mut().trouble(&error);
-        self.closed.close(table, row.key(), reason.clone(), error);
-        Ok(true)
+        self.closed
+            .close(table, extent, row.key(), reason.clone(), error);
+        Ok(())
+    }
+
+    /// Notes an inbound call that is not stored as it is: it has to be read again.
+    fn note_call(&self, kind: Table, row: Row<'_>, work: &mut Work<'_>) {
+        let schema = self.schema.as_ref();
+        if let Some(schema) = schema.filter(|_| kind == Table::InboundCalls) {
+            let started = schema.table(kind).position("started");
+            let started = started.and_then(|at| row.get(at));
+            (work.written.refused_calls).push((row.key().to_owned(), started.map(str::to_owned)));
+        }
     }
 
     /// Puts a refused row into the reject file.
@@ -559,10 +711,7 @@ impl Writer {
         );
         self.options.rejects.append(work.stamp, table, row, error)?;
         work.written.rejected += 1;
-        if kind == Table::InboundCalls {
-            let started = table.position("started").and_then(|at| row.get(at));
-            (work.written.refused_calls).push((row.key().to_owned(), started.map(str::to_owned)));
-        }
+        self.note_call(kind, row, work);
         Ok(())
     }
 

@@ -16,20 +16,42 @@ fn campaign() -> Simulator {
     })
 }
 
-/// A trigger that writes to a table that is gone.
-fn break_by_trigger(database: &Database, table: &str) {
+/// Why a trigger fails for all rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// It writes to a table that is gone.
+    Gone,
+    /// It writes to a table whose column takes nothing so long: the code is that of one bad row.
+    Narrow,
+    /// The same code, at the end of the transaction.
+    Late,
+}
+
+fn break_by_trigger(database: &Database, table: &str, fault: Fault) {
+    if fault == Fault::Narrow {
+        database.execute(match database.kind {
+            Kind::Sqlite => "CREATE TABLE narrow (v TEXT CHECK (length(v) < 3))",
+            _ => "CREATE TABLE narrow (v varchar(3))",
+        });
+    }
+    let audit = match fault {
+        Fault::Gone => "INSERT INTO audit_gone VALUES (NEW.id)",
+        Fault::Narrow => "INSERT INTO narrow VALUES (NEW.id)",
+        Fault::Late => "RAISE EXCEPTION 'no' USING ERRCODE = '23514'",
+    };
+    let (kind, late) = match fault {
+        Fault::Late => ("CONSTRAINT TRIGGER", "DEFERRABLE INITIALLY DEFERRED"),
+        _ => ("TRIGGER", ""),
+    };
     database.execute(&match database.kind {
         Kind::Postgres => format!(
-            "CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-             INSERT INTO audit_gone VALUES (NEW.id); RETURN NEW; END $$; \
-             CREATE TRIGGER audit AFTER INSERT OR UPDATE ON dfire_{table} FOR EACH ROW EXECUTE PROCEDURE audit()"
+            "CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {audit}; RETURN NEW; END $$; \
+             CREATE {kind} audit AFTER INSERT OR UPDATE ON dfire_{table} {late} FOR EACH ROW EXECUTE PROCEDURE audit()"
         ),
-        Kind::Mysql => format!(
-            "CREATE TRIGGER audit BEFORE INSERT ON dfire_{table} FOR EACH ROW INSERT INTO audit_gone VALUES (NEW.id)"
-        ),
-        _ => format!(
-            "CREATE TRIGGER audit BEFORE INSERT ON dfire_{table} BEGIN INSERT INTO audit_gone VALUES (NEW.id); END"
-        ),
+        Kind::Mysql => {
+            format!("CREATE TRIGGER audit BEFORE INSERT ON dfire_{table} FOR EACH ROW {audit}")
+        }
+        _ => format!("CREATE TRIGGER audit BEFORE INSERT ON dfire_{table} BEGIN {audit}; END"),
     });
 }
 
@@ -60,14 +82,14 @@ fn assert_nothing_is_set_aside(program: &Program) {
 }
 
 /// While db_sync runs, a trigger of one table breaks.
-fn a_trigger_breaks(kind: Kind, table: &str) {
+fn a_trigger_breaks(kind: Kind, table: &str, fault: Fault) {
     let sim = campaign();
     let database = fresh_database(kind);
     let program = Program::new(&sim, &database.url).arg("--reconcile", "1s");
     program.succeed("db_init");
     let mut running = program.start("db_sync");
     running.wait_rounds(1);
-    break_by_trigger(&database, table);
+    break_by_trigger(&database, table, fault);
     sim.advance(Duration::from_secs(3600));
     running.wait_until("the closed table", is_closed);
     // A further hour reaches the other tables.
@@ -142,17 +164,103 @@ fn wait_for(running: &mut Running, what: &str, condition: impl Fn() -> bool) {
 
 #[test]
 fn a_trigger_breaks_with_sqlite() {
-    a_trigger_breaks(Kind::Sqlite, "recordings");
+    a_trigger_breaks(Kind::Sqlite, "recordings", Fault::Gone);
 }
 
 #[test]
 fn a_trigger_breaks_with_postgresql() {
-    a_trigger_breaks(Kind::Postgres, "transactions");
+    a_trigger_breaks(Kind::Postgres, "transactions", Fault::Gone);
 }
 
 #[test]
 fn a_trigger_breaks_with_mariadb() {
-    a_trigger_breaks(Kind::Mysql, "recordings");
+    a_trigger_breaks(Kind::Mysql, "recordings", Fault::Gone);
+}
+
+#[test]
+fn a_trigger_fails_with_the_code_of_one_row_with_sqlite() {
+    a_trigger_breaks(Kind::Sqlite, "transactions", Fault::Narrow);
+}
+
+#[test]
+fn a_trigger_fails_with_the_code_of_one_row_with_postgresql() {
+    a_trigger_breaks(Kind::Postgres, "recordings", Fault::Narrow);
+}
+
+#[test]
+fn a_trigger_fails_with_the_code_of_one_row_with_mariadb() {
+    a_trigger_breaks(Kind::Mysql, "transactions", Fault::Narrow);
+}
+
+#[test]
+fn a_trigger_fails_late_with_the_code_of_one_row() {
+    a_trigger_breaks(Kind::Postgres, "transactions", Fault::Late);
+}
+
+/// A table that is meant to be added to only: new rows go in, the others stay, and the program ends.
+fn a_table_that_refuses_changes(kind: Kind) {
+    let sim = campaign();
+    let database = fresh_database(kind);
+    let program = Program::new(&sim, &database.url);
+    program.succeed("db_init");
+    let before = database.dump("dfire_transactions");
+    database.execute(match kind {
+        Kind::Postgres => {
+            "CREATE FUNCTION fixed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             RAISE EXCEPTION 'only added to' USING ERRCODE = '55000'; END $$; \
+             CREATE TRIGGER fixed BEFORE UPDATE ON dfire_transactions FOR EACH ROW EXECUTE PROCEDURE fixed()"
+        }
+        Kind::Mysql => {
+            "CREATE TRIGGER fixed BEFORE UPDATE ON dfire_transactions FOR EACH ROW \
+             SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'only added to'"
+        }
+        _ => {
+            "CREATE TRIGGER fixed BEFORE UPDATE ON dfire_transactions BEGIN SELECT RAISE(ABORT, 'only added to'); END"
+        }
+    });
+    sim.advance(Duration::from_secs(6 * 3600));
+    let ended = program.run("db_update");
+    assert_eq!(ended.code, Some(5), "{}\n{}", ended.stdout, program.log());
+    assert!(ended.stdout.contains("changes of stored rows were refused"));
+    let stored = database.dump("dfire_transactions");
+    let truth = sim.truth(&TruthFilter::default(), &Which::All).transactions;
+    assert!(stored.len() > before.len(), "nothing was new");
+    assert!(stored.keys().eq(truth.keys()), "{kind:?}");
+    for (key, row) in &before {
+        assert_eq!(stored[key], *row, "{key}");
+    }
+    let said = "table dfire_transactions refuses changes of rows that it holds";
+    let log = program.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(said)).collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("it has the trigger fixed"), "{lines:?}");
+    assert!(!log.contains(CLOSED) && !log.contains("is refused and set aside"));
+    assert_nothing_is_set_aside(&program);
+    // A stored checksum means that all is there.
+    let contacts = database.dump("dfire_contacts");
+    assert!(contacts.values().any(|row| row["$md5"].is_none()));
+
+    database.execute(match kind {
+        Kind::Postgres => "DROP FUNCTION fixed() CASCADE",
+        _ => "DROP TRIGGER fixed",
+    });
+    program.succeed("db_update");
+    assert_equal(&sim, &TruthFilter::default(), &database);
+}
+
+#[test]
+fn a_table_that_refuses_changes_with_sqlite() {
+    a_table_that_refuses_changes(Kind::Sqlite);
+}
+
+#[test]
+fn a_table_that_refuses_changes_with_postgresql() {
+    a_table_that_refuses_changes(Kind::Postgres);
+}
+
+#[test]
+fn a_table_that_refuses_changes_with_mariadb() {
+    a_table_that_refuses_changes(Kind::Mysql);
 }
 
 /// From the very beginning, into empty tables: a column that another program made takes no NULL.

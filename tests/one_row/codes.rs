@@ -129,6 +129,10 @@ fn in_sqlite() -> Vec<Refusal> {
             "SELECT RAISE(ROLLBACK, 'CHECK constraint failed: ' || NEW.\"$phone\")",
         ),
         refusal("a function", "SELECT json_extract('{}', NEW.\"$phone\")"),
+        refusal(
+            "a search",
+            "SELECT count(*) FROM words WHERE words MATCH '\"' || NEW.\"$phone\" || '\" : x'",
+        ),
     ]
 }
 
@@ -183,6 +187,7 @@ fn refuse_each(database: &Database, refusals: &[Refusal], contacts: &[String]) {
             cases("`")
         )),
         Kind::Sqlite => {
+            database.execute("CREATE VIRTUAL TABLE words USING fts5(word)");
             for (number, (refusal, contact)) in refusals.iter().zip(contacts).enumerate() {
                 database.execute(&format!(
                     "CREATE TRIGGER refuse{number} BEFORE INSERT ON dfire_contacts WHEN NEW.\"$id\" = '{contact}' \

@@ -131,7 +131,7 @@ fn tables_of_the_old_client_are_used_and_widened_where_needed() {
         ],
     ))
     .unwrap();
-    assert_eq!(sink.distrust_after("2023").unwrap(), 2);
+    assert_eq!(sink.distrust_after("2023", "camp").unwrap(), 2);
 }
 
 #[test]

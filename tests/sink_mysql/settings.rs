@@ -155,7 +155,7 @@ fn work(url: &MysqlUrl, name: &str) {
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     assert_eq!(sink.stored(&ids).unwrap().len(), TEXTS.len(), "{name}");
     assert_eq!(
-        sink.distrust_after("2024-01-01T00:00:00Z").unwrap(),
+        sink.distrust_after("2024-01-01T00:00:00Z", "camp").unwrap(),
         8,
         "{name}"
     );

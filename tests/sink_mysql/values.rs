@@ -260,7 +260,10 @@ fn stored_contacts_and_distrust() {
             row("none", Some("m3"), None)
         ]
     );
-    assert_eq!(sink.distrust_after("2024-01-01T00:00:00Z").unwrap(), 2);
+    assert_eq!(
+        sink.distrust_after("2024-01-01T00:00:00Z", "camp").unwrap(),
+        2
+    );
     assert_eq!(
         stored(&mut sink),
         [
@@ -269,5 +272,8 @@ fn stored_contacts_and_distrust() {
             row("none", None, None)
         ]
     );
-    assert_eq!(sink.distrust_after("2024-01-01T00:00:00Z").unwrap(), 0);
+    assert_eq!(
+        sink.distrust_after("2024-01-01T00:00:00Z", "camp").unwrap(),
+        0
+    );
 }

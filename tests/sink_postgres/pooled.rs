@@ -106,7 +106,12 @@ fn settings_of_the_address_and_of_the_role_work_in_each_transaction() {
         busy.batch_execute("COMMIT").unwrap();
     }
     assert_eq!(sinks[0].stored(&["0", "1", "2"]).unwrap().len(), 2);
-    assert_eq!(sinks[1].distrust_after("2024-03-05T09:15:42Z").unwrap(), 2);
+    assert_eq!(
+        sinks[1]
+            .distrust_after("2024-03-05T09:15:42Z", "camp")
+            .unwrap(),
+        2
+    );
     let count = "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
                  WHERE c.relnamespace = current_schema()::regnamespace AND i.indisvalid AND NOT i.indisprimary";
     assert_eq!(db.value(count).as_deref(), Some("9"));

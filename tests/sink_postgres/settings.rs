@@ -118,7 +118,7 @@ fn works(db: &mut Database, url: &PostgresUrl, prefix: &str, setting: &str) {
     let ids: Vec<&str> = stored.iter().map(|contact| contact.id.as_str()).collect();
     assert_eq!(ids, ["A", "NULL"], "{setting}");
     assert_eq!(
-        sink.distrust_after("2024-03-05T09:15:41Z").unwrap(),
+        sink.distrust_after("2024-03-05T09:15:41Z", "camp").unwrap(),
         4,
         "{setting}"
     );

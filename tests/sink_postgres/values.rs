@@ -205,8 +205,14 @@ fn stored_contacts_and_distrust() {
             contact("c", text("m"), None)
         ]
     );
-    assert_eq!(sink.distrust_after("2024-03-05T09:15:42Z").unwrap(), 2);
-    assert_eq!(sink.distrust_after("2024-03-05T09:15:42Z").unwrap(), 0);
+    assert_eq!(
+        sink.distrust_after("2024-03-05T09:15:42Z", "camp").unwrap(),
+        2
+    );
+    assert_eq!(
+        sink.distrust_after("2024-03-05T09:15:42Z", "camp").unwrap(),
+        0
+    );
     let rows = db.rows("SELECT \"$id\" FROM d_contacts WHERE \"$md5\" IS NOT NULL");
     assert_eq!(rows, vec![vec![text("a")]]);
 }

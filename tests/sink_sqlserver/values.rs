@@ -210,8 +210,14 @@ fn stored_contacts_and_distrust() {
         md5: Some("m".to_owned()),
         changed: Some("2024-03-05T09:15:43Z".to_owned()),
     }));
-    assert_eq!(sink.distrust_after("2024-03-05T09:15:42Z").unwrap(), 2);
-    assert_eq!(sink.distrust_after("2024-03-05T09:15:42Z").unwrap(), 0);
+    assert_eq!(
+        sink.distrust_after("2024-03-05T09:15:42Z", "camp").unwrap(),
+        2
+    );
+    assert_eq!(
+        sink.distrust_after("2024-03-05T09:15:42Z", "camp").unwrap(),
+        0
+    );
     let without = "SELECT COUNT(*) FROM dfire_contacts WHERE [$md5] IS NULL";
     assert_eq!(value(&database, without).as_deref(), Some("2"));
 }

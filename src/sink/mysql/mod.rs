@@ -65,6 +65,9 @@ pub struct MysqlSink {
     loading: Loading,
 }
 
+/// What [`Sink::distrust_after`] and [`Sink::distrust`] do.
+const MARKING: &str = "marking contacts for a fresh look";
+
 /// One table, ready to be written.
 struct Prepared {
     table: Table,
@@ -318,16 +321,42 @@ impl Sink for MysqlSink {
         Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 
-    fn distrust_after(&mut self, stamp: &str) -> Result<u64> {
-        let mut sql = format!(
-            "UPDATE {} SET `$md5` = NULL WHERE `$md5` IS NOT NULL \
-             AND (`$changed` IS NULL OR CONVERT(`$changed` USING utf8mb4) COLLATE utf8mb4_bin > ",
-            self.contacts()?
+    fn distrust_after(&mut self, stamp: &str, campaign: &str) -> Result<u64> {
+        let sql = format!(
+            "UPDATE {} SET `$md5` = NULL WHERE {}",
+            self.contacts()?,
+            probe::trusted_after(self.prepared(Table::Contacts)?, stamp, campaign)
         );
-        literal::push_text(&mut sql, stamp);
-        sql.push(')');
-        self.run("marking contacts for a fresh look", &sql)
-            .map(|done| done.affected)
+        self.run(MARKING, &sql).map(|done| done.affected)
+    }
+
+    fn trusted_after(&mut self, stamp: &str, campaign: &str, most: usize) -> Result<Vec<String>> {
+        let sql = format!(
+            "SELECT `$id` FROM {} WHERE {} LIMIT {most}",
+            self.contacts()?,
+            probe::trusted_after(self.prepared(Table::Contacts)?, stamp, campaign)
+        );
+        let expected = Expected {
+            rows: most,
+            bytes: MAX_STORED,
+        };
+        let found = self
+            .session
+            .rows(&sql, expected)
+            .map_err(|e| self.failed("looking for rows", &e, ErrorKind::Transient))?;
+        Ok(found
+            .into_iter()
+            .filter_map(|row| row.into_iter().next().flatten())
+            .collect())
+    }
+
+    fn distrust(&mut self, ids: &[&str]) -> Result<u64> {
+        let sql = format!(
+            "UPDATE {} SET `$md5` = NULL WHERE `$id` IN {}",
+            self.contacts()?,
+            literal::list(ids.iter().copied())
+        );
+        self.run(MARKING, &sql).map(|done| done.affected)
     }
 
     fn write(&mut self, batch: &Batch) -> Result<()> {

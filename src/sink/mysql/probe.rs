@@ -1,4 +1,5 @@
-//! What helps to tell a table that takes no rows from a row that it does not take, as statements. No I/O.
+//! What is asked about tables, to tell one that takes no rows from a row that it does not take, and which of its rows count,
+//! as statements. No I/O.
 
 use super::Prepared;
 use super::literal::push_text;
@@ -25,6 +26,26 @@ pub(super) fn sample(table: &Prepared, most: usize) -> Result<String> {
         names.join(","),
         MYSQL.quote(&table.name)
     ))
+}
+
+/// The condition of contacts with a checksum that were written later than `stamp` or at no known time, in this campaign or
+/// in none.
+pub(super) fn trusted_after(table: &Prepared, stamp: &str, campaign: &str) -> String {
+    let mut sql = "`$md5` IS NOT NULL AND (`$changed` IS NULL OR \
+                   CONVERT(`$changed` USING utf8mb4) COLLATE utf8mb4_bin > "
+        .to_owned();
+    push_text(&mut sql, stamp);
+    sql.push(')');
+    let mut written =
+        (table.columns.iter()).filter_map(|column| table.real.columns.get(column.real));
+    if written.any(|column| column.name.eq_ignore_ascii_case("$campaign_id")) {
+        sql.push_str(
+            " AND (`$campaign_id` IS NULL OR CONVERT(`$campaign_id` USING utf8mb4) COLLATE utf8mb4_bin = ",
+        );
+        push_text(&mut sql, campaign);
+        sql.push(')');
+    }
+    sql
 }
 
 /// A row for each column, key and constraint of this name.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::failure::Failure;
+use super::failure::{self, Failure};
 use super::literal::{self, list};
 use super::row::{LITERALS, push_row};
 use super::widen::narrow;
@@ -134,7 +134,19 @@ impl Writer {
                     }
                 )))
             }
-            Err(e) => Err(sink.refused(doing, &e)),
+            Err(e) => {
+                let error = sink.refused(doing, &e);
+                let mut unique = table.real.other_unique(table.table.key());
+                // The server looked at an index of this table, and not a trigger at another table.
+                let is_ours = failure::code(&e) == 1062
+                    && failure::named(&e)
+                        .is_some_and(|name| unique.any(|index| index.name == name));
+                Err(if is_ours {
+                    error.because_of_row()
+                } else {
+                    error
+                })
+            }
         }
     }
 }

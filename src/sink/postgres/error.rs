@@ -10,6 +10,7 @@ use postgres::error::DbError;
 use super::guard::Breach;
 use super::negotiate::{NO_TLS, NoAnswer};
 use crate::error::{Error, ErrorKind};
+use crate::sink::dialect::POSTGRES;
 use crate::sink::tls::certificate_problem;
 use crate::text;
 
@@ -107,14 +108,13 @@ impl Server {
             self.address,
             refusal(db, grant)
         );
-        let class = code.get(..2).unwrap_or_default();
-        let refused = match write_kind(db) {
-            ErrorKind::Data if matches!(class, "21" | "22" | "23" | "44") && code != "23502" => {
-                Error::of_row(message)
-            }
-            kind => Error::new(kind, message),
-        };
-        refused.with_detail(&whole_text(db))
+        let refused = Error::new(write_kind(db), message).with_detail(&whole_text(db));
+        // At the end of a transaction nobody says which table was written.
+        let is_ours = |name| tried.contains(&POSTGRES.quote(name)) || !tried.contains("table");
+        if code == "23505" && made_by_server(db) && db.table().is_some_and(is_ours) {
+            return refused.because_of_row();
+        }
+        refused
     }
 
     /// The error of a statement. `tried` says what was tried on what (`cannot write table "x"`); `grant` is

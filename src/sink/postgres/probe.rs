@@ -1,9 +1,10 @@
-//! What helps to tell a table that takes no rows from a row that it does not take.
+//! What is asked about tables: to tell one that takes no rows from a row that it does not take, and which of its rows count.
 
 use postgres::types::Type;
 use postgres::{Client, Error, Transaction};
 
 use super::catalog::Relation;
+use super::fit::Class;
 use super::session::Session;
 use super::upsert::Upsert;
 use crate::sink::dialect::POSTGRES;
@@ -34,6 +35,29 @@ pub(super) fn sample(
         }
     }
     Ok(())
+}
+
+/// The condition of contacts with a checksum that were written later than `$1` or at no known time, in the campaign `$2` or
+/// in none; `None` where the table holds no checksums.
+pub(super) fn trusted_after(upsert: &Upsert) -> Option<String> {
+    upsert.target("$md5")?;
+    let mut condition = "\"$md5\" IS NOT NULL".to_owned();
+    if let Some(target) = upsert.target("$changed") {
+        let changed = POSTGRES.quote("$changed");
+        let comparison = match target.class {
+            // Stamps sort as bytes; the database's own collation may do otherwise.
+            Class::Text(_) => format!("{changed}::text COLLATE \"C\" > $1::text"),
+            _ => format!("{changed} > $1::text::{}", target.cast),
+        };
+        condition.push_str(&format!(" AND ({changed} IS NULL OR {comparison})"));
+    }
+    if upsert.target("$campaign_id").is_some() {
+        let campaign = POSTGRES.quote("$campaign_id");
+        condition.push_str(&format!(
+            " AND ({campaign} IS NULL OR {campaign}::text = $2::text)"
+        ));
+    }
+    Some(condition)
 }
 
 /// The names of a table's triggers that are switched on.

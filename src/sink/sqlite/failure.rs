@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{ErrorCode, ffi};
+use rusqlite::{Connection, ErrorCode, ffi};
 
 use crate::error::{Error, ErrorKind};
 use crate::files;
+use crate::sink::dialect::SQLITE;
 use crate::text;
 
 /// Why a file can't grow, if the disk is full: also what SQLite keeps beside it.
@@ -74,15 +75,15 @@ pub(super) fn failure(path: &Path, doing: &str, e: &rusqlite::Error) -> Error {
     error(path, doing, e, &message)
 }
 
-/// The same for what writes rows. What a trigger raises may hold values of the row, as may what a function says that it
-/// calls; what SQLite itself says of constraints and missing tables holds names.
-pub(super) fn refusal(path: &Path, doing: &str, e: &rusqlite::Error) -> Error {
+/// The same for what writes rows. What a trigger raises may hold values of the row, as may what a function or a virtual
+/// table says that it uses; what SQLite itself says of constraints holds names.
+pub(super) fn refusal(conn: &Connection, path: &Path, doing: &str, e: &rusqlite::Error) -> Error {
     let whole = whole_text(e);
     let code = e.sqlite_error_code();
+    let gone = whole.strip_prefix("no such ");
     let is_own = match code {
         Some(ErrorCode::ConstraintViolation) => extended(e) != ffi::SQLITE_CONSTRAINT_TRIGGER,
-        // A function may say this, too, but then other words come first.
-        Some(ErrorCode::Unknown) => whole.starts_with("no such "),
+        Some(ErrorCode::Unknown) => gone.is_some_and(|gone| is_in_a_trigger(conn, gone)),
         _ => true,
     };
     let shown = match code {
@@ -90,9 +91,43 @@ pub(super) fn refusal(path: &Path, doing: &str, e: &rusqlite::Error) -> Error {
         Some(ErrorCode::ConstraintViolation) => {
             format!("a trigger refused it (error {})", extended(e))
         }
+        Some(ErrorCode::Unknown) if gone.is_some() => {
+            format!(
+                "something that a trigger uses is gone (error {})",
+                extended(e)
+            )
+        }
         _ => format!("SQLite refused it (error {})", extended(e)),
     };
     error(path, doing, e, &shown).with_detail(&whole)
+}
+
+/// Whether `gone`, such as `table: main.audit`, is a name that a trigger or a view uses: a full-text search calls what it
+/// was asked for a column that is missing.
+fn is_in_a_trigger(conn: &Connection, gone: &str) -> bool {
+    let Some((_, name)) = gone.split_once(": ") else {
+        return false;
+    };
+    let name = name.strip_prefix("main.").unwrap_or(name);
+    let read = || -> rusqlite::Result<Vec<String>> {
+        conn.prepare("SELECT sql FROM sqlite_schema WHERE type IN ('trigger', 'view')")?
+            .query_map([], |row| row.get(0))?
+            .collect()
+    };
+    read().is_ok_and(|statements| statements.iter().any(|sql| has_word(sql, name)))
+}
+
+/// Whether a text has this word, and not only as a part of another one.
+fn has_word(text: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+    !word.is_empty()
+        && text.match_indices(word).any(|(at, _)| {
+            let before = text.get(..at).and_then(|text| text.chars().next_back());
+            let after = text
+                .get(at + word.len()..)
+                .and_then(|text| text.chars().next());
+            !before.is_some_and(is_part) && !after.is_some_and(is_part)
+        })
 }
 
 fn whole_text(e: &rusqlite::Error) -> String {
@@ -134,21 +169,41 @@ fn error(path: &Path, doing: &str, e: &rusqlite::Error, text: &str) -> Error {
         "SQLite database {}: {doing}: {text}{advice}",
         path.display()
     );
-    let is_of_row = match e.sqlite_error_code() {
-        Some(Code::ConstraintViolation) => !matches!(
-            extended(e),
-            ffi::SQLITE_CONSTRAINT_NOTNULL | ffi::SQLITE_CONSTRAINT_TRIGGER
-        ),
-        Some(Code::TypeMismatch | Code::TooBig) => true,
-        _ => false,
-    };
-    if is_of_row {
-        Error::of_row(message)
-    } else {
-        Error::new(kind, message)
+    let error = Error::new(kind, message);
+    // SQLite looked at an index of this table, and not a trigger at another table.
+    let of = text
+        .strip_prefix(UNIQUE)
+        .and_then(|columns| columns.split('.').next());
+    match of {
+        Some(table) if doing.contains(&SQLITE.quote(table)) => error.because_of_row(),
+        _ => error,
     }
 }
 
+/// What SQLite says before the names of the columns whose values another row has.
+const UNIQUE: &str = "UNIQUE constraint failed: ";
+
 fn extended(e: &rusqlite::Error) -> i32 {
     e.sqlite_error().map_or(0, |e| e.extended_code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_not_a_part_of_another() {
+        let sql =
+            "CREATE TRIGGER t AFTER INSERT ON a BEGIN INSERT INTO audit_49 VALUES (NEW.note); END";
+        for (word, is_there) in [
+            ("audit_49", true),
+            ("NEW.note", true),
+            ("audit", false),
+            ("49", false),
+            ("+4989", false),
+            ("", false),
+        ] {
+            assert_eq!(has_word(sql, word), is_there, "{word}");
+        }
+    }
 }

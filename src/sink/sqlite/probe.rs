@@ -1,4 +1,4 @@
-//! What helps to tell a table that takes no rows from a row that it does not take.
+//! What is asked about tables: to tell one that takes no rows from a row that it does not take, and which of its rows count.
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
@@ -34,6 +34,17 @@ pub(super) fn sample(
         }
     }
     Ok(())
+}
+
+/// The condition of contacts with a checksum that were written later than `?1` or at no known time, in the campaign `?2` or
+/// in none.
+pub(super) fn trusted_after(table: &Prepared) -> String {
+    let campaign = if table.names.iter().any(|name| name == "\"$campaign_id\"") {
+        "(\"$campaign_id\" IS NULL OR \"$campaign_id\" = ?2)"
+    } else {
+        "?2 <> ''"
+    };
+    format!("\"$md5\" IS NOT NULL AND (\"$changed\" IS NULL OR \"$changed\" > ?1) AND {campaign}")
 }
 
 /// The names of a table's triggers.

@@ -146,38 +146,23 @@ pub(super) fn statement(place: &str, doing: &str, e: &DriverError, otherwise: Er
     Error::new(kind, format!("SQL Server at {place}: {doing}: {why}"))
 }
 
+/// What is done when a table is written; its name follows.
+pub(super) const WRITING: &str = "writing to ";
+
 /// The error of a statement that writes rows. Its text is left out: a trigger throws what it likes, and puts values of the
-/// row into it.
+/// row into it. `doing` begins with [`WRITING`] where one table is written.
 pub(super) fn write(place: &str, doing: &str, e: &DriverError) -> Error {
     let DriverError::Server(server) = e else {
         return statement(place, doing, e, ErrorKind::Transient);
     };
     let report = Report::from(server);
     let message = format!("SQL Server at {place}: {doing}: {}", refusal(&report));
-    let refused = match (write_kind(&report), report.code) {
-        (
-            ErrorKind::Data,
-            220
-            | 232
-            | 235
-            | 241..=248
-            | 293
-            | 295
-            | 296
-            | 511
-            | 547
-            | 1946
-            | 2601
-            | 2627
-            | 2628
-            | 8114
-            | 8115
-            | 8152
-            | 8169,
-        ) => Error::of_row(message),
-        (kind, _) => Error::new(kind, message),
-    };
-    refused.with_detail(report.message)
+    let refused = Error::new(write_kind(&report), message).with_detail(report.message);
+    let is_ours = |table| report.message.contains(&format!(".{table}'"));
+    if matches!(report.code, 2601 | 2627) && doing.strip_prefix(WRITING).is_some_and(is_ours) {
+        return refused.because_of_row();
+    }
+    refused
 }
 
 /// What the refusal of a write leads to. A trigger may throw any number, so that what may pass is not believed for ever:

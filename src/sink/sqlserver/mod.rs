@@ -205,6 +205,19 @@ impl SqlServerSink {
     fn table(&self, table: Table) -> Result<String> {
         self.prepared(table).map(|t| t.schema.name.clone())
     }
+
+    /// Whether the table of contacts has the column of the campaign.
+    fn tells_campaigns(&self) -> Result<bool> {
+        let columns = self.prepared(Table::Contacts)?.real_columns();
+        Ok((columns.iter()).any(|column| column.name.eq_ignore_ascii_case("$campaign_id")))
+    }
+
+    /// Takes checksums away.
+    fn mark(&mut self, sql: &str) -> Result<u64> {
+        let doing = "marking contacts for a fresh look";
+        (self.connection.execute(sql, REBUILD))
+            .map_err(|e| failure::write(&self.connection.place, doing, &e))
+    }
 }
 
 /// When to try again to widen a column.
@@ -332,11 +345,30 @@ impl Sink for SqlServerSink {
         Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 
-    fn distrust_after(&mut self, stamp: &str) -> Result<u64> {
-        let sql = statement::distrust_after(&self.contacts()?, stamp);
-        let doing = "marking contacts for a fresh look";
-        (self.connection.execute(&sql, REBUILD))
-            .map_err(|e| failure::write(&self.connection.place, doing, &e))
+    fn distrust_after(&mut self, stamp: &str, campaign: &str) -> Result<u64> {
+        let campaign = self.tells_campaigns()?.then_some(campaign);
+        let sql = statement::distrust_after(&self.contacts()?, stamp, campaign);
+        self.mark(&sql)
+    }
+
+    fn trusted_after(&mut self, stamp: &str, campaign: &str, most: usize) -> Result<Vec<String>> {
+        let campaign = self.tells_campaigns()?.then_some(campaign);
+        let sql = statement::trusted_after(&self.contacts()?, stamp, campaign, most);
+        let rows = (self.connection.query(&sql, ANSWER))
+            .map_err(|e| self.failed("looking for rows", &e, ErrorKind::Transient))?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| row.into_iter().next().flatten())
+            .collect())
+    }
+
+    fn distrust(&mut self, ids: &[&str]) -> Result<u64> {
+        let mut marked = 0;
+        for ids in ids.chunks(statement::IDS) {
+            let sql = statement::distrust(&self.contacts()?, ids.iter().copied());
+            marked += self.mark(&sql)?;
+        }
+        Ok(marked)
     }
 
     fn write(&mut self, batch: &Batch) -> Result<()> {

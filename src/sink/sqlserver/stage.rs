@@ -104,7 +104,7 @@ fn transaction(
         }
     }
     for table in staged {
-        let doing = format!("writing to {}", table.schema.name);
+        let doing = format!("{}{}", failure::WRITING, table.schema.name);
         for sql in statement::upsert(&table.schema, &table.real_columns()) {
             run(sink, &doing, &sql)?;
         }

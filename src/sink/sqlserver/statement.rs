@@ -454,12 +454,50 @@ pub(super) fn count(table: &str, limit: u32) -> String {
     )
 }
 
-/// Forgets the checksums of contacts that claim to be written later than `stamp`.
-pub(super) fn distrust_after(contacts: &str, stamp: &str) -> String {
+/// Forgets the checksums of contacts that claim to be written later than `stamp`, in this campaign or in none. Without a
+/// campaign, those of all.
+pub(super) fn distrust_after(contacts: &str, stamp: &str, campaign: Option<&str>) -> String {
     format!(
-        "UPDATE {} SET [$md5] = NULL WHERE [$md5] IS NOT NULL AND ([$changed] IS NULL OR [$changed] > {})",
+        "UPDATE {} SET [$md5] = NULL WHERE {}",
         quote(contacts),
-        literal(stamp)
+        is_trusted_after(stamp, campaign)
+    )
+}
+
+/// The ids of up to `most` of them.
+pub(super) fn trusted_after(
+    contacts: &str,
+    stamp: &str,
+    campaign: Option<&str>,
+    most: usize,
+) -> String {
+    format!(
+        "SELECT TOP ({most}) [$id] FROM {} WHERE {}",
+        quote(contacts),
+        is_trusted_after(stamp, campaign)
+    )
+}
+
+fn is_trusted_after(stamp: &str, campaign: Option<&str>) -> String {
+    let campaign = campaign.map(|campaign| {
+        format!(
+            " AND ([$campaign_id] IS NULL OR [$campaign_id] = {})",
+            literal(campaign)
+        )
+    });
+    format!(
+        "[$md5] IS NOT NULL AND ([$changed] IS NULL OR [$changed] > {}){}",
+        literal(stamp),
+        campaign.unwrap_or_default()
+    )
+}
+
+/// Forgets the checksums of these contacts.
+pub(super) fn distrust<'a>(contacts: &str, ids: impl Iterator<Item = &'a str>) -> String {
+    format!(
+        "UPDATE {} SET [$md5] = NULL WHERE [$id] IN ({})",
+        quote(contacts),
+        list(ids)
     )
 }
 

@@ -77,7 +77,9 @@ impl Engine {
             return Ok(());
         }
         let boundary = rfc3339(self.time_of_writing());
-        let rows = self.writer.distrust_after(&boundary)?;
+        let rows = self
+            .writer
+            .distrust_after(&boundary, &self.settings.campaign)?;
         if rows > 0 {
             log::info!(
                 "{rows} contacts bear a time of writing that lies in the future: they count as not up to date"
