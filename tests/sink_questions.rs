@@ -90,6 +90,45 @@ fn a_rehearsal_leaves_nothing_and_a_sample_is_what_is_stored() {
 }
 
 #[test]
+fn rows_that_are_only_added_replace_none() {
+    for kind in Kind::ALL {
+        let database = fresh_database(kind);
+        let schema = schema(&[]);
+        let mut sink = Target::new(&database.url, None).unwrap().open().unwrap();
+        sink.prepare(&schema).unwrap();
+        let batch = |rows: &[(&str, &str)]| {
+            let mut batch = empty(&schema);
+            for (id, comment) in rows {
+                let row = [("$id", Some(*id)), ("$comment", Some(*comment))];
+                add(&mut batch, &schema, Table::Contacts, &row);
+            }
+            batch
+        };
+        sink.write(&batch(&[("a", "first")])).unwrap();
+        let mut added = batch(&[("b'", "second")]);
+        added.only_adds = [true; 5];
+        sink.write(&added).unwrap();
+        // SQL Server leaves it as it is without a word.
+        let mut again = batch(&[("a", "other")]);
+        again.only_adds = [true; 5];
+        let refused = sink.write(&again).is_err();
+        assert_eq!(refused, kind != Kind::SqlServer, "{kind:?}");
+
+        let contacts = schema.table(Table::Contacts);
+        let mut rows = Rows::new(contacts.columns.len());
+        sink.rows(Table::Contacts, &["b'", "c", "a"], &mut rows)
+            .unwrap();
+        let comment = contacts.position("$comment").unwrap();
+        let mut found: Vec<_> = (rows.iter())
+            .map(|row| (row.key(), row.get(comment)))
+            .collect();
+        found.sort_unstable();
+        let wanted = [("a", Some("first")), ("b'", Some("second"))];
+        assert_eq!(found, wanted, "{kind:?}");
+    }
+}
+
+#[test]
 fn checksums_of_other_campaigns_stay() {
     for kind in Kind::ALL {
         let database = fresh_database(kind);

@@ -41,6 +41,10 @@ pub const MAX_DDL_LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// A contact as the database holds it, for the comparison with the API's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
+/// What takes the place of U+0000 in texts where a database can't hold it: PostgreSQL, and some of what is compatible with
+/// SQL Server, where many a tool ends the text there.
+pub const NUL_SIGN: &str = "\u{2400}";
+
 pub struct StoredContact {
     /// `$id`
     pub id: String,
@@ -127,7 +131,8 @@ pub trait Sink {
     /// Writes a batch in one database transaction: first deletes the placeholders, then inserts or replaces the rows.
     ///
     /// Each column that the schema has is written. Values too long for an existing column widen the column first.
-    /// The batch holds no key twice in one table. A [rehearsal](Batch::is_rehearsal) is undone in the end.
+    /// The batch holds no key twice in one table. A [rehearsal](Batch::is_rehearsal) is undone in the end. Where rows are
+    /// [only added](Batch::only_adds), no privilege to change them is needed.
     ///
     /// What the server says of a write may hold values of its rows, whatever the error: the message has the server's
     /// code and names, and only [`Error::detail`](crate::error::Error::detail) has the text.
@@ -138,6 +143,9 @@ pub trait Sink {
 
     /// The names of the triggers of a prepared table.
     fn triggers(&mut self, table: Table) -> Result<Vec<String>>;
+    /// The same for the rows with these keys, of which there are up to a few dozen.
+    fn rows(&mut self, table: Table, keys: &[&str], rows: &mut Rows) -> Result<()>;
+
 
     /// Looks at privileges and tables without changing anything.
     fn check(&mut self, schema: &Schema) -> Result<Vec<CheckLine>>;
@@ -197,9 +205,6 @@ impl Target {
             url::DatabaseUrl::Mysql(address) => {
                 Ok(Box::new(mysql::MysqlSink::open(address, &self.tls)?))
             }
-            url::DatabaseUrl::SqlServer(address) => Ok(Box::new(sqlserver::SqlServerSink::open(
-                address, &self.tls,
-            )?)),
             #[cfg(feature = "sqlite")]
             url::DatabaseUrl::Sqlite(path) => Ok(Box::new(sqlite::SqliteSink::open(path)?)),
         }

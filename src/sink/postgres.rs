@@ -34,12 +34,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::{Schema, Table, TableSchema};
 use crate::tls::Roots;
-use define::note;
 use patience::ANSWER;
-use session::Session;
+use session::{Parameters, Session};
 use transaction::{fill, key_is_one_of, prepared};
 use upsert::{Upsert, without_nul};
 use widen::{Narrow, Stuck, widen};
+
+/// What fails at the end of a batch; of a rehearsal it is the same, as it fails for the same.
+const COMMITTING: &str = "cannot commit a batch";
 
 /// One connection to a PostgreSQL server, version 9.5 or later.
 ///
@@ -402,11 +404,12 @@ impl Sink for PostgresSink {
             &filled,
             loading,
         ) {
-            Ok(()) if batch.is_rehearsal => probe::undo(transaction)
-                .map_err(|e| server.write_error(&e, "cannot undo a rehearsal", "")),
+            Ok(()) if batch.is_rehearsal => {
+                probe::undo(transaction).map_err(|e| server.write_error(&e, COMMITTING, ""))
+            }
             Ok(()) => transaction
                 .commit()
-                .map_err(|e| server.write_error(&e, "cannot commit a batch", "")),
+                .map_err(|e| server.write_error(&e, COMMITTING, "")),
             Err(error) => {
                 // Where this fails too, the connection is gone, and with it the transaction.
                 let _ = transaction.rollback();
@@ -417,10 +420,18 @@ impl Sink for PostgresSink {
 
     fn sample(&mut self, table: Table, most: usize, rows: &mut Rows) -> Result<()> {
         let upsert = prepared(&self.tables, table)?;
-        probe::sample(&mut self.client, &self.session, upsert, most, rows).map_err(|e| {
-            let tried = format!("cannot read table {}", upsert.relation.quoted());
-            self.session.server.error(&e, &tried, "")
-        })
+        let end = format!("LIMIT {most}");
+        probe::rows(&mut self.client, &self.session, upsert, &end, &[], rows)
+            .map_err(|e| self.cannot_read(&e, &upsert.relation.quoted()))
+    }
+
+    fn rows(&mut self, table: Table, keys: &[&str], rows: &mut Rows) -> Result<()> {
+        let upsert = prepared(&self.tables, table)?;
+        let end = format!("WHERE {}", key_is_one_of(upsert));
+        let keys: Vec<_> = keys.iter().map(|key| without_nul(key)).collect();
+        let keys: &Parameters<'_> = &[(&keys, Type::TEXT_ARRAY)];
+        probe::rows(&mut self.client, &self.session, upsert, &end, keys, rows)
+            .map_err(|e| self.cannot_read(&e, &upsert.relation.quoted()))
     }
 
     fn triggers(&mut self, table: Table) -> Result<Vec<String>> {

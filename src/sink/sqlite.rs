@@ -71,6 +71,8 @@ struct Prepared {
     /// Of the columns that are written, quoted.
     names: Vec<String>,
     upsert: String,
+    /// The same without what is done about keys that are there.
+    insert: String,
     /// Position in the rows, and how the value is stored, for each parameter of `upsert`.
     columns: Vec<(usize, Storage)>,
 }
@@ -406,8 +408,12 @@ impl Sink for SqliteSink {
                 }
             }
             let doing = format!("writing to table {}", table.name);
+            let sql = match batch.only_adds_to(table.table) {
+                true => &table.insert,
+                false => &table.upsert,
+            };
             let left_out =
-                upsert(&tx, table, batch.rows(table.table)).map_err(|e| failed(&doing, e))?;
+                put_in(&tx, table, sql, batch.rows(table.table)).map_err(|e| failed(&doing, e))?;
             if left_out > 0 {
                 return Err(Error::data(format!(
                     "SQLite database {}: {doing}: a trigger left out {left_out} rows without an error (let it raise one)",
@@ -416,7 +422,12 @@ impl Sink for SqliteSink {
             }
         }
         let end = if batch.is_rehearsal {
-            tx.rollback()
+            let mut tables = tables.iter();
+            let looked = tables.try_for_each(|table| {
+                let mut rows = batch.rows(table.table).iter();
+                rows.try_for_each(|row| probe::look_at_deferred(&tx, table, row.key()))
+            });
+            looked.and(tx.rollback())
         } else {
             tx.commit()
         };
@@ -424,7 +435,15 @@ impl Sink for SqliteSink {
     }
 
     fn sample(&mut self, table: Table, most: usize, rows: &mut Rows) -> Result<()> {
-        probe::sample(&self.conn, self.table(table)?, most, rows)
+        let end = format!("LIMIT {most}");
+        probe::rows(&self.conn, self.table(table)?, &end, &[], rows)
+            .map_err(|e| failure(&self.path, "reading stored rows", &e))
+    }
+
+    fn rows(&mut self, table: Table, keys: &[&str], rows: &mut Rows) -> Result<()> {
+        let (key, count) = (SQLITE.quote(table.key()), keys.len());
+        let end = format!("WHERE {key} IN ({})", placeholders(count));
+        probe::rows(&self.conn, self.table(table)?, &end, keys, rows)
             .map_err(|e| failure(&self.path, "reading stored rows", &e))
     }
 
@@ -499,12 +518,17 @@ fn set_log(conn: &Connection, pages: u32) -> rusqlite::Result<()> {
 }
 
 /// Puts all rows of one table in; the statement is prepared once per batch. Returns how many are not there then.
-fn upsert(tx: &Transaction<'_>, table: &Prepared, rows: &Rows) -> rusqlite::Result<usize> {
+fn put_in(
+    tx: &Transaction<'_>,
+    table: &Prepared,
+    sql: &str,
+    rows: &Rows,
+) -> rusqlite::Result<usize> {
     let mut left_out = 0;
     if rows.is_empty() {
         return Ok(left_out);
     }
-    let mut statement = tx.prepare(&table.upsert)?;
+    let mut statement = tx.prepare(sql)?;
     for row in rows.by_key() {
         for (parameter, (column, storage)) in (1..).zip(&table.columns) {
             let value = match (row.get(*column), storage) {

@@ -28,6 +28,9 @@ pub struct Batch {
     pub is_new: bool,
     /// Everything is done as always, and undone instead of committed: this finds out whether the database would take it.
     pub is_rehearsal: bool,
+    /// Tables, in the order of [`Table::ALL`], whose rows are only added: where a key is there already, that is refused. A
+    /// table that lets nobody change its rows may still take new ones.
+    pub only_adds: [bool; 5],
 }
 
 impl Batch {
@@ -39,6 +42,7 @@ impl Batch {
             placeholders: Vec::new(),
             is_new: false,
             is_rehearsal: false,
+            only_adds: [false; 5],
         }
     }
 
@@ -83,6 +87,11 @@ impl Batch {
         }
     }
 
+    /// Whether rows of this table are only added: see [`Batch::only_adds`].
+    pub fn only_adds_to(&self, table: Table) -> bool {
+        self.only_adds.get(table.index()).is_some_and(|only| *only)
+    }
+
     /// The rows added from now on, up to the next call, belong together: one contact, or one inbound call.
     pub fn begin_unit(&mut self) {
         self.units.push(self.mark());
@@ -115,6 +124,7 @@ impl Batch {
         self.placeholders.clear();
         self.is_new = false;
         self.is_rehearsal = false;
+        self.only_adds = [false; 5];
     }
 
     /// Gives back the memory that no row uses: for a batch that is complete and waits.
@@ -191,6 +201,7 @@ impl Batch {
         clean.placeholders.clone_from(&self.placeholders);
         clean.is_new = self.is_new;
         clean.is_rehearsal = self.is_rehearsal;
+        clean.only_adds = self.only_adds;
         for table in Table::ALL {
             let rows = self.rows(table);
             let last: HashMap<&str, usize> = rows

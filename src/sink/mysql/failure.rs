@@ -211,6 +211,7 @@ fn refusal(e: &ServerError) -> String {
                 "a privilege is missing (GRANT {PRIVILEGES} ON the database TO this user)"
             );
         }
+        1526 => "the table has no partition for the row",
         1643 | 1644 => "a trigger refused it",
         _ => "the server, or a trigger, refused it",
     };

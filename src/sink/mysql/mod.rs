@@ -145,6 +145,27 @@ impl MysqlSink {
         let name = failure::named(e).filter(|name| !self.lost && self.has(name));
         failure::write(&self.session.place, doing, e, name)
     }
+    /// Adds the rows that a statement selects.
+    fn read_rows(&mut self, table: Table, sql: &str, most: usize, into: &mut Rows) -> Result<()> {
+        let expected = Expected {
+            rows: most,
+            bytes: MAX_SAMPLE,
+        };
+        let found = self
+            .session
+            .rows(sql, expected)
+            .map_err(|e| self.failed("reading stored rows", &e, ErrorKind::Transient))?;
+        for row in found {
+            into.begin();
+            for (value, column) in row.iter().zip(&self.prepared(table)?.columns) {
+                if let Some(text) = value {
+                    into.set(column.position, text);
+                }
+            }
+        }
+        Ok(())
+    }
+
 
     /// Whether the database has a column, key or constraint of this name.
     fn has(&mut self, name: &str) -> bool {
@@ -373,23 +394,12 @@ impl Sink for MysqlSink {
 
     fn sample(&mut self, table: Table, most: usize, into: &mut Rows) -> Result<()> {
         let sql = probe::sample(self.prepared(table)?, most)?;
-        let expected = Expected {
-            rows: most,
-            bytes: MAX_SAMPLE,
-        };
-        let found = self
-            .session
-            .rows(&sql, expected)
-            .map_err(|e| self.failed("reading stored rows", &e, ErrorKind::Transient))?;
-        for row in found {
-            into.begin();
-            for (value, column) in row.iter().zip(&self.prepared(table)?.columns) {
-                if let Some(text) = value {
-                    into.set(column.position, text);
-                }
-            }
-        }
-        Ok(())
+        self.read_rows(table, &sql, most, into)
+    }
+
+    fn rows(&mut self, table: Table, keys: &[&str], into: &mut Rows) -> Result<()> {
+        let sql = probe::rows_of(self.prepared(table)?, keys);
+        self.read_rows(table, &sql, keys.len(), into)
     }
 
     fn triggers(&mut self, table: Table) -> Result<Vec<String>> {

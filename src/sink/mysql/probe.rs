@@ -2,14 +2,14 @@
 //! as statements. No I/O.
 
 use super::Prepared;
-use super::literal::push_text;
+use super::literal::{list, push_text};
 use crate::error::{Error, Result};
 use crate::sink::dialect::MYSQL;
 
-/// Stored rows, with the columns that are written.
+/// Stored rows to be written once more.
 ///
 /// # Errors
-/// [`Setup`](crate::error::ErrorKind::Setup) where writing them once more could not be undone.
+/// [`Setup`](crate::error::ErrorKind::Setup) where that could not be undone.
 pub(super) fn sample(table: &Prepared, most: usize) -> Result<String> {
     if !table.real.engine.eq_ignore_ascii_case("InnoDB") {
         return Err(Error::setup(format!(
@@ -17,15 +17,30 @@ pub(super) fn sample(table: &Prepared, most: usize) -> Result<String> {
             table.real.engine, table.name
         )));
     }
+    Ok(format!("{} LIMIT {most}", rows(table)))
+}
+
+/// Stored rows with these keys.
+pub(super) fn rows_of(table: &Prepared, keys: &[&str]) -> String {
+    format!(
+        "{} WHERE {} IN {}",
+        rows(table),
+        MYSQL.quote(table.table.key()),
+        list(keys.iter().copied())
+    )
+}
+
+/// Stored rows, with the columns that are written.
+fn rows(table: &Prepared) -> String {
     let names: Vec<String> = (table.columns.iter())
         .filter_map(|column| table.real.columns.get(column.real))
         .map(|real| MYSQL.quote(&real.name))
         .collect();
-    Ok(format!(
-        "SELECT {} FROM {} LIMIT {most}",
+    format!(
+        "SELECT {} FROM {}",
         names.join(","),
         MYSQL.quote(&table.name)
-    ))
+    )
 }
 
 /// The condition of contacts with a checksum that were written later than `stamp` or at no known time, in this campaign or

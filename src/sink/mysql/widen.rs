@@ -194,7 +194,7 @@ fn give_up(sink: &mut MysqlSink, table: Table, name: &str, column: &str, reason:
         "the column {name}.{column} is too narrow and can't be widened now, rows that don't fit are set aside, next attempt \
          in {} min: {reason}",
         pause.as_secs() / 60
-    );
+    ));
 }
 
 /// Reads the types again: they are as the server made them, not as we asked.

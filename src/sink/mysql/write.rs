@@ -56,7 +56,11 @@ impl Writer {
     ) -> Result<()> {
         begin(sink, tables, batch)?;
         for table in tables {
-            self.rows(sink, table, batch.rows(table.table))?;
+            let tail = match batch.only_adds_to(table.table) {
+                true => "",
+                false => table.tail.as_str(),
+            };
+            self.rows(sink, table, tail, batch.rows(table.table))?;
         }
         let end = if batch.is_rehearsal {
             "ROLLBACK"
@@ -66,14 +70,20 @@ impl Writer {
         sink.run("ending a batch", end).map(|_| ())
     }
 
-    fn rows(&mut self, sink: &mut MysqlSink, table: &Prepared, rows: &Rows) -> Result<()> {
+    fn rows(
+        &mut self,
+        sink: &mut MysqlSink,
+        table: &Prepared,
+        tail: &str,
+        rows: &Rows,
+    ) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
         let most = sink
             .session
             .max_packet
-            .saturating_sub(table.tail.len() + PACKET_MARGIN);
+            .saturating_sub(tail.len() + PACKET_MARGIN);
         let doing = format!("writing to {}", table.name);
         let narrow = narrow(table, rows);
         let mut rounded = BTreeSet::new();
@@ -91,7 +101,7 @@ impl Writer {
             if !is_first && self.sql.len() > most.min(STATEMENT) {
                 let last = self.sql.split_off(begun + 1);
                 self.sql.truncate(begun);
-                self.send(sink, table, &doing)?;
+                self.send(sink, table, tail, &doing)?;
                 self.sql.push_str(&table.head);
                 self.sql.push_str(&last);
             }
@@ -103,15 +113,21 @@ impl Writer {
                 )));
             }
         }
-        self.send(sink, table, &doing)?;
+        self.send(sink, table, tail, &doing)?;
         for column in rounded {
             report(sink, table, column);
         }
         Ok(())
     }
 
-    fn send(&mut self, sink: &mut MysqlSink, table: &Prepared, doing: &str) -> Result<()> {
-        self.sql.push_str(&table.tail);
+    fn send(
+        &mut self,
+        sink: &mut MysqlSink,
+        table: &Prepared,
+        tail: &str,
+        doing: &str,
+    ) -> Result<()> {
+        self.sql.push_str(tail);
         let outcome = sink.session.run(&self.sql);
         self.sql.clear();
         // One huge row must not cost its memory for ever.

@@ -181,6 +181,11 @@ fn is_stale_plan(db: &DbError) -> bool {
     db.routine() == Some("RevalidateCachedQuery")
 }
 
+/// Whether a policy of row-level security refused a row, so that no privilege is missing.
+fn is_policy(db: &DbError) -> bool {
+    db.routine() == Some("ExecWithCheckOptions")
+}
+
 /// What the refusal of a write leads to. A trigger may raise any code, so that what may pass is not believed for ever:
 /// see [`Sink::write`](crate::sink::Sink::write).
 fn write_kind(db: &DbError) -> ErrorKind {
@@ -210,8 +215,12 @@ fn refusal(db: &DbError, grant: &str) -> String {
         (_, "23502") => "a value is missing",
         (_, "23503") => "a foreign key is violated",
         (_, "23505") => "another row has the same value in a unique column",
+        (_, "23514") if db.routine() == Some("ExecFindPartition") => {
+            "the table has no partition for the row"
+        }
         (_, "23514") => "a check constraint is violated",
         (_, "54000") => "a row or an index entry is too large",
+        (_, "42501") if is_policy(db) => "a policy of row-level security refuses it",
         (_, "42501") => "permission denied",
         (_, "42P01" | "42703" | "42883" | "42704") => {
             "a table, column or function is gone, perhaps one that a trigger uses"
@@ -241,7 +250,7 @@ fn refusal(db: &DbError, grant: &str) -> String {
     }
     reason.push_str(&format!(" ({code})"));
     match (code, grant) {
-        ("42501", grant) if !grant.is_empty() => {
+        ("42501", grant) if !grant.is_empty() && !is_policy(db) => {
             reason.push_str(&format!("; a superuser or the owner must run: {grant}"));
         }
         ("23502", _) => reason.push_str(

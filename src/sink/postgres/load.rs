@@ -5,7 +5,8 @@ use std::io::Write;
 use postgres::error::SqlState;
 use postgres::{Error, Transaction};
 
-use super::upsert::{NUL_SIGN, Upsert};
+use super::upsert::Upsert;
+use crate::sink::NUL_SIGN;
 use crate::sink::load::{NULL, push_field};
 use crate::tables::batch::Rows;
 

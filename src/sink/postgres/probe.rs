@@ -5,28 +5,29 @@ use postgres::{Client, Error, Transaction};
 
 use super::catalog::Relation;
 use super::fit::Class;
-use super::session::Session;
+use super::session::{Parameters, Session};
 use super::upsert::Upsert;
 use crate::sink::dialect::POSTGRES;
 use crate::tables::batch::Rows;
 
-/// Adds stored rows, as texts.
-pub(super) fn sample(
+/// Adds stored rows, as texts: those that the end of the statement selects.
+pub(super) fn rows(
     client: &mut Client,
     session: &Session,
     upsert: &Upsert,
-    most: usize,
+    end: &str,
+    parameters: &Parameters<'_>,
     into: &mut Rows,
 ) -> Result<(), Error> {
     let texts: Vec<String> = (upsert.targets.iter())
         .map(|target| format!("{}::text", POSTGRES.quote(&target.name)))
         .collect();
     let sql = format!(
-        "SELECT {} FROM {} LIMIT {most}",
+        "SELECT {} FROM {} {end}",
         texts.join(", "),
         upsert.relation.quoted()
     );
-    for row in session.query(client, &sql, &[])? {
+    for row in session.query(client, &sql, parameters)? {
         into.begin();
         for (at, target) in upsert.targets.iter().enumerate() {
             if let Some(text) = row.try_get::<_, Option<&str>>(at)? {

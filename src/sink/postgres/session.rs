@@ -9,7 +9,8 @@ use super::error::Server;
 use super::patience::Patience;
 use crate::sink::MAX_DDL_LOCK_WAIT;
 
-type Parameters<'a> = [(&'a (dyn ToSql + Sync), Type)];
+/// Values of a statement, and their types.
+pub(super) type Parameters<'a> = [(&'a (dyn ToSql + Sync), Type)];
 
 /// What was found about the server.
 #[derive(Debug, Clone)]

@@ -66,7 +66,9 @@ pub(super) fn fill(
     for table in filled {
         let upsert = prepared(tables, *table)?;
         let name = upsert.relation.quoted();
-        let written = upsert.run(transaction, batch.rows(*table)).map_err(|e| {
+        let adds_only = batch.only_adds_to(*table);
+        let written = upsert.run(transaction, batch.rows(*table), adds_only);
+        let written = written.map_err(|e| {
             let grant = format!(
                 "GRANT SELECT, INSERT, UPDATE ON {name} TO \"{}\"",
                 server.user

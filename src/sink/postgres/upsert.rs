@@ -12,12 +12,10 @@ use postgres::{Error, Transaction};
 
 use super::catalog::{DbColumn, Relation};
 use super::fit::{Class, Wider, misfit};
+use crate::sink::NUL_SIGN;
 use crate::sink::dialect::POSTGRES;
 use crate::tables::batch::{Row, Rows};
 use crate::tables::schema::{ColumnKind, TableSchema};
-
-/// What takes the place of the NUL character, which PostgreSQL can't hold.
-pub(super) const NUL_SIGN: &str = "\u{2400}";
 
 /// Rows of one statement: all of its values are in memory twice.
 const ROWS: usize = 1000;
@@ -42,6 +40,8 @@ pub(super) struct Upsert {
     pub(super) relation: Relation,
     pub(super) targets: Vec<Target>,
     sql: String,
+    /// The same without what is done about keys that are there.
+    insert: String,
     /// `COPY … FROM STDIN` of the same columns.
     pub(super) copy: String,
 }
@@ -72,7 +72,8 @@ impl Upsert {
                 })
             })
             .collect();
-        let sql = statement(&relation, wanted.table.key(), &targets);
+        let insert = insert(&relation, &targets);
+        let sql = format!("{insert}{}", or_update(wanted.table.key(), &targets));
         let copy = format!(
             "COPY {} ({}) FROM STDIN",
             relation.quoted(),
@@ -83,6 +84,7 @@ impl Upsert {
             relation,
             targets,
             sql,
+            insert,
             copy,
         }
     }
@@ -108,17 +110,19 @@ impl Upsert {
         self.targets.iter().map(look).collect()
     }
 
-    /// Inserts the rows, or replaces those with the same key. The rows hold no key twice.
+    /// Inserts the rows, or replaces those with the same key unless rows are only added. The rows hold no key twice.
     /// Returns false where a key counts as equal to that of another row, which then stays as it is.
     pub(super) fn run(
         &self,
         transaction: &mut Transaction<'_>,
         rows: &Rows,
+        only_adds: bool,
     ) -> Result<bool, Error> {
+        let sql = if only_adds { &self.insert } else { &self.sql };
         let rows = rows.by_key();
         let mut written = 0;
         for rows in rows.chunks(ROWS) {
-            written += self.run_once(transaction, rows)?;
+            written += self.run_once(transaction, sql, rows)?;
         }
         // Elsewhere a trigger of the users' may leave rows out.
         let wanted = u64::try_from(rows.len()).unwrap_or(u64::MAX);
@@ -131,7 +135,12 @@ impl Upsert {
         key.is_none_or(|key| key.exact)
     }
 
-    fn run_once(&self, transaction: &mut Transaction<'_>, rows: &[Row<'_>]) -> Result<u64, Error> {
+    fn run_once(
+        &self,
+        transaction: &mut Transaction<'_>,
+        sql: &str,
+        rows: &[Row<'_>],
+    ) -> Result<u64, Error> {
         let arrays: Vec<Vec<Option<Cow<'_, str>>>> = (self.targets.iter())
             .map(|target| {
                 rows.iter()
@@ -144,7 +153,7 @@ impl Upsert {
             .map(|array| (array as &(dyn ToSql + Sync), Type::TEXT_ARRAY))
             .collect();
         // Unnamed, so that a pooler between us and the server does no harm.
-        transaction.execute_typed(&self.sql, &parameters)
+        transaction.execute_typed(sql, &parameters)
     }
 
     /// One column of the table, if it is written.
@@ -169,24 +178,30 @@ fn names(targets: &[Target]) -> String {
     names.join(", ")
 }
 
-fn statement(relation: &Relation, key: &str, targets: &[Target]) -> String {
-    let list = |text: &mut dyn FnMut((usize, &Target)) -> String| {
-        let texts: Vec<String> = targets.iter().enumerate().map(text).collect();
-        texts.join(", ")
-    };
-    let names = names(targets);
-    let values = list(&mut |(i, target)| match target.class {
+fn insert(relation: &Relation, targets: &[Target]) -> String {
+    let value = |(i, target): (usize, &Target)| match target.class {
         // Assigned, not cast: too long a text is an error then, and not cut.
         Class::Text(_) => format!("unnest(${}::text[])", i + 1),
         _ => format!("unnest(${}::text[])::{}", i + 1, target.cast),
-    });
+    };
+    let values: Vec<String> = targets.iter().enumerate().map(value).collect();
+    format!(
+        "INSERT INTO {} AS stored ({}) SELECT {}",
+        relation.quoted(),
+        names(targets),
+        values.join(", ")
+    )
+}
+
+/// What follows, so that rows that are there are replaced.
+fn or_update(key: &str, targets: &[Target]) -> String {
     let updates: Vec<String> = (targets.iter().filter(|target| target.name != key))
         .map(|target| {
             let name = POSTGRES.quote(&target.name);
             format!("{name} = EXCLUDED.{name}")
         })
         .collect();
-    let (table, key_name) = (relation.quoted(), POSTGRES.quote(key));
+    let key_name = POSTGRES.quote(key);
     let exact = targets
         .iter()
         .all(|target| target.name != key || target.exact);
@@ -198,7 +213,7 @@ fn statement(relation: &Relation, key: &str, targets: &[Target]) -> String {
         )
     };
     format!(
-        "INSERT INTO {table} AS stored ({names}) SELECT {values} ON CONFLICT ({key_name}) DO UPDATE SET {}{only_its_own}",
+        " ON CONFLICT ({key_name}) DO UPDATE SET {}{only_its_own}",
         updates.join(", ")
     )
 }

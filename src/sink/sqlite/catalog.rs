@@ -257,15 +257,19 @@ fn prepared(table: &TableSchema, name: String, real: &[RealColumn]) -> Prepared 
     } else {
         format!("UPDATE SET {}", updates.join(", "))
     };
+    let insert = format!(
+        // ABORT, as the table's constraints may name what would delete other rows, or leave this one out.
+        "INSERT OR ABORT INTO {name} ({}) VALUES ({})",
+        names.join(", "),
+        super::placeholders(names.len()),
+    );
     Prepared {
         table: table.table,
         upsert: format!(
-            // ABORT, as the table's constraints may name what would delete other rows, or leave this one out.
-            "INSERT OR ABORT INTO {name} ({}) VALUES ({}) ON CONFLICT ({}) DO {conflict}",
-            names.join(", "),
-            super::placeholders(names.len()),
+            "{insert} ON CONFLICT ({}) DO {conflict}",
             SQLITE.quote(table.table.key())
         ),
+        insert,
         name,
         plain_name: table.name.clone(),
         names,

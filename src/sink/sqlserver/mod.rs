@@ -212,6 +212,21 @@ impl SqlServerSink {
         Ok((columns.iter()).any(|column| column.name.eq_ignore_ascii_case("$campaign_id")))
     }
 
+    /// Adds the rows that a statement selects.
+    fn read_rows(&mut self, table: Table, sql: &str, into: &mut Rows) -> Result<()> {
+        let found = (self.connection.query_stored(sql, ANSWER))
+            .map_err(|e| self.failed("reading stored rows", &e, ErrorKind::Transient))?;
+        for row in found {
+            into.begin();
+            for (value, column) in row.iter().zip(&self.prepared(table)?.columns) {
+                if let Some(text) = value {
+                    into.set(column.position, text);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Takes checksums away.
     fn mark(&mut self, sql: &str) -> Result<u64> {
         let doing = "marking contacts for a fresh look";
@@ -379,17 +394,14 @@ impl Sink for SqlServerSink {
     fn sample(&mut self, table: Table, most: usize, into: &mut Rows) -> Result<()> {
         let prepared = self.prepared(table)?;
         let sql = statement::sample(&prepared.schema.name, &prepared.real_columns(), most);
-        let found = (self.connection.query_stored(&sql, ANSWER))
-            .map_err(|e| self.failed("reading stored rows", &e, ErrorKind::Transient))?;
-        for row in found {
-            into.begin();
-            for (value, column) in row.iter().zip(&self.prepared(table)?.columns) {
-                if let Some(text) = value {
-                    into.set(column.position, text);
-                }
-            }
-        }
-        Ok(())
+        self.read_rows(table, &sql, into)
+    }
+
+    fn rows(&mut self, table: Table, keys: &[&str], into: &mut Rows) -> Result<()> {
+        let prepared = self.prepared(table)?;
+        let columns = prepared.real_columns();
+        let sql = statement::rows(&prepared.schema, &columns, keys.iter().copied());
+        self.read_rows(table, &sql, into)
     }
 
     fn triggers(&mut self, table: Table) -> Result<Vec<String>> {

@@ -8,11 +8,9 @@ use super::column::{Holds, Shortage, measure};
 use super::widen::{read_again, shortages, widen};
 use super::{ANSWER, Prepared, SqlServerSink, catalog, failure, statement};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sink::NUL_SIGN;
 use crate::tables::batch::{Batch, Row, Rows};
 use crate::tables::schema::Table;
-
-/// Stands for U+0000 in texts: what is compatible with SQL Server may refuse it, and many a tool ends the text there.
-const IN_PLACE_OF_NUL: &str = "\u{2400}";
 
 /// UTF-16 units of the longest text that the driver loads in bulk: it takes the 65,535 that stands for "no limit" in
 /// the description of an nvarchar(max) for a limit in bytes.
@@ -105,9 +103,11 @@ fn transaction(
     }
     for table in staged {
         let doing = format!("{}{}", failure::WRITING, table.schema.name);
-        for sql in statement::upsert(&table.schema, &table.real_columns()) {
-            run(sink, &doing, &sql)?;
+        let [update, insert] = statement::upsert(&table.schema, &table.real_columns());
+        if !batch.only_adds_to(table.schema.table) {
+            run(sink, &doing, &update)?;
         }
+        run(sink, &doing, &insert)?;
         verify(sink, table, &doing)?;
         run(sink, &doing, &statement::clear_stage(table.schema.table))?;
     }
@@ -309,7 +309,7 @@ fn values<'a>(
 
 fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') {
-        Cow::Owned(text.replace('\0', IN_PLACE_OF_NUL))
+        Cow::Owned(text.replace('\0', NUL_SIGN))
     } else {
         Cow::Borrowed(text)
     }

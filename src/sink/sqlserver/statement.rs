@@ -403,14 +403,30 @@ pub(super) fn delete<'a>(table: &TableSchema, ids: impl Iterator<Item = &'a str>
 
 /// Stored rows, each value as text.
 pub(super) fn sample(table: &str, columns: &[&RealColumn], most: usize) -> String {
+    let texts = texts(columns);
+    format!("SELECT TOP ({most}) {texts} FROM {}", quote(table))
+}
+
+/// Those with these keys.
+pub(super) fn rows<'a>(
+    table: &TableSchema,
+    columns: &[&RealColumn],
+    keys: impl Iterator<Item = &'a str>,
+) -> String {
+    format!(
+        "SELECT {} FROM {} WHERE {} IN ({})",
+        texts(columns),
+        quote(&table.name),
+        quote(table.table.key()),
+        list(keys)
+    )
+}
+
+fn texts(columns: &[&RealColumn]) -> String {
     let texts: Vec<String> = (columns.iter())
         .map(|column| format!("CONVERT(nvarchar(max), {})", quote(&column.name)))
         .collect();
-    format!(
-        "SELECT TOP ({most}) {} FROM {}",
-        texts.join(", "),
-        quote(table)
-    )
+    texts.join(", ")
 }
 
 /// The names of a table's triggers that are switched on.

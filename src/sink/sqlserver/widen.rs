@@ -294,7 +294,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(3600);
 fn give_up(sink: &mut SqlServerSink, table: Table, name: &str, column: String, reason: &str) {
     log::warn!(
         "the column {name}.{column} is too narrow and can't be widened now, rows that don't fit are set aside: {reason}"
-    );
+    ));
     let before = sink.unwidened.get(&(table, column.clone()));
     let pause = before.map_or(MIN_PAUSE, |before| (before.pause * 2).min(MAX_PAUSE));
     let blocked = Unwidened {

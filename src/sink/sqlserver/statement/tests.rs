@@ -110,6 +110,8 @@ fn all() -> Vec<String> {
         let columns: Vec<&RealColumn> = columns.iter().collect();
         statements.extend(upsert(table, &columns));
         statements.push(left_out(table, &columns));
+        statements.push(sample(name, &columns, 9));
+        statements.push(super::rows(table, &columns, ids.into_iter()));
     }
     statements
 }
@@ -117,7 +119,7 @@ fn all() -> Vec<String> {
 #[test]
 fn every_statement_is_one_that_sql_server_2008_knows() {
     let statements = all();
-    assert_eq!(statements.len(), 26 + 5 * 31 + 22 + 22 + 30 + 8 + 17 + 5);
+    assert_eq!(statements.len(), 26 + 5 * 35 + 22 + 22 + 30 + 8 + 17 + 5);
     for sql in &statements {
         let words: Vec<String> = sql
             .split(|c: char| !c.is_alphanumeric() && c != '_')
