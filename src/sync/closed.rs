@@ -5,9 +5,10 @@
 use std::time::{Duration, Instant};
 
 use super::probe::Extent;
+use super::stored::{StoredRows, is_same};
 use crate::error::Error;
-use crate::tables::batch::Batch;
-use crate::tables::schema::{Schema, Table};
+use crate::tables::batch::{Batch, Row, Rows};
+use crate::tables::schema::{Schema, Table, TableSchema};
 
 /// The waits until a table is tried again while batches are written: doubling from the first to the last.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -41,15 +42,49 @@ pub struct ClosedTables {
     error: Option<Error>,
 }
 
+/// Why a row is not written to a table that is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut {
+    /// It is written when the table takes it.
+    Waits,
+    /// The stored row stays as it is, and is another one.
+    Stays,
+    /// The stored row is the same.
+    Same,
+}
+
+impl LeftOut {
+    /// What becomes of a row in a table that refuses this; `None` where the table should take it.
+    pub fn of(
+        extent: Extent,
+        schema: &TableSchema,
+        row: Row<'_>,
+        stored: Option<Row<'_>>,
+    ) -> Option<Self> {
+        match (extent, stored) {
+            (Extent::All, _) | (Extent::New, None) => Some(LeftOut::Waits),
+            (Extent::Changes, Some(stored)) if is_same(schema, row, stored) => Some(LeftOut::Same),
+            (Extent::Changes, Some(_)) => Some(LeftOut::Stays),
+            (Extent::Changes, None) | (Extent::New, Some(_)) => None,
+        }
+    }
+}
+
 /// What of a batch can be written.
 #[derive(Debug)]
 pub struct Stripped {
-    /// The rows of the other tables.
+    /// The rows that the tables should take.
     pub batch: Batch,
+    /// Whether rows are kept back.
+    pub keeps_back: bool,
     /// Contacts of which rows are kept back.
     pub contacts: Vec<String>,
-    /// Inbound calls that are kept back, with the times of their rows.
+    /// Whether inbound calls are kept back.
+    pub keeps_calls: bool,
+    /// Inbound calls that are not stored as they are, with the times of their rows.
     pub calls: Vec<(String, Option<String>)>,
+    /// How many stored rows stay as they are, and are others.
+    pub stay: u64,
 }
 
 impl ClosedTables {
@@ -118,42 +153,70 @@ impl ClosedTables {
         self.error.as_ref()
     }
 
-    /// Leaves out their rows.
-    pub fn strip(&self, batch: &Batch, schema: &Schema) -> Stripped {
+    /// Those of which the stored rows have to be known.
+    pub fn partly(&self) -> impl Iterator<Item = Table> {
+        (Table::ALL.into_iter())
+            .filter(|table| matches!(self.extent(*table), Some(Extent::Changes | Extent::New)))
+    }
+
+    /// For each table whether rows are only added to it.
+    pub fn only_adds(&self) -> [bool; 5] {
+        Table::ALL.map(|table| self.extent(table) == Some(Extent::Changes))
+    }
+
+    /// Leaves out the rows that they refuse. `stored` has those of the batch that are in tables of [`ClosedTables::partly`].
+    pub fn strip(&self, batch: &Batch, schema: &Schema, stored: &StoredRows) -> Stripped {
         let mut stripped = Stripped {
             batch: Batch::for_schema(schema),
+            keeps_back: false,
             contacts: Vec::new(),
+            keeps_calls: false,
             calls: Vec::new(),
+            stay: 0,
         };
         let md5 = schema.table(Table::Contacts).position("$md5");
         for unit in 0..batch.units() {
             let mut unit = batch.slice(unit, unit + 1);
             let contact = unit.rows(Table::Contacts).row(0).key().to_owned();
-            let mut kept_back = false;
+            let (mut kept_back, mut stays) = (false, false);
             for table in Table::ALL {
-                if !self.has(table) || unit.rows(table).is_empty() {
+                let Some(extent) = self.extent(table).filter(|_| !unit.rows(table).is_empty())
+                else {
                     continue;
+                };
+                let of_table = schema.table(table);
+                let started = of_table.position("started");
+                let rows = std::mem::take(unit.rows_mut(table));
+                let mut taken = Rows::new(rows.columns());
+                for row in rows.iter() {
+                    let found = stored.find(table, row.key());
+                    let Some(left_out) = LeftOut::of(extent, of_table, row, found) else {
+                        taken.push(row);
+                        continue;
+                    };
+                    kept_back |= left_out == LeftOut::Waits;
+                    stays |= left_out == LeftOut::Stays;
+                    stripped.stay += u64::from(left_out == LeftOut::Stays);
+                    if table == Table::InboundCalls && left_out != LeftOut::Same {
+                        stripped.keeps_calls |= left_out == LeftOut::Waits;
+                        let started = started.and_then(|at| row.get(at)).map(str::to_owned);
+                        stripped.calls.push((row.key().to_owned(), started));
+                    }
                 }
-                kept_back = true;
-                if table == Table::InboundCalls {
-                    let started = schema.table(table).position("started");
-                    let calls = unit.rows(table).iter().map(|row| {
-                        let started = started.and_then(|at| row.get(at));
-                        (row.key().to_owned(), started.map(str::to_owned))
-                    });
-                    stripped.calls.extend(calls);
-                }
-                unit.rows_mut(table).clear();
+                *unit.rows_mut(table) = taken;
             }
             if self.has(Table::Recordings) && !unit.placeholders.is_empty() {
                 kept_back = true;
                 unit.placeholders.clear();
             }
+            stripped.keeps_back |= kept_back;
+            if (kept_back || stays)
+                && let Some(md5) = md5
+            {
+                unit.rows_mut(Table::Contacts).set_null(md5);
+            }
             if kept_back && !contact.is_empty() {
                 stripped.contacts.push(contact);
-                if let Some(md5) = md5 {
-                    unit.rows_mut(Table::Contacts).set_null(md5);
-                }
             }
             stripped.batch.append(&unit);
         }
@@ -198,7 +261,7 @@ mod tests {
             Error::transient("none"),
         );
         assert!(closed.keeps_back() && closed.has(table) && closed.due(Instant::now()).is_empty());
-        let stripped = closed.strip(&batch(&schema), &schema);
+        let stripped = closed.strip(&batch(&schema), &schema, &StoredRows::default());
         closed.open(table);
         assert!(!closed.any());
         let md5 = schema.table(Table::Contacts).position("$md5").unwrap_or(0);
@@ -225,9 +288,52 @@ mod tests {
         let (no, none) = (Error::data("no"), Error::transient("none"));
         closed.close(Table::Recordings, Extent::Changes, "k", no, none);
         assert!(closed.any() && !closed.keeps_back() && closed.error().is_none());
-        let stripped = closed.strip(&batch(&schema), &schema);
+        let stripped = closed.strip(&batch(&schema), &schema, &StoredRows::default());
         assert_eq!(stripped.batch.counts(), [2, 0, 0, 1, 1]);
-        assert!(stripped.contacts.is_empty());
+        assert!(stripped.contacts.is_empty() && !stripped.keeps_back && stripped.stay == 0);
+        assert_eq!(closed.only_adds(), [false, false, false, true, false]);
+    }
+
+    #[test]
+    fn new_rows_wait_for_a_table_that_refuses_them() {
+        let schema = Schema::new("dfire_");
+        let mut closed = ClosedTables::default();
+        let (no, none) = (Error::data("no"), Error::transient("none"));
+        closed.close(Table::InboundCalls, Extent::New, "k", no, none);
+        assert!(closed.keeps_back() && closed.partly().eq([Table::InboundCalls]));
+        let stripped = closed.strip(&batch(&schema), &schema, &StoredRows::default());
+        assert_eq!(stripped.batch.counts(), [2, 0, 0, 1, 0]);
+        assert!(stripped.keeps_calls && stripped.keeps_back);
+        assert_eq!(stripped.calls, [("call".to_owned(), None)]);
+        assert_eq!(closed.only_adds(), [false; 5]);
+    }
+
+    #[test]
+    fn a_stored_row_is_left_out_by_what_it_holds() {
+        let schema = Schema::new("dfire_");
+        let recordings = schema.table(Table::Recordings);
+        let row = |name: &str| {
+            let mut rows = Rows::new(recordings.columns.len());
+            rows.begin();
+            rows.set(0, "r");
+            rows.set(1, name);
+            rows
+        };
+        let (new, other) = (row("a"), row("b"));
+        let of = |extent, stored: Option<&Rows>| {
+            LeftOut::of(
+                extent,
+                recordings,
+                new.row(0),
+                stored.map(|rows| rows.row(0)),
+            )
+        };
+        assert_eq!(of(Extent::Changes, Some(&new)), Some(LeftOut::Same));
+        assert_eq!(of(Extent::Changes, Some(&other)), Some(LeftOut::Stays));
+        assert_eq!(of(Extent::Changes, None), None);
+        assert_eq!(of(Extent::New, Some(&other)), None);
+        assert_eq!(of(Extent::New, None), Some(LeftOut::Waits));
+        assert_eq!(of(Extent::All, Some(&new)), Some(LeftOut::Waits));
     }
 
     #[test]

@@ -19,7 +19,8 @@ use super::pass::{Leftover, Pass, Tally};
 use super::profile::Profile;
 use super::retries::retry_later;
 use super::seen::Seen;
-use super::writer::{Writer, Written};
+use super::splitter::{Splitter, Written};
+use super::writer::Writer;
 use crate::cli::settings::{Mode, Settings};
 use crate::dialfire::client::Client;
 use crate::error::{Error, Result};
@@ -48,6 +49,7 @@ pub struct Engine {
     client: Client,
     fetchers: Fetchers,
     writer: Writer,
+    splitter: Splitter,
     layout: Arc<Layout>,
     filter: Arc<Filter>,
     files: StateFiles,
@@ -96,6 +98,8 @@ pub struct Parts {
     pub client: Client,
     /// The database, not opened yet.
     pub writer: Writer,
+    /// What was found out about tables and refused rows.
+    pub splitter: Splitter,
     /// How it names columns.
     pub naming: Naming,
     /// The state directory.
@@ -120,6 +124,7 @@ impl Engine {
             settings,
             client,
             mut writer,
+            splitter,
             naming,
             files,
             checkpoint,
@@ -150,6 +155,7 @@ impl Engine {
             settings,
             client,
             writer,
+            splitter,
             layout: Arc::new(layout),
             filter,
             files,
@@ -415,10 +421,10 @@ impl Engine {
     /// it: what others could do meanwhile they have done.
     ///
     /// # Errors
-    /// As [`Writer::try_closed_tables`], and what is known of the table that takes no rows.
+    /// As [`Splitter::try_closed_tables`], and what is known of the table that takes no rows.
     pub fn try_closed_tables(&mut self) -> Result<()> {
-        self.writer.try_closed_tables(true)?;
-        match self.writer.closed_table() {
+        self.splitter.try_closed_tables(&mut self.writer, None)?;
+        match self.splitter.closed_table() {
             Some(error) if self.settings.mode != Mode::DbSync => Err(error.clone()),
             _ => Ok(()),
         }
@@ -426,21 +432,21 @@ impl Engine {
 
     /// How many rows stay as they were stored, as their tables refuse changes.
     pub fn unchanged(&self) -> u64 {
-        self.writer.unchanged()
+        self.splitter.unchanged()
     }
 
     /// Why rows were kept back.
     pub fn why_kept_back(&self) -> Error {
-        self.writer.why_kept_back()
+        self.splitter.why_kept_back()
     }
 
     /// Writes a batch and counts its rows.
     ///
     /// # Errors
-    /// As [`Writer::write`].
+    /// As [`Splitter::write`].
     pub fn write(&mut self, batch: &Batch) -> Result<Written> {
         let stamp = self.stamp();
-        let written = self.writer.write(batch, &stamp)?;
+        let written = self.splitter.write(&mut self.writer, batch, &stamp)?;
         self.wait_for_ever();
         let mut board = self.board.borrow_mut();
         board.status.written.add(written.rows);

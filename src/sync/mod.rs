@@ -12,6 +12,7 @@ mod engine;
 mod fetch;
 mod holdings;
 mod list;
+mod marking;
 mod missing;
 mod part_size;
 mod pass;
@@ -22,6 +23,8 @@ mod rejected;
 mod replay;
 mod retries;
 mod seen;
+mod splitter;
+mod stored;
 mod webhook;
 mod windows;
 mod witness;
@@ -61,6 +64,7 @@ use engine::{Engine, Parts};
 use holdings::Holdings;
 use profile::Profile;
 use rejected::RejectFile;
+use splitter::Splitter;
 use writer::{ATTEMPTS_AT_START, Writer};
 
 /// Refuses what can be known to be wrong before anything is touched: addresses, keys, headers, certificates, the proxy.
@@ -158,16 +162,17 @@ fn copy(
         target,
         backoff: database::backoff(settings.retry_wait, ATTEMPTS_AT_START),
         pause: pause(&shutdown),
-        rejects: RejectFile::new(files.path("rejected.jsonl")),
         profile: profile.clone(),
         board: Rc::clone(&board),
         holdings,
         naming,
     });
+    let splitter = Splitter::new(RejectFile::new(files.path("rejected.jsonl")));
     let mut engine = Engine::start(Parts {
         client: client(&settings, retries(&settings).attempts, pause(&shutdown))?,
         settings,
         writer,
+        splitter,
         naming,
         files,
         checkpoint,

@@ -22,21 +22,33 @@ pub enum Extent {
     New,
 }
 
-/// What the table refuses, whatever it is, and why; `None` where it takes rows of both kinds, or where nothing tells.
+/// A row that was refused, alone.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused<'a> {
+    /// Its table.
+    pub table: Table,
+    /// Its key.
+    pub key: &'a str,
+    /// Why.
+    pub reason: &'a Error,
+}
+
+/// What the table of a refused row refuses, whatever it is, and why; `None` where it takes rows of both kinds, or where
+/// nothing tells.
 ///
-/// Rows that it holds are written once more as they are, and copies of them under other keys; to an empty table, a row
-/// with nothing but a key. All of it is undone. `key` and `reason` are those of the row that was refused: a table that
-/// takes the rows that it holds, but refuses new ones for the same reason, takes no new rows.
+/// Rows that it holds are written once more as they are, and copies of them are added under other keys. Where none of
+/// these is taken, other rows that are to be written are tried, and a row with nothing but a key. All of it is undone. A
+/// table that takes the rows that it holds, but refuses new ones for the same reason as the row, takes no new rows.
 ///
 /// # Errors
 /// What kept this from being found out.
 pub fn refuses(
     sink: &mut dyn Sink,
     schema: &Schema,
-    table: Table,
-    key: &str,
-    reason: &Error,
+    refused: Refused<'_>,
+    others: &[Row<'_>],
 ) -> Result<Option<(Extent, Error)>> {
+    let Refused { table, key, reason } = refused;
     let mut stored = Rows::new(schema.table(table).columns.len());
     match sink.sample(table, MAX_SAMPLES + 1, &mut stored) {
         Ok(()) => {}
@@ -46,73 +58,117 @@ pub fn refuses(
         }
         Err(error) => return Err(error),
     }
+    let mut rehearsal = Rehearsal {
+        sink,
+        schema,
+        table,
+        reason,
+        waits: 0,
+        same: false,
+        only_twins: true,
+    };
     let samples: Vec<Row<'_>> = (stored.iter())
         .filter(|row| row.key() != key)
         .take(MAX_SAMPLES)
         .collect();
-    let mut waits = 0;
     let mut changes = None;
     for row in &samples {
-        let Err(error) = rehearse(sink, schema, table, row.key(), Some(*row)) else {
-            changes = None;
-            break;
-        };
-        waits += usize::from(error.kind() == ErrorKind::Transient);
-        changes = Some(error);
-        if waits >= MAX_WAITS {
+        changes = rehearsal.write(row.key(), Some(*row), false).err();
+        if changes.is_none() || rehearsal.is_over() {
             break;
         }
     }
-    let (mut waits, mut same, mut taken, mut only_twins) = (0, false, false, true);
-    for row in &samples {
-        let Err(error) = rehearse(sink, schema, table, &other_key(row.key()), Some(*row)) else {
-            taken = true;
-            break;
-        };
-        same |= !error.is_of_row() && error.message() == reason.message();
-        only_twins &= error.is_of_row();
-        waits += usize::from(error.kind() == ErrorKind::Transient);
-        if waits >= MAX_WAITS {
-            break;
-        }
+    (rehearsal.waits, rehearsal.same) = (0, false);
+    let copies = (samples.iter()).map(|row| (other_key(row.key()), Some(*row)));
+    let mut taken = rehearsal.first_taken(copies);
+    let only_twins = rehearsal.only_twins;
+    if taken.is_none() {
+        let others = others.iter().filter(|row| row.key() != key);
+        let others = others.map(|row| (row.key().to_owned(), Some(*row)));
+        taken = rehearsal.first_taken(others.take(MAX_SAMPLES));
     }
     // A copy has the unique values of a row that is there.
-    if !taken && only_twins {
-        match rehearse(sink, schema, table, &other_key(key), None) {
-            Ok(()) => taken = true,
-            Err(error) => same |= !error.is_of_row() && error.message() == reason.message(),
-        }
+    if taken.is_none() && only_twins {
+        taken = rehearsal.first_taken([(other_key(key), None)].into_iter());
     }
-    match changes {
-        Some(error) if taken => Ok(Some((Extent::Changes, error))),
-        Some(error) if error.kind() == ErrorKind::Transient => Err(error),
-        Some(error) => Ok(Some((Extent::All, error))),
-        None if taken || !same => Ok(None),
-        None if samples.is_empty() => Ok(Some((Extent::All, reason.clone()))),
-        None => Ok(Some((Extent::New, reason.clone()))),
+    match (changes, taken) {
+        (Some(error), Some(_)) => Ok(Some((Extent::Changes, error))),
+        (Some(error), None) if error.kind() == ErrorKind::Transient => Err(error),
+        (Some(error), None) => Ok(Some((Extent::All, error))),
+        // Nothing is stored, or nothing can be read: whether it could be changed, the statement alone tells.
+        (None, Some((key, row))) if samples.is_empty() => {
+            rehearsal.same = false;
+            let error = rehearsal.write(&key, row, false).err();
+            Ok(error
+                .filter(|_| rehearsal.same)
+                .map(|error| (Extent::Changes, error)))
+        }
+        (None, None) if rehearsal.same && samples.is_empty() => {
+            Ok(Some((Extent::All, reason.clone())))
+        }
+        (None, None) if rehearsal.same => Ok(Some((Extent::New, reason.clone()))),
+        (None, _) => Ok(None),
     }
 }
 
-/// Writes one row under this key, with the other values of `row`, and undoes it.
-fn rehearse(
-    sink: &mut dyn Sink,
-    schema: &Schema,
+/// Rows that are written and undone, and what came of them.
+struct Rehearsal<'a> {
+    sink: &'a mut dyn Sink,
+    schema: &'a Schema,
     table: Table,
-    key: &str,
-    row: Option<Row<'_>>,
-) -> Result<()> {
-    let mut batch = Batch::for_schema(schema);
-    batch.begin_unit();
-    batch.is_rehearsal = true;
-    let rows = batch.rows_mut(table);
-    rows.begin();
-    for (column, value) in row.into_iter().flat_map(|row| row.values()).enumerate() {
-        if let Some(value) = value {
-            rows.set(column, value);
-        }
+    reason: &'a Error,
+    /// Those that failed for what may pass.
+    waits: usize,
+    /// Whether one was refused for the reason.
+    same: bool,
+    /// Whether all that were added were refused for the values of another row.
+    only_twins: bool,
+}
+
+impl<'a> Rehearsal<'a> {
+    /// Whether enough of them failed for what may pass.
+    fn is_over(&self) -> bool {
+        self.waits >= MAX_WAITS
     }
-    rows.set(0, key);
-    sink.write(&batch)
+
+    /// The first of these rows that can be added.
+    fn first_taken<'r>(
+        &mut self,
+        rows: impl Iterator<Item = (String, Option<Row<'r>>)>,
+    ) -> Option<(String, Option<Row<'r>>)> {
+        for (key, row) in rows {
+            if self.is_over() {
+                break;
+            }
+            match self.write(&key, row, true) {
+                Ok(()) => return Some((key, row)),
+                Err(error) => self.only_twins &= error.is_of_row(),
+            }
+        }
+        None
+    }
+
+    /// Writes one row under this key, with the other values of `row`, and undoes it.
+    fn write(&mut self, key: &str, row: Option<Row<'_>>, only_adds: bool) -> Result<()> {
+        let mut batch = Batch::for_schema(self.schema);
+        batch.begin_unit();
+        batch.is_rehearsal = true;
+        batch.only_adds = [only_adds; 5];
+        let rows = batch.rows_mut(self.table);
+        rows.begin();
+        for (column, value) in row.into_iter().flat_map(|row| row.values()).enumerate() {
+            if let Some(value) = value {
+                rows.set(column, value);
+            }
+        }
+        rows.set(0, key);
+        let done = self.sink.write(&batch);
+        if let Err(error) = &done {
+            self.waits += usize::from(error.kind() == ErrorKind::Transient);
+            self.same |= !error.is_of_row() && error.message() == self.reason.message();
+        }
+        done
+    }
 }
 
 /// Another key of the same form, which nothing has.

@@ -37,6 +37,19 @@ pub enum Line {
     None,
 }
 
+impl Line {
+    /// Logs a refusal as it says.
+    pub fn log(self, message: &str) {
+        match self {
+            Line::Whole => log::error!("{message}"),
+            Line::Last => {
+                log::error!("{message}; further ones like it are only counted for an hour");
+            }
+            Line::None => log::debug!("{message}"),
+        }
+    }
+}
+
 impl Refusals {
     /// Counts a row that was refused at `now`.
     pub fn count(&mut self, table: Table, reason: &str, now: Instant) -> Line {

@@ -2,7 +2,7 @@
 //! the table is mended.
 
 use super::*;
-use crate::support::compare::{differences, truth_of};
+use crate::support::compare::{differences, truth_of, twin};
 
 /// A campaign of which much changes each hour.
 fn campaign() -> Simulator {
@@ -25,6 +25,8 @@ enum Fault {
     Narrow,
     /// The same code, at the end of the transaction.
     Late,
+    /// A constraint that is looked at in the end refers to a table without rows.
+    Orphans,
 }
 
 fn break_by_trigger(database: &Database, table: &str, fault: Fault) {
@@ -34,10 +36,27 @@ fn break_by_trigger(database: &Database, table: &str, fault: Fault) {
             _ => "CREATE TABLE narrow (v varchar(3))",
         });
     }
+    if fault == Fault::Orphans {
+        let statement = match database.kind {
+            Kind::Postgres => {
+                "CREATE TABLE tasks (id text PRIMARY KEY); \
+                 ALTER TABLE dfire_transactions ADD CONSTRAINT audit FOREIGN KEY (contact_id) REFERENCES tasks \
+                 DEFERRABLE INITIALLY DEFERRED NOT VALID"
+            }
+            // A column is all that can be added; its default is what each row has.
+            _ => {
+                "CREATE TABLE tasks (id TEXT PRIMARY KEY); \
+                 PRAGMA foreign_keys = OFF; \
+                 ALTER TABLE dfire_transactions ADD COLUMN audited TEXT DEFAULT 'none' REFERENCES tasks \
+                 DEFERRABLE INITIALLY DEFERRED"
+            }
+        };
+        return database.execute(statement);
+    }
     let audit = match fault {
         Fault::Gone => "INSERT INTO audit_gone VALUES (NEW.id)",
         Fault::Narrow => "INSERT INTO narrow VALUES (NEW.id)",
-        Fault::Late => "RAISE EXCEPTION 'no' USING ERRCODE = '23514'",
+        Fault::Late | Fault::Orphans => "RAISE EXCEPTION 'no' USING ERRCODE = '23514'",
     };
     let (kind, late) = match fault {
         Fault::Late => ("CONSTRAINT TRIGGER", "DEFERRABLE INITIALLY DEFERRED"),
@@ -55,25 +74,32 @@ fn break_by_trigger(database: &Database, table: &str, fault: Fault) {
     });
 }
 
-fn mend_trigger(database: &Database, table: &str) {
+fn mend_trigger(database: &Database, table: &str, fault: Fault) {
     database.execute(&match database.kind {
+        Kind::Postgres if fault == Fault::Orphans => {
+            "ALTER TABLE dfire_transactions DROP CONSTRAINT audit".to_owned()
+        }
+        _ if fault == Fault::Orphans => "INSERT INTO tasks VALUES ('none')".to_owned(),
         Kind::Postgres => format!("DROP TRIGGER audit ON dfire_{table}; DROP FUNCTION audit()"),
         _ => "DROP TRIGGER audit".to_owned(),
     });
 }
 
-const CLOSED: &str = "takes no rows now";
+/// What is said of a table that is closed, to all rows or to new ones.
+const CLOSED: [&str; 2] = ["takes no rows now", "takes no new rows now"];
+
+fn says_closed(text: &str) -> bool {
+    CLOSED.iter().any(|words| text.contains(words))
+}
 
 fn is_closed(status: &serde_json::Value) -> bool {
-    status["last_error"]["message"]
-        .as_str()
-        .is_some_and(|message| message.contains(CLOSED))
+    (status["last_error"]["message"].as_str()).is_some_and(says_closed)
 }
 
 /// How often a table was found to take no rows: not the rounds that failed for it.
 fn found_closed(log: &str) -> usize {
     log.lines()
-        .filter(|line| line.contains(CLOSED) && !line.contains("not complete"))
+        .filter(|line| says_closed(line) && !line.contains("not complete"))
         .count()
 }
 
@@ -113,15 +139,18 @@ fn a_trigger_breaks(kind: Kind, table: &str, fault: Fault) {
     assert_eq!(status["rejected"], 0, "{status}");
     assert_eq!(found_closed(&program.log()), 1, "{}", program.log());
     assert!(
-        program.log().contains("it has the trigger audit"),
+        fault == Fault::Orphans || program.log().contains("it has the trigger audit"),
         "{}",
         program.log()
     );
 
     let log_before = program.log().len();
-    mend_trigger(&database, table);
+    mend_trigger(&database, table, fault);
     running.wait_rounds(2);
     assert!(program.log()[log_before..].contains("takes rows again"));
+    if (kind, fault) == (Kind::Sqlite, Fault::Orphans) {
+        database.execute("ALTER TABLE dfire_transactions DROP COLUMN audited");
+    }
     assert_equal(&sim, &TruthFilter::default(), &database);
     running.signal("TERM");
     running.wait(Duration::from_secs(5));
@@ -197,70 +226,288 @@ fn a_trigger_fails_late_with_the_code_of_one_row() {
     a_trigger_breaks(Kind::Postgres, "transactions", Fault::Late);
 }
 
-/// A table that is meant to be added to only: new rows go in, the others stay, and the program ends.
-fn a_table_that_refuses_changes(kind: Kind) {
-    let sim = campaign();
-    let database = fresh_database(kind);
-    let program = Program::new(&sim, &database.url);
-    program.succeed("db_init");
-    let before = database.dump("dfire_transactions");
-    database.execute(match kind {
-        Kind::Postgres => {
+#[test]
+fn a_constraint_refuses_all_rows_late() {
+    a_trigger_breaks(Kind::Postgres, "transactions", Fault::Orphans);
+    a_trigger_breaks(Kind::Sqlite, "transactions", Fault::Orphans);
+}
+
+/// Why a table can only be added to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fixed {
+    /// A trigger refuses changes with this code.
+    Trigger(&'static str),
+    /// A trigger that changes fire uses a table that is gone.
+    Broken,
+    /// The privilege to change rows is missing.
+    Privilege,
+}
+
+/// Who may do all but change rows of this table.
+fn without_update<'a>(database: &'a Database, table: &str) -> OtherUser<'a> {
+    let others = TABLES.iter().filter(|other| **other != table);
+    OtherUser::of(database, |user| {
+        let all = match database.kind {
+            Kind::Postgres => "ALL TABLES IN SCHEMA public",
+            _ => "*",
+        };
+        let mut grants = vec![format!("GRANT SELECT, INSERT, DELETE ON {all} TO {user}")];
+        grants.extend(others.map(|table| format!("GRANT UPDATE ON dfire_{table} TO {user}")));
+        grants
+    })
+}
+
+fn fix_by_trigger(database: &Database, table: &str, code: &str) {
+    let key = key_column(database.kind, table);
+    database.execute(&match (database.kind, code) {
+        (Kind::Postgres, "") => format!(
             "CREATE FUNCTION fixed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-             RAISE EXCEPTION 'only added to' USING ERRCODE = '55000'; END $$; \
-             CREATE TRIGGER fixed BEFORE UPDATE ON dfire_transactions FOR EACH ROW EXECUTE PROCEDURE fixed()"
+             INSERT INTO audit_gone VALUES (NEW.{key}); RETURN NEW; END $$; \
+             CREATE TRIGGER fixed AFTER UPDATE ON dfire_{table} FOR EACH ROW EXECUTE PROCEDURE fixed()"
+        ),
+        (Kind::Postgres, code) => format!(
+            "CREATE FUNCTION fixed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             RAISE EXCEPTION 'only added to' USING ERRCODE = '{code}'; END $$; \
+             CREATE TRIGGER fixed BEFORE UPDATE ON dfire_{table} FOR EACH ROW EXECUTE PROCEDURE fixed()"
+        ),
+        (Kind::Mysql | Kind::Sqlite, "") => {
+            let each = if database.kind == Kind::Mysql { "FOR EACH ROW" } else { "BEGIN" };
+            let end = if database.kind == Kind::Mysql { "" } else { "; END" };
+            format!(
+                "CREATE TRIGGER fixed AFTER UPDATE ON dfire_{table} {each} INSERT INTO audit_gone VALUES (NEW.{key}){end}"
+            )
         }
-        Kind::Mysql => {
-            "CREATE TRIGGER fixed BEFORE UPDATE ON dfire_transactions FOR EACH ROW \
-             SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'only added to'"
-        }
-        _ => {
-            "CREATE TRIGGER fixed BEFORE UPDATE ON dfire_transactions BEGIN SELECT RAISE(ABORT, 'only added to'); END"
+        (Kind::Mysql, code) => format!(
+            "CREATE TRIGGER fixed BEFORE UPDATE ON dfire_{table} FOR EACH ROW \
+             SIGNAL SQLSTATE '{code}' SET MESSAGE_TEXT = 'only added to'"
+        ),
+        (Kind::Sqlite, code) => format!(
+            "CREATE TRIGGER fixed BEFORE UPDATE ON dfire_{table} BEGIN SELECT RAISE({code}, 'only added to'); END"
+        ),
+        (Kind::SqlServer, code) => {
+            let column = if table == "contacts" { "[$campaign_id]" } else { "contact_id" };
+            format!(
+                "ALTER TABLE dfire_{table} WITH NOCHECK ADD CONSTRAINT throw_{code}_update CHECK ({column} = 'nobody')"
+            )
         }
     });
+}
+
+/// A table that can only be added to: new rows go in, the others stay, what differs is counted, and the program ends.
+fn a_table_that_refuses_changes(kind: Kind, table: &str, fixed: Fixed) {
+    let sim = campaign();
+    let database = fresh_database(kind);
+    let mut program = Program::new(&sim, &database.url);
+    program.succeed("db_init");
+    let name = format!("dfire_{table}");
+    let truth = || sim.truth(&TruthFilter::default(), &Which::All);
+    let of_table = |truth: &Truth| -> Rows {
+        let mut tables = truth.tables().into_iter();
+        tables.find(|(name, _)| *name == table).unwrap().1.clone()
+    };
+    let (before, earlier) = (database.dump(&name), of_table(&truth()));
+    let user = (fixed == Fixed::Privilege).then(|| without_update(&database, table));
+    match fixed {
+        Fixed::Trigger(code) => fix_by_trigger(&database, table, code),
+        Fixed::Broken => fix_by_trigger(&database, table, ""),
+        Fixed::Privilege => {}
+    }
     sim.advance(Duration::from_secs(6 * 3600));
+    if let Some(user) = &user {
+        program.set("--url", &user.url);
+    }
     let ended = program.run("db_update");
-    assert_eq!(ended.code, Some(5), "{}\n{}", ended.stdout, program.log());
-    assert!(ended.stdout.contains("changes of stored rows were refused"));
-    let stored = database.dump("dfire_transactions");
-    let truth = sim.truth(&TruthFilter::default(), &Which::All).transactions;
+    let wanted = of_table(&truth());
+    let changed: Vec<&String> = (before.keys())
+        .filter(|key| {
+            wanted
+                .get(*key)
+                .is_some_and(|row| earlier.get(*key) != Some(row))
+        })
+        .collect();
+    let log = program.log();
+    if changed.is_empty() {
+        assert_eq!(ended.code, Some(0), "{}\n{log}", ended.stdout);
+    } else {
+        assert_eq!(ended.code, Some(5), "{}\n{log}", ended.stdout);
+        let counted = format!("{} changes of stored rows were refused", changed.len());
+        assert!(
+            ended.stdout.contains(&counted),
+            "{counted}: {}",
+            ended.stdout
+        );
+    }
+    let stored = database.dump(&name);
     assert!(stored.len() > before.len(), "nothing was new");
-    assert!(stored.keys().eq(truth.keys()), "{kind:?}");
+    // In SQL Server two of them share a row.
+    let has_own = |key: &str| twin(kind, &wanted, key).is_none();
+    let missing = (wanted.keys()).find(|key| !stored.contains_key(*key) && has_own(key));
+    assert_eq!(missing, None, "{kind:?}");
     for (key, row) in &before {
         assert_eq!(stored[key], *row, "{key}");
     }
-    let said = "table dfire_transactions refuses changes of rows that it holds";
-    let log = program.log();
-    let lines: Vec<&str> = log.lines().filter(|line| line.contains(said)).collect();
-    assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].contains("it has the trigger fixed"), "{lines:?}");
-    assert!(!log.contains(CLOSED) && !log.contains("is refused and set aside"));
+    let said = format!("table {name} refuses changes of rows that it holds");
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(&said)).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    if matches!(fixed, Fixed::Trigger(_) | Fixed::Broken) && kind != Kind::SqlServer {
+        assert!(lines[0].contains("it has the trigger fixed"), "{lines:?}");
+    }
+    assert!(
+        !says_closed(&log) && !log.contains("is refused and set aside"),
+        "{log}"
+    );
     assert_nothing_is_set_aside(&program);
-    // A stored checksum means that all is there.
+    // A stored checksum means that all is there: the contacts whose rows stay have none, all others have theirs.
     let contacts = database.dump("dfire_contacts");
-    assert!(contacts.values().any(|row| row["$md5"].is_none()));
+    let stay: Vec<String> = (changed.iter())
+        .filter_map(|key| wanted[*key].get("contact_id").cloned().flatten())
+        .collect();
+    let truth = truth().contacts;
+    let is_looked_at =
+        |id: &str, row: &Row| row["$md5"].is_some() && twin(kind, &truth, id).is_none();
+    for (id, row) in truth.iter().filter(|(id, row)| is_looked_at(id, row)) {
+        let trusted = contacts[id]["$md5"] == row["$md5"];
+        let expected = match table {
+            "contacts" => !changed.contains(&id),
+            _ => !stay.contains(id),
+        };
+        assert_eq!(trusted, expected, "{id}");
+    }
 
-    database.execute(match kind {
-        Kind::Postgres => "DROP FUNCTION fixed() CASCADE",
-        _ => "DROP TRIGGER fixed",
-    });
+    match (fixed, kind) {
+        (Fixed::Privilege, _) => {}
+        (_, Kind::Postgres) => database.execute("DROP FUNCTION fixed() CASCADE"),
+        (Fixed::Trigger(code), Kind::SqlServer) => database.execute(&format!(
+            "ALTER TABLE {name} DROP CONSTRAINT throw_{code}_update"
+        )),
+        _ => database.execute("DROP TRIGGER fixed"),
+    }
+    program.set("--url", &database.url);
     program.succeed("db_update");
     assert_equal(&sim, &TruthFilter::default(), &database);
 }
 
 #[test]
 fn a_table_that_refuses_changes_with_sqlite() {
-    a_table_that_refuses_changes(Kind::Sqlite);
+    a_table_that_refuses_changes(Kind::Sqlite, "transactions", Fixed::Trigger("ABORT"));
+    a_table_that_refuses_changes(Kind::Sqlite, "contacts", Fixed::Trigger("ROLLBACK"));
+    a_table_that_refuses_changes(Kind::Sqlite, "transactions", Fixed::Broken);
 }
 
 #[test]
 fn a_table_that_refuses_changes_with_postgresql() {
-    a_table_that_refuses_changes(Kind::Postgres);
+    a_table_that_refuses_changes(Kind::Postgres, "transactions", Fixed::Trigger("55000"));
+    a_table_that_refuses_changes(Kind::Postgres, "contacts", Fixed::Trigger("23514"));
+    a_table_that_refuses_changes(Kind::Postgres, "transactions", Fixed::Broken);
 }
 
 #[test]
 fn a_table_that_refuses_changes_with_mariadb() {
-    a_table_that_refuses_changes(Kind::Mysql);
+    a_table_that_refuses_changes(Kind::Mysql, "transactions", Fixed::Trigger("45000"));
+    a_table_that_refuses_changes(Kind::Mysql, "contacts", Fixed::Trigger("22001"));
+    a_table_that_refuses_changes(Kind::Mysql, "transactions", Fixed::Broken);
+}
+
+#[test]
+fn a_table_that_refuses_changes_with_sql_server() {
+    a_table_that_refuses_changes(Kind::SqlServer, "transactions", Fixed::Trigger("50001"));
+    a_table_that_refuses_changes(Kind::SqlServer, "contacts", Fixed::Trigger("229"));
+}
+
+/// From the very beginning, too: then nothing is changed.
+fn the_privilege_to_change_rows_is_missing(kind: Kind) {
+    a_table_that_refuses_changes(kind, "transactions", Fixed::Privilege);
+    a_table_that_refuses_changes(kind, "contacts", Fixed::Privilege);
+    let sim = campaign();
+    let database = fresh_database(kind);
+    Program::new(&sim, &database.url).succeed("db_init");
+    for table in TABLES {
+        database.execute(&format!("DELETE FROM dfire_{table}"));
+    }
+    let user = without_update(&database, "transactions");
+    let program = Program::new(&sim, &user.url);
+    program.succeed("db_init");
+    assert_equal(&sim, &TruthFilter::default(), &database);
+}
+
+#[test]
+fn the_privilege_to_change_rows_is_missing_with_postgresql() {
+    the_privilege_to_change_rows_is_missing(Kind::Postgres);
+}
+
+#[test]
+fn the_privilege_to_change_rows_is_missing_with_mariadb() {
+    the_privilege_to_change_rows_is_missing(Kind::Mysql);
+}
+
+/// A table that takes no new rows, such as one with a quota: those that it holds are changed, and the new ones wait.
+fn a_table_that_refuses_new_rows(kind: Kind) {
+    let sim = campaign();
+    let database = fresh_database(kind);
+    let program = Program::new(&sim, &database.url).arg("--reconcile", "1s");
+    program.succeed("db_init");
+    let mut running = program.start("db_sync");
+    running.wait_rounds(1);
+    let before = database.dump("dfire_contacts");
+    database.execute(match kind {
+        Kind::Postgres => {
+            "CREATE FUNCTION full_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             RAISE EXCEPTION 'no more' USING ERRCODE = '23514'; END $$; \
+             CREATE TRIGGER full_up AFTER INSERT ON dfire_contacts FOR EACH ROW EXECUTE PROCEDURE full_up()"
+        }
+        Kind::Mysql => {
+            "CREATE TRIGGER full_up AFTER INSERT ON dfire_contacts FOR EACH ROW \
+             SIGNAL SQLSTATE '22003' SET MYSQL_ERRNO = 1264, MESSAGE_TEXT = 'no more'"
+        }
+        _ => {
+            "CREATE TRIGGER full_up AFTER INSERT ON dfire_contacts BEGIN SELECT RAISE(ABORT, 'no more'); END"
+        }
+    });
+    sim.advance(Duration::from_secs(6 * 3600));
+    running.wait_until("the closed table", |status| {
+        let message = status["last_error"]["message"].as_str();
+        message.is_some_and(|message| message.contains("dfire_contacts takes no new rows now"))
+    });
+    let wanted = sim.truth(&TruthFilter::default(), &Which::All).contacts;
+    let sum = |rows: &crate::support::database::Dump, id: &str| rows[id]["$md5"].clone();
+    let changed: Vec<&String> = (before.keys())
+        .filter(|id| {
+            wanted
+                .get(*id)
+                .is_some_and(|row| row["$md5"] != sum(&before, id))
+        })
+        .collect();
+    assert!(!changed.is_empty());
+    wait_for(&mut running, "the changes", || {
+        let stored = database.dump("dfire_contacts");
+        assert!(stored.len() <= before.len());
+        (changed.iter()).all(|id| sum(&stored, id) == wanted[*id]["$md5"])
+    });
+    assert_eq!(running.status().unwrap()["rejected"], 0);
+    database.execute(match kind {
+        Kind::Postgres => "DROP FUNCTION full_up() CASCADE",
+        _ => "DROP TRIGGER full_up",
+    });
+    running.wait_rounds(2);
+    assert_equal(&sim, &TruthFilter::default(), &database);
+    running.signal("TERM");
+    running.wait(Duration::from_secs(5));
+    assert_nothing_is_set_aside(&program);
+}
+
+#[test]
+fn a_table_that_refuses_new_rows_with_sqlite() {
+    a_table_that_refuses_new_rows(Kind::Sqlite);
+}
+
+#[test]
+fn a_table_that_refuses_new_rows_with_postgresql() {
+    a_table_that_refuses_new_rows(Kind::Postgres);
+}
+
+#[test]
+fn a_table_that_refuses_new_rows_with_mariadb() {
+    a_table_that_refuses_new_rows(Kind::Mysql);
 }
 
 /// From the very beginning, into empty tables: a column that another program made takes no NULL.
@@ -286,7 +533,7 @@ fn a_column_without_default(kind: Kind, table: &str) {
     let mut running = program.start("db_init");
     running.wait_until("the closed table", is_closed);
     let log = program.log();
-    let line = log.lines().find(|line| line.contains(CLOSED)).unwrap();
+    let line = log.lines().find(|line| says_closed(line)).unwrap();
     assert!(line.contains("owner"), "{line}");
     assert_eq!(found_closed(&log), 1, "{log}");
     match kind {

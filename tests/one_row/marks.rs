@@ -60,6 +60,43 @@ fn one_contact_refuses(kind: Kind, statement: &str) {
         log.contains(&format!("{marked} contacts bear a time")),
         "{log}"
     );
+    // That one is as it was, all others are written anew.
+    let now = database.dump("dfire_contacts");
+    let mut before = stored[victim].clone();
+    before.insert("$changed".to_owned(), None);
+    assert_eq!(now[victim], before);
+    assert!(
+        now.iter()
+            .all(|(id, row)| id == victim || row["$changed"].is_some())
+    );
+}
+
+/// The database says that they were changed, and they were not.
+#[test]
+fn contacts_that_stay_as_they_are_keep_nothing_from_starting() {
+    let sim = Simulator::start(Config {
+        contacts: 60,
+        daily_share: 0.0,
+        added_fields: Vec::new(),
+        ..Config::default()
+    });
+    let database = fresh_database(Kind::Postgres);
+    let program = Program::new(&sim, &database.url);
+    program.succeed("db_init");
+    let victim = database.dump("dfire_contacts").into_keys().nth(5).unwrap();
+    database.execute(&format!(
+        "UPDATE dfire_contacts SET \"$changed\" = NULL; \
+         CREATE FUNCTION fixed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF NEW.\"$id\" = '{victim}' THEN RAISE EXCEPTION 'no'; END IF; RETURN OLD; END $$; \
+         CREATE TRIGGER fixed BEFORE UPDATE ON dfire_contacts FOR EACH ROW EXECUTE PROCEDURE fixed()"
+    ));
+    let program = program.arg("--fm", "hi_updates_only");
+    assert_eq!(program.run("db_init").code, Some(5));
+    assert!(
+        program
+            .log()
+            .contains(&format!("contact {victim}, whose time"))
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@ use super::Engine;
 use crate::cli::settings::FilterMode;
 use crate::error::Result;
 use crate::state::{Checkpoint, Owed, Reason};
+use crate::sync::marking;
 use crate::tables::fields::{Layout, Slot};
 use crate::tables::filter::Filter;
 use crate::tables::schema::{ColumnKind, Table};
@@ -77,9 +78,7 @@ impl Engine {
             return Ok(());
         }
         let boundary = rfc3339(self.time_of_writing());
-        let rows = self
-            .writer
-            .distrust_after(&boundary, &self.settings.campaign)?;
+        let rows = marking::distrust_after(&mut self.writer, &boundary, &self.settings.campaign)?;
         if rows > 0 {
             log::info!(
                 "{rows} contacts bear a time of writing that lies in the future: they count as not up to date"

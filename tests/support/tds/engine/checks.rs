@@ -28,9 +28,17 @@ impl Checks {
     }
 }
 
+/// What a constraint of the name `throw_50001` ends with: it is looked at for UPDATE only, as a trigger of that would be.
+const OF_UPDATE: &str = "_update";
+
 /// What is no trigger, but refuses rows as one does that throws: a constraint of the name `throw_50001`.
 fn thrown_by(name: &str) -> Option<i32> {
-    name.strip_prefix("throw_")?.parse().ok()
+    let number = name.strip_prefix("throw_")?;
+    number
+        .strip_suffix(OF_UPDATE)
+        .unwrap_or(number)
+        .parse()
+        .ok()
 }
 
 impl Session {
@@ -96,6 +104,7 @@ impl Session {
         }
         let checks: Vec<Check> = (self.store.checks.list().iter())
             .filter(|check| check.database == self.facts.database && check.table == write.table.id)
+            .filter(|check| !check.name.ends_with(OF_UPDATE) || write.sql.starts_with("UPDATE"))
             .cloned()
             .collect();
         for check in checks {
