@@ -18,6 +18,7 @@ mod peer;
 pub mod postgres;
 mod present;
 mod resolve;
+mod said;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod sqlserver;
@@ -25,6 +26,7 @@ pub mod tls;
 pub mod url;
 
 pub use present::PresentRow;
+use said::Said;
 
 use std::path::Path;
 use std::time::Duration;
@@ -39,12 +41,12 @@ use crate::tls::Roots;
 /// behind it.
 pub const MAX_DDL_LOCK_WAIT: Duration = Duration::from_secs(2);
 
-/// A contact as the database holds it, for the comparison with the API's list.
-#[derive(Debug, Clone, PartialEq, Eq)]
 /// What takes the place of U+0000 in texts where a database can't hold it: PostgreSQL, and some of what is compatible with
 /// SQL Server, where many a tool ends the text there.
 pub const NUL_SIGN: &str = "\u{2400}";
 
+/// A contact as the database holds it, for the comparison with the API's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredContact {
     /// `$id`
     pub id: String,
@@ -141,11 +143,11 @@ pub trait Sink {
     /// Adds up to `most` stored rows of a prepared table to `rows`, whose columns are those of the schema.
     fn sample(&mut self, table: Table, most: usize, rows: &mut Rows) -> Result<()>;
 
-    /// The names of the triggers of a prepared table.
-    fn triggers(&mut self, table: Table) -> Result<Vec<String>>;
     /// The same for the rows with these keys, of which there are up to a few dozen.
     fn rows(&mut self, table: Table, keys: &[&str], rows: &mut Rows) -> Result<()>;
 
+    /// The names of the triggers of a prepared table.
+    fn triggers(&mut self, table: Table) -> Result<Vec<String>>;
 
     /// Looks at privileges and tables without changing anything.
     fn check(&mut self, schema: &Schema) -> Result<Vec<CheckLine>>;
@@ -156,6 +158,7 @@ pub trait Sink {
 pub struct Target {
     address: url::DatabaseUrl,
     tls: Roots,
+    said: Said,
 }
 
 impl Target {
@@ -172,6 +175,7 @@ impl Target {
         Ok(Target {
             tls: Roots::load(ca_file)?,
             address,
+            said: Said::default(),
         })
     }
 
@@ -200,10 +204,19 @@ impl Target {
     pub fn open(&self) -> Result<Box<dyn Sink>> {
         match &self.address {
             url::DatabaseUrl::Postgres(address) => {
-                Ok(Box::new(postgres::PostgresSink::open(address, &self.tls)?))
+                let mut sink = postgres::PostgresSink::open(address, &self.tls)?;
+                sink.said = self.said.clone();
+                Ok(Box::new(sink))
             }
             url::DatabaseUrl::Mysql(address) => {
-                Ok(Box::new(mysql::MysqlSink::open(address, &self.tls)?))
+                let mut sink = mysql::MysqlSink::open(address, &self.tls)?;
+                sink.said = self.said.clone();
+                Ok(Box::new(sink))
+            }
+            url::DatabaseUrl::SqlServer(address) => {
+                let mut sink = sqlserver::SqlServerSink::open(address, &self.tls)?;
+                sink.said = self.said.clone();
+                Ok(Box::new(sink))
             }
             #[cfg(feature = "sqlite")]
             url::DatabaseUrl::Sqlite(path) => Ok(Box::new(sqlite::SqliteSink::open(path)?)),

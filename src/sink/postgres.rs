@@ -19,7 +19,6 @@ mod upsert;
 mod views;
 mod widen;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +27,7 @@ use ::postgres::types::Type;
 
 use super::dialect::POSTGRES;
 use super::load::Loading;
+use super::said::Said;
 use super::url::PostgresUrl;
 use super::{CheckLine, MissingColumn, MissingIndex, PresentRow, Sink, StoredContact};
 use crate::error::{Error, ErrorKind, Result};
@@ -52,8 +52,7 @@ pub struct PostgresSink {
     tables: [Option<Upsert>; 5],
     /// Columns that can't be widened now, so that it is not tried for each row.
     stuck: Stuck,
-    /// What was logged once.
-    noted: HashSet<String>,
+    pub(super) said: Said,
     loading: Loading,
 }
 
@@ -78,7 +77,7 @@ impl PostgresSink {
             session,
             tables: [const { None }; 5],
             stuck: Stuck::default(),
-            noted: HashSet::new(),
+            said: Said::default(),
             loading: Loading::default(),
         })
     }
@@ -107,7 +106,7 @@ impl PostgresSink {
                 "column {name} of table {} is made by the server and left alone",
                 relation.quoted()
             );
-            note(&mut self.noted, text);
+            self.said.warn(&text);
         }
         let upsert = Upsert::new(wanted, relation, &columns);
         if let Some(slot) = self.tables.get_mut(wanted.table.index()) {
@@ -124,7 +123,7 @@ impl PostgresSink {
         let mut narrow = Vec::new();
         for (target, finding) in upsert.targets.iter().zip(findings) {
             let name = POSTGRES.quote(&target.name);
-            if finding.nuls > 0 && self.noted.insert(format!("NUL {table:?} {name}")) {
+            if finding.nuls > 0 && self.said.is_new(&format!("NUL {table:?} {name}")) {
                 log::warn!(
                     "column {name} of table {}: {} values hold NUL characters, which PostgreSQL can't store: replaced by ␀",
                     relation.quoted(),
@@ -182,7 +181,7 @@ impl PostgresSink {
                 }
             }
             _ => {
-                note(&mut self.noted, error.to_string());
+                self.said.warn(error.message());
                 for narrow in columns {
                     self.stuck.add(table, &narrow.column);
                     refused.push(narrow.column);
@@ -237,7 +236,7 @@ impl Sink for PostgresSink {
     fn prepare(&mut self, schema: &Schema) -> Result<Vec<MissingColumn>> {
         let mut missing = Vec::new();
         for wanted in schema.tables() {
-            let relation = define::table(&mut self.client, &self.session, wanted, &mut self.noted)?;
+            let relation = define::table(&mut self.client, &self.session, wanted, &self.said)?;
             let failed =
                 define::missing_columns(&mut self.client, &self.session, wanted, &relation)?;
             missing.extend(failed.into_iter().map(|failed| MissingColumn {

@@ -403,3 +403,38 @@ fn a_report_on_a_narrow_column_survives_a_copy_and_one_that_can_not_is_named_onc
         }
     }
 }
+
+#[test]
+fn a_column_that_stays_narrow_is_named_once_however_often_the_database_is_opened() {
+    let sim = Simulator::start(Config {
+        contacts: 60,
+        daily_share: 3.0,
+        ..Config::default()
+    });
+    let database = fresh_database(Kind::Postgres);
+    let program = Program::new(&sim, &database.url);
+    program.succeed("db_init");
+    database.execute(
+        "DELETE FROM dfire_contacts; ALTER TABLE dfire_contacts ALTER \"$phone\" TYPE varchar(3); \
+         CREATE MATERIALIZED VIEW report AS SELECT \"$id\", \"$phone\" FROM dfire_contacts",
+    );
+    let mut running = program.start("db_sync");
+    running.wait_rounds(1);
+    let mut refused = 0;
+    for _ in 0..3 {
+        sim.advance(std::time::Duration::from_secs(3600));
+        running.wait_until("further refused rows", |status| {
+            status["rejected"].as_u64().unwrap() > refused
+        });
+        running.wait_rounds(1);
+        refused = running.status().unwrap()["rejected"].as_u64().unwrap();
+        database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        );
+    }
+    running.signal("TERM");
+    running.wait(std::time::Duration::from_secs(5));
+    let log = program.log();
+    assert_eq!(log.matches("cannot widen").count(), 1, "{log}");
+}

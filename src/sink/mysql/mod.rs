@@ -23,7 +23,6 @@ mod widen;
 mod wire;
 mod write;
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use self::catalog::RealTable;
@@ -33,6 +32,7 @@ use self::failure::Failure;
 use self::payload::Done;
 use self::widen::Unwidened;
 use super::load::Loading;
+use super::said::Said;
 use super::url::MysqlUrl;
 use super::{CheckLine, MissingColumn, MissingIndex, PresentRow, Sink, StoredContact};
 use crate::error::{Error, ErrorKind, Result};
@@ -59,8 +59,7 @@ pub struct MysqlSink {
     lost: bool,
     tables: Vec<Prepared>,
     unwidened: Unwidened,
-    /// Columns whose numbers were rounded, and that this was logged for.
-    rounded: HashSet<(Table, String)>,
+    pub(super) said: Said,
     writer: Writer,
     loading: Loading,
 }
@@ -121,7 +120,7 @@ impl MysqlSink {
             lost: false,
             tables: Vec::new(),
             unwidened: Unwidened::default(),
-            rounded: HashSet::new(),
+            said: Said::default(),
             writer: Writer::default(),
             loading: Loading::default(),
         })
@@ -145,6 +144,7 @@ impl MysqlSink {
         let name = failure::named(e).filter(|name| !self.lost && self.has(name));
         failure::write(&self.session.place, doing, e, name)
     }
+
     /// Adds the rows that a statement selects.
     fn read_rows(&mut self, table: Table, sql: &str, most: usize, into: &mut Rows) -> Result<()> {
         let expected = Expected {
@@ -165,7 +165,6 @@ impl MysqlSink {
         }
         Ok(())
     }
-
 
     /// Whether the database has a column, key or constraint of this name.
     fn has(&mut self, name: &str) -> bool {

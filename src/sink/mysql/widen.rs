@@ -190,7 +190,7 @@ fn trim(sink: &mut MysqlSink, table: &str, column: &str) {
 
 fn give_up(sink: &mut MysqlSink, table: Table, name: &str, column: &str, reason: &str) {
     let pause = sink.unwidened.failed(table, column);
-    log::warn!(
+    sink.said.warn(&format!(
         "the column {name}.{column} is too narrow and can't be widened now, rows that don't fit are set aside, next attempt \
          in {} min: {reason}",
         pause.as_secs() / 60

@@ -185,11 +185,8 @@ pub(super) fn report(sink: &mut MysqlSink, table: &Prepared, column: usize) {
     let Some(real) = table.real.columns.get(column) else {
         return;
     };
-    if sink.rounded.insert((table.table, real.name.clone())) {
-        log::warn!(
-            "{}.{}: numbers with more than 30 decimals are rounded to 30, the most that MySQL has",
-            table.name,
-            real.name
-        );
-    }
+    sink.said.warn(&format!(
+        "{}.{}: numbers with more than 30 decimals are rounded to 30, the most that MySQL has",
+        table.name, real.name
+    ));
 }

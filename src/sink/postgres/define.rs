@@ -10,19 +10,12 @@ use super::session::{Session, is_lock_wait};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::MAX_DDL_LOCK_WAIT;
 use crate::sink::dialect::POSTGRES;
+use crate::sink::said::Said;
 use crate::tables::schema::{Column, TableSchema};
 
 /// PostgreSQL's limits.
 const MOST_COLUMNS: usize = 1600;
 pub(super) const LONGEST_NAME: usize = 63;
-
-/// Logs a message as a warning if it was not logged before.
-pub(super) fn note(noted: &mut HashSet<String>, message: String) {
-    if !noted.contains(&message) {
-        log::warn!("{message}");
-        noted.insert(message);
-    }
-}
 
 /// The table with this name; where there is none, the one whose name is the same in lower case, as the old
 /// client did not quote table names.
@@ -59,7 +52,7 @@ pub(super) fn table(
     client: &mut Client,
     session: &Session,
     wanted: &TableSchema,
-    noted: &mut HashSet<String>,
+    said: &Said,
 ) -> Result<Relation> {
     let name = &wanted.name;
     if let Some(problem) = name_problem(name) {
@@ -78,13 +71,10 @@ pub(super) fn table(
         }
     };
     if relation.name != *name {
-        note(
-            noted,
-            format!(
-                "table {} is used for \"{name}\", which does not exist",
-                relation.quoted()
-            ),
-        );
+        said.warn(&format!(
+            "table {} is used for \"{name}\", which does not exist",
+            relation.quoted()
+        ));
     }
     if !matches!(relation.kind.as_str(), "r" | "p") {
         return Err(Error::setup(format!(

@@ -24,7 +24,7 @@ mod statement;
 mod transport;
 mod widen;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,7 @@ use tiberius::error::Error as DriverError;
 
 use self::catalog::{RealColumn, RealTable};
 use self::driver::Connection;
+use super::said::Said;
 use super::url::SqlServerUrl;
 use super::{
     CheckLine, MAX_DDL_LOCK_WAIT, MissingColumn, MissingIndex, PresentRow, Sink, StoredContact,
@@ -67,8 +68,7 @@ pub struct SqlServerSink {
     stages: HashMap<Table, (usize, Option<String>)>,
     /// Columns that could not be widened.
     unwidened: HashMap<(Table, String), Unwidened>,
-    /// Columns whose NUL characters were replaced, and that this was logged for.
-    replaced: HashSet<(Table, String)>,
+    pub(super) said: Said,
 }
 
 /// One table, ready to be written.
@@ -110,7 +110,7 @@ impl SqlServerSink {
             tables: Vec::new(),
             stages: HashMap::new(),
             unwidened: HashMap::new(),
-            replaced: HashSet::new(),
+            said: Said::default(),
         };
         sink.begin_session()?;
         Ok(sink)

@@ -249,10 +249,10 @@ fn load(
         let Some(column) = real.map(|real| real.name.clone()) else {
             continue;
         };
-        let (id, name) = (table.schema.table, &table.schema.name);
-        if sink.replaced.insert((id, column.clone())) {
-            log::warn!("column {column} of table {name}: NUL characters are replaced by ␀");
-        }
+        sink.said.warn(&format!(
+            "column {column} of table {}: NUL characters are replaced by ␀",
+            table.schema.name
+        ));
     }
     let doing = format!("loading rows for {}", table.schema.name);
     if let Err(e) = outcome {

@@ -292,7 +292,7 @@ const MIN_PAUSE: Duration = Duration::from_secs(60);
 const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
 fn give_up(sink: &mut SqlServerSink, table: Table, name: &str, column: String, reason: &str) {
-    log::warn!(
+    sink.said.warn(&format!(
         "the column {name}.{column} is too narrow and can't be widened now, rows that don't fit are set aside: {reason}"
     ));
     let before = sink.unwidened.get(&(table, column.clone()));
