@@ -199,6 +199,10 @@ impl Splitter {
                 key: &key,
                 reason: &reason,
             };
+            // MySQL looks at what a user may do when the database is opened.
+            if reason.kind() == ErrorKind::Setup {
+                writer.reopen();
+            }
             let others = before.map_or(Vec::new(), |batch| batch.rows(table).iter().collect());
             let name = &schema.table(table).name;
             match writer.attempt(Some(MAX_ATTEMPTS_OF_PARTS), |sink| {

@@ -247,6 +247,11 @@ impl Writer {
         self.gives_up
     }
 
+    /// The database is opened again before it is used the next time.
+    pub fn reopen(&mut self) {
+        self.sink = None;
+    }
+
     /// Shows an error in the status.
     pub fn report_trouble(&self, error: &Error) {
         self.options.board.borrow_mut().trouble(error);
@@ -336,7 +341,8 @@ impl Writer {
             };
             let kind = error.kind();
             match (patience, kind) {
-                (Some(_), ErrorKind::Data) if opened => return Ok(Err(error)),
+                // The connection is as good as another one, and each row may be refused so.
+                (Some(_), ErrorKind::Data | ErrorKind::Setup) if opened => return Ok(Err(error)),
                 (_, ErrorKind::Transient | ErrorKind::Setup) => self.sink = None,
                 _ => return Err(error),
             }
@@ -347,7 +353,7 @@ impl Writer {
                 && opened
             {
                 failures += 1;
-                if failures >= patience || kind == ErrorKind::Setup {
+                if failures >= patience {
                     return Ok(Err(error));
                 }
             }
