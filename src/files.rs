@@ -4,7 +4,7 @@
 //! computer may have prepared what lies there, and the program may run as root:
 //!
 //! - A directory has to belong to the program's user or to root, and nobody else may write to it; the same holds for the
-//!   directories above it, which could be exchanged otherwise, and for symbolic links on the way. See [`directory`].
+//!   directories above it, which could be exchanged otherwise, and for symbolic links on the way. See [`directory()`].
 //! - A file that exists is opened without following a link and without waiting for the other end of a FIFO. It has to be
 //!   a regular file of the program's user with one name; where others may read or write it, that ends.
 //! - A file that is new is made under a name that nobody can guess, and moved to its place when it is complete.
