@@ -282,6 +282,96 @@ fn answers_in_another_form_are_read_or_refused_when_transactions_are_posted() {
     }
 }
 
+/// Documents whose transactions nobody finds: the event list knows of them.
+#[test]
+fn documents_without_the_transactions_that_events_name_are_an_error() {
+    for form in AnswerForm::WITHOUT_TRANSACTIONS {
+        let sim = campaign(Readings::default());
+        sim.set_form(form);
+        let (program, database) = database(&sim);
+        let (code, stdout) = once(&program, "db_sync");
+        assert_eq!(code, Some(1), "{form:?}: {stdout}");
+        assert!(
+            stdout.contains("hold none that can be read"),
+            "{form:?}: {stdout}"
+        );
+        let program = program.without("--s");
+        for _ in 0..2 {
+            let ended = program.run("db_init");
+            assert_eq!(ended.code, Some(5), "{form:?}: {}", ended.stdout);
+            let none = "no document of a contact holds one that can be read: that of contact";
+            assert!(ended.stdout.contains(none), "{form:?}: {}", ended.stdout);
+        }
+        assert_eq!(database.dump("dfire_transactions").len(), 0);
+        sim.set_form(AnswerForm::Known);
+        program.succeed("db_init");
+        assert_equal(&sim, &TruthFilter::default(), &database);
+    }
+}
+
+#[test]
+fn what_is_no_list_makes_its_contact_incomplete() {
+    for form in AnswerForm::NO_LISTS {
+        let sim = campaign(Readings::default());
+        sim.set_form(form);
+        let (program, database) = database(&sim);
+        let program = program.without("--s");
+        let ended = program.run("db_init");
+        assert_eq!(ended.code, Some(5), "{form:?}: {}", ended.stdout);
+        assert!(
+            ended.stdout.contains("contacts are incomplete"),
+            "{}",
+            ended.stdout
+        );
+        assert!(
+            program.log().contains("is no list but"),
+            "{}",
+            tail(&program.log())
+        );
+        // Whoever is not there as a whole has no checksum, and all the others have one.
+        let contacts = database.dump("dfire_contacts");
+        let without = contacts
+            .values()
+            .filter(|row| row["$md5"].is_none())
+            .count();
+        assert!(without > 20, "{form:?}: {without} of {}", contacts.len());
+        sim.set_form(AnswerForm::Known);
+        program.succeed("db_init");
+        assert_equal(&sim, &TruthFilter::default(), &database);
+    }
+}
+
+#[test]
+fn contacts_that_were_never_called_are_no_error_and_neither_is_a_filter() {
+    let sim = campaign(Readings::default());
+    let (program, database) = database(&sim);
+    let program = program.arg("--fp", "no_such_task").without("--s");
+    program.succeed("db_init");
+    program.succeed_once();
+    assert!(database.dump("dfire_contacts").len() > 100);
+    assert_eq!(database.dump("dfire_transactions").len(), 0);
+    let documents = (0..60).map(|n| format!(r#"{{"$id":"C{n}","$md5":"m"}}"#));
+    let documents = format!("[{}]", documents.collect::<Vec<_>>().join(","));
+    let contacts = (0..60).map(|n| format!(r#"{{"id":"C{n}","md5":"m"}}"#));
+    let contacts = contacts.collect::<Vec<_>>().join(",");
+    let listed = format!(r#"{{"count":60,"results":[{contacts}]}}"#);
+    let api = HostileApi::start(move |first, _| {
+        if first.starts_with("POST") {
+            documents.clone()
+        } else if first.contains("contacts/list") {
+            listed.clone()
+        } else if first.contains("fields/list") {
+            "[]".to_owned()
+        } else {
+            r#"{"count":0,"results":[]}"#.to_owned()
+        }
+    });
+    let database = fresh_database(Kind::Sqlite);
+    let program = Program::new(&sim, &database.url).arg("--api-url", &api.url());
+    program.succeed("db_init");
+    assert_eq!(database.dump("dfire_contacts").len(), 60);
+}
+
 /// A listing may bring the same for ever, under ever new cursors.
 #[test]
 fn listings_without_end_fail_the_round_and_leave_the_checkpoint() {

@@ -176,6 +176,18 @@ impl<'a> Object<'a> {
         })
     }
 
+    /// What stands under `key` where a list belongs, as the document writes it; `None` for a list, and for `null`, `""` and
+    /// no such key, which hold nothing.
+    pub fn no_list(&self, key: &str) -> Option<&'a str> {
+        let node = self.find(key)?;
+        let is_list_or_nothing = match node.kind {
+            Kind::Array | Kind::Null => true,
+            Kind::Text => node.raw(self.text).is_empty(),
+            _ => false,
+        };
+        (!is_list_or_nothing).then(|| node.written(self.text))
+    }
+
     fn find(&self, key: &str) -> Option<Node> {
         self.pairs()
             .filter(|(k, ..)| k.is(self.text, key))

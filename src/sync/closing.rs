@@ -81,10 +81,12 @@ fn missing(engine: &Engine) -> Vec<String> {
             "{unchanged} changes of stored rows were refused by tables that refuse them all"
         ));
     }
+    missing.extend(engine.unread().map(str::to_owned));
     let waiting = engine.checkpoint.retry.len();
     if waiting > 0 {
         missing.push(format!(
-            "{waiting} contacts are incomplete: they could not be fetched, or rows of them were refused"
+            "{waiting} contacts are incomplete: they could not be fetched, or rows of them were refused, or a part of \
+             them could not be read"
         ));
     }
     if engine.checkpoint.refused_call.is_some() && rejected == 0 && unchanged == 0 {

@@ -3,12 +3,13 @@
 use std::io::Write;
 use std::time::Instant;
 
-use time::{Duration, OffsetDateTime};
+use time::{Date, Duration, OffsetDateTime};
 
 use super::closing;
 use super::engine::Engine;
 use super::list::Scope;
 use super::pass::Tally;
+use super::readings::{Readings, unread};
 use super::windows::{Nets, after_listing, after_round, back_from_the_future, due, promise};
 use crate::cli::settings::{FilterMode, Mode, Settings};
 use crate::dialfire::client::EventQuery;
@@ -166,10 +167,17 @@ fn copy(engine: &mut Engine) -> Result<()> {
             .pass(scope)
             .and_then(|tally| some_came(engine, tally, failures))
             .and_then(|tally| all_came(engine, tally))
+            .and_then(|tally| Ok((unread(engine, tally.readings, since)?, tally)))
             .and_then(|tally| engine.index().map(|()| tally))
             .and_then(|tally| engine.look_at_database(true).map(|()| tally));
         match copied {
-            Ok(tally) => {
+            Ok((Some(why), _)) => {
+                // What is owed stays so: the next run copies all again.
+                log::error!("{why}");
+                engine.distrust(why);
+                return engine.save();
+            }
+            Ok((None, tally)) => {
                 if engine.debts() == debts {
                     after_listing(&mut engine.checkpoint, since, began);
                     // Those that nobody remembers are found by listing everything once more.
@@ -248,9 +256,11 @@ fn follow(engine: &mut Engine) -> Result<()> {
     // Each start begins with a reconcile; with --once, where every minute may be a start, only if it is due.
     let mut begin_with = (!engine.settings().once).then(|| last_answer(engine));
     let (mut failures, mut is_fresh) = (0, true);
+    let mut readings = Readings::default();
     loop {
         let begin = Instant::now();
-        match round(engine, &nets, begin_with, std::mem::take(&mut is_fresh)) {
+        let fresh = std::mem::take(&mut is_fresh);
+        match round(engine, &nets, begin_with, fresh, &mut readings) {
             Ok(tally) => {
                 failures = 0;
                 begin_with = None;
@@ -292,6 +302,7 @@ fn round(
     nets: &Nets,
     begin_with: Option<OffsetDateTime>,
     is_fresh: bool,
+    readings: &mut Readings,
 ) -> Result<Tally> {
     let now = engine.client().clock().now();
     if engine.client().clock().doubt().is_none() {
@@ -321,6 +332,7 @@ fn round(
         calls: Some(due.calls),
         contacts: due.listing,
     })?;
+    understood(engine, &tally, readings, due.listing.flatten())?;
     engine.confirm()?;
     due.pays &= engine.debts() == debts && tally.given_up == 0;
     if !engine.board.borrow_mut().doubts(engine.client().clock()) {
@@ -330,6 +342,27 @@ fn round(
         engine.checkpoint.owed = None;
     }
     Ok(tally)
+}
+
+/// Whether the documents hold the transactions that the event list names, as far as that can be told.
+fn understood(
+    engine: &mut Engine,
+    tally: &Tally,
+    before: &mut Readings,
+    since: Option<Date>,
+) -> Result<()> {
+    if let Err(error) = before.judge(tally.readings) {
+        *before = Readings::default();
+        // What the events name is not stored as it should be.
+        engine.seen().clear();
+        return Err(error);
+    }
+    let since = since.map(|day| day.midnight().assume_utc());
+    if let Some(why) = unread(engine, tally.readings, since)? {
+        engine.distrust(why.clone());
+        return Err(Error::transient(why));
+    }
+    Ok(())
 }
 
 fn last_answer(engine: &Engine) -> OffsetDateTime {

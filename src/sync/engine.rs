@@ -71,6 +71,8 @@ pub struct Engine {
     /// Those that were too many to be remembered there.
     beyond: usize,
     attendance: Attendance,
+    /// Why the copy is in doubt although it ended.
+    unread: Option<String>,
     /// When columns and indexes that could not be made are tried again, and the pause after that.
     next_try: Option<(Instant, Duration)>,
 }
@@ -172,6 +174,7 @@ impl Engine {
             unfetched: Vec::new(),
             beyond: 0,
             attendance: Attendance::default(),
+            unread: None,
             next_try: None,
         };
         engine.ready()?;
@@ -456,6 +459,20 @@ impl Engine {
 
     /// Logs what was odd in documents: the first ones of a kind one by one.
     pub fn report(&mut self, remarks: &Remarks) {
+        for odd in &remarks.incomplete {
+            let count = self.oddities.entry(odd.what.clone()).or_insert(0);
+            *count += 1;
+            let level = match *count <= ODDITIES_LOGGED {
+                true => log::Level::Error,
+                false => log::Level::Debug,
+            };
+            log::log!(
+                level,
+                "contact {} is not stored as a whole, and asked for again later: {}",
+                text::foreign(&odd.id),
+                odd.what
+            );
+        }
         for oddity in &remarks.oddities {
             let count = self.oddities.entry(oddity.what.clone()).or_insert(0);
             *count += 1;

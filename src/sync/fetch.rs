@@ -263,11 +263,7 @@ impl Reader {
                 } else {
                     answer.batch.append(&part.batch);
                 }
-                answer
-                    .remarks
-                    .unknown_keys
-                    .extend(part.remarks.unknown_keys);
-                answer.remarks.oddities.extend(part.remarks.oddities);
+                answer.remarks.append(part.remarks);
                 answer.held.is_none() && answer.batch.bytes() < MAX_ROWS
             },
         )?;

@@ -18,6 +18,7 @@ mod part_size;
 mod pass;
 mod probe;
 mod profile;
+mod readings;
 mod refusals;
 mod rejected;
 mod replay;

@@ -18,6 +18,7 @@ use super::engine::Engine;
 use super::fetch::{Answer, IDS_PER_REQUEST, InVain, Job};
 use super::list::{Message, Scope, list};
 use super::missing::Next;
+use super::readings::Readings;
 use super::retries::Gathered;
 use super::seen::Version;
 use super::windows::call_time;
@@ -58,6 +59,8 @@ pub struct Tally {
     pub given_up: usize,
     /// Contacts that the API failed on, or returned in a form that can't be read.
     pub failing: usize,
+    /// What the documents held of transactions.
+    pub readings: Readings,
     /// Time of Dialfire's clock at the first answer.
     pub answered: Option<OffsetDateTime>,
 }
@@ -378,6 +381,7 @@ impl<'e> Pass<'e> {
             return Ok(());
         }
         self.engine.report(&answer.remarks);
+        self.take_readings(&answer);
         self.tally.fetched += answer.ids.len() - answer.unanswered.len() - answer.failing.len();
         self.tally.unanswered += answer.unanswered.len();
         self.tally.failing += answer.failing.len();
@@ -422,6 +426,21 @@ impl<'e> Pass<'e> {
         self.arrived.extend(answer.ids);
         self.show_progress();
         self.flush_if_full()
+    }
+
+    /// What is not all of a contact is fetched again, as is a contact without the transactions that events name.
+    fn take_readings(&mut self, answer: &Answer) {
+        for odd in &answer.remarks.incomplete {
+            self.left.retry.add(&odd.id);
+        }
+        for id in &answer.ids {
+            if !answer.unanswered.contains(id) && !answer.failing.contains(id) {
+                let wanted = self.in_flight.get(id);
+                let is_named = wanted.is_some_and(|wanted| !wanted.events.is_empty());
+                let has_some = !answer.remarks.without_transactions.contains(id);
+                self.tally.readings.take(is_named, has_some);
+            }
+        }
     }
 
     /// How many there are is known once all are listed.

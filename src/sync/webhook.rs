@@ -34,6 +34,8 @@ use crate::tables::filter::Filter;
 use crate::webhook::digest;
 use crate::webhook::sender::Sender;
 
+pub(super) use unmatched::MANY_CONTACTS;
+
 pub use begin::{ledger_cutoff, post_lost_again};
 
 /// How often the main thread looks whether it was told to stop.

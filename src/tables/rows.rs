@@ -103,10 +103,15 @@ impl RowMaker<'_> {
                 .bytes_of(transactions().count()),
         )?;
         let transactions: Vec<Object<'_>> = transactions().collect();
-        for (transaction_id, transaction) in transaction_ids(&id, &transactions)
-            .iter()
-            .zip(&transactions)
-        {
+        remarks.no_list(&id, contact, "$task_log");
+        for entry in contact.objects("$task_log") {
+            remarks.no_list(&id, &entry, "transactions");
+        }
+        let ids = transaction_ids(&id, &transactions);
+        if ids.iter().all(Option::is_none) {
+            remarks.without_transactions.push(id.to_string());
+        }
+        for (transaction_id, transaction) in ids.iter().zip(&transactions) {
             match transaction_id {
                 Some(transaction_id) if self.filter.passes(transaction) => {
                     room.has(batch, 0)?;
@@ -115,6 +120,12 @@ impl RowMaker<'_> {
                 Some(_) => {}
                 None => remarks.note(&id, "fired", "a transaction without it, left out"),
             }
+        }
+        if remarks.is_incomplete(&id)
+            && let Some(md5) = (self.layout.schema().table(Table::Contacts)).position("$md5")
+        {
+            // A stored one means that everything of this version is there.
+            batch.rows_mut(Table::Contacts).set_null(md5);
         }
         Ok(())
     }
@@ -135,6 +146,7 @@ impl RowMaker<'_> {
             batch,
             remarks,
         );
+        remarks.no_list(contact_id, transaction, "connections");
         self.connections(
             transaction.objects("connections"),
             Parent {
@@ -193,10 +205,12 @@ impl RowMaker<'_> {
             ];
             room.has(batch, 0)?;
             self.row(Table::Connections, call, &known, batch, remarks);
+            remarks.no_list(parent.contact_id, call, "recordings");
             for recording in call.objects("recordings") {
                 room.has(batch, 0)?;
                 self.recording(parent.contact_id, &id, &recording, batch, remarks);
             }
+            remarks.no_list(parent.contact_id, call, "third_party_connections");
             if parent.depth < DEEPEST_LEG {
                 let legs = call.objects("third_party_connections");
                 let leg = Parent {
@@ -319,6 +333,17 @@ impl RowMaker<'_> {
             }
         }
     }
+}
+
+/// Whether a contact's document holds a transaction that gives a row, whatever the filter says.
+pub fn has_transactions(id: &str, contact: &Object<'_>) -> bool {
+    let transactions: Vec<Object<'_>> = contact
+        .objects("$task_log")
+        .flat_map(|entry| entry.objects("transactions"))
+        .collect();
+    transaction_ids(id, &transactions)
+        .iter()
+        .any(Option::is_some)
 }
 
 /// Where a fixed column stands in its table, and what it holds.

@@ -46,6 +46,21 @@ fn objects_leaves_out_what_is_no_object() {
 }
 
 #[test]
+fn what_stands_where_a_list_belongs_is_told() {
+    let d = Document::parse(
+        r#"{"connections":[],"recordings":null,"transactions":"[{}]","$task_log":{"0":{"b":1}},"a":"","b":0}"#,
+    )
+    .unwrap();
+    let o = d.root();
+    for key in ["connections", "recordings", "none", "a"] {
+        assert_eq!(o.no_list(key), None, "{key}");
+    }
+    assert_eq!(o.no_list("transactions"), Some(r#""[{}]""#));
+    assert_eq!(o.no_list("$task_log"), Some(r#"{"0":{"b":1}}"#));
+    assert_eq!(o.no_list("b"), Some("0"));
+}
+
+#[test]
 fn what_is_written_can_be_had_as_it_is() {
     let d = Document::parse(
         r#"{ "a\u00e4" : "x\n\"y" , "b":1e5,"connections":[ {"d": "" } ,null,"[{",[{}], {} , 7 ],"e":{"f": 1} }"#,

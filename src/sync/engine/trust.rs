@@ -63,6 +63,18 @@ impl Engine {
         Ok(true)
     }
 
+    /// Nothing stored counts, as the documents were not understood. Saved with the checkpoint.
+    pub fn distrust(&mut self, why: String) {
+        self.checkpoint.trusted_after = None;
+        self.seen.clear();
+        self.unread = Some(why);
+    }
+
+    /// Why the copy is in doubt.
+    pub fn unread(&self) -> Option<&str> {
+        self.unread.as_deref()
+    }
+
     /// How often something became owed: what is paid must not have grown meanwhile.
     pub fn debts(&self) -> u64 {
         self.debts

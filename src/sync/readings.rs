@@ -1,0 +1,135 @@
+//! What the documents of a copy hold of transactions. Where they hold none although the event list names some, they are
+//! written in a way that is not understood: nothing else would show it.
+
+use std::collections::HashSet;
+
+use time::OffsetDateTime;
+
+use super::engine::Engine;
+use super::fetch::IDS_PER_REQUEST;
+use super::webhook::MANY_CONTACTS;
+use crate::dialfire::client::{EventQuery, Fetched};
+use crate::dialfire::contacts::each_contact;
+use crate::dialfire::pages::PageError;
+use crate::dialfire::shape;
+use crate::error::{Error, ErrorKind, Result};
+use crate::tables::rows::has_transactions;
+use crate::text;
+
+/// So many contacts without any transaction make one suspicious: of a campaign that was never called all are so.
+const MANY: usize = 20;
+
+/// How many contacts came, by what their documents hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Readings {
+    /// With a transaction.
+    with: usize,
+    /// Without any.
+    without: usize,
+    /// Of those that events name: with a transaction.
+    named_with: usize,
+    /// And without any.
+    named_without: usize,
+}
+
+impl Readings {
+    /// A contact came.
+    pub fn take(&mut self, is_named: bool, has_some: bool) {
+        let count = match has_some {
+            true => &mut self.with,
+            false => &mut self.without,
+        };
+        *count += 1;
+        if is_named {
+            let count = match has_some {
+                true => &mut self.named_with,
+                false => &mut self.named_without,
+            };
+            *count += 1;
+        }
+    }
+
+    /// Adds those of a round to those of the rounds before it in which events named contacts without transactions only.
+    ///
+    /// # Errors
+    /// [`Transient`](ErrorKind::Transient) where most of many contacts that events name hold no transaction.
+    pub fn judge(&mut self, round: Readings) -> Result<()> {
+        self.named_with += round.named_with;
+        self.named_without += round.named_without;
+        let (with, without) = (self.named_with, self.named_without);
+        if without >= MANY_CONTACTS && without > with {
+            return Err(Error::transient(format!(
+                "the event list names transactions of {} contacts, and the documents of {without} of them hold none that can \
+                 be read",
+                with + without
+            )));
+        }
+        if with > 0 {
+            *self = Readings::default();
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong where many contacts came, and not one with a transaction: the event list is asked whether there are any.
+///
+/// # Errors
+/// That of the API.
+pub fn unread(
+    engine: &Engine,
+    readings: Readings,
+    since: Option<OffsetDateTime>,
+) -> Result<Option<String>> {
+    if readings.with > 0 || readings.without < MANY {
+        return Ok(None);
+    }
+    let client = engine.client();
+    let mut pages = client.events(&EventQuery {
+        from: since.unwrap_or(OffsetDateTime::UNIX_EPOCH),
+        to: None,
+        updates_only: false,
+        tasks: Vec::new(),
+    });
+    let events = match pages.next_page() {
+        Ok(page) => page.map(|page| page.items).unwrap_or_default(),
+        Err(PageError::Expired(error) | PageError::Failed(error)) => {
+            if error.kind() == ErrorKind::Stopped {
+                return Err(error);
+            }
+            log::warn!(
+                "not one of {} contacts has a transaction, and whether there are any can't be asked: {error}",
+                readings.without
+            );
+            return Ok(None);
+        }
+    };
+    let mut known = HashSet::new();
+    let ids: Vec<String> = (events.iter().map(|event| event.contact_id()))
+        .filter(|id| known.insert(*id))
+        .take(IDS_PER_REQUEST)
+        .map(str::to_owned)
+        .collect();
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    // They are asked for once more: what events name may be others than those that came.
+    let read = client.contacts(&ids, |text| {
+        let (mut with, mut example) = (0, None);
+        each_contact(text, &ids, |id, contact| {
+            with += usize::from(has_transactions(id, contact));
+            example = Some(format!(
+                "that of contact {} has {}",
+                text::foreign(id),
+                shape::keys(contact)
+            ));
+            Ok(())
+        })?;
+        Ok((with, example))
+    })?;
+    Ok(match read {
+        Fetched::Read((0, Some(example)), _) => Some(format!(
+            "the event list names transactions, and no document of a contact holds one that can be read: {example}"
+        )),
+        _ => None,
+    })
+}
