@@ -1,5 +1,6 @@
 //! The log: a file of bounded size; errors on standard output and standard error, too.
 
+pub mod limit;
 mod rotation;
 
 use std::ffi::OsString;

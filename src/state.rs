@@ -1,7 +1,9 @@
 //! What outlives a run: the checkpoint file and the lock, one pair per campaign and target.
 
 mod bounded;
+
 mod owed;
+mod recent;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -18,6 +20,7 @@ use crate::files;
 use crate::tables::schema::Table;
 
 pub use owed::{Owed, Reason, earlier};
+pub use recent::{MAX_RECENT, Recent};
 
 /// The most contacts that are remembered for another try; beyond it they are forgotten, and logged. The most transactions
 /// of webhook; beyond it none is forgotten, and the checkpoint waits.
@@ -57,10 +60,11 @@ pub struct Checkpoint {
     /// up to then were written under another shape.
     pub trusted_after: Option<String>,
     /// Contacts to be fetched again at the next reconcile: the database refused a row of them, or the API failed on them.
-    /// Of webhook, events of contacts that the API failed on, or had no document for.
+    /// Of webhook, events of contacts that the API failed on.
     #[serde(deserialize_with = "bounded::retries")]
     pub retry: Vec<String>,
-    /// Contacts that Dialfire had no document for: deleted, as a rule, but asked for again for a day.
+    /// Contacts that Dialfire had no document for: deleted, as a rule, but asked for again for a day. Of webhook, their
+    /// events.
     #[serde(
         deserialize_with = "bounded::retries",
         skip_serializing_if = "Vec::is_empty"
@@ -92,6 +96,9 @@ pub struct Checkpoint {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub witnesses: Vec<Witness>,
+    /// The contacts that the event list named last.
+    #[serde(skip_serializing_if = "Recent::is_empty")]
+    pub recent: Recent,
 }
 
 /// An event that no transaction in the document of its contact matches.

@@ -14,6 +14,7 @@ use crate::support::sqlserver::PrivateSqlServer;
 mod clocks;
 mod left_out;
 mod lost_rows;
+mod silent;
 mod wrong_answers;
 
 const MINUTE: Duration = Duration::from_secs(60);

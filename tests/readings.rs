@@ -291,10 +291,7 @@ fn documents_without_the_transactions_that_events_name_are_an_error() {
         let (program, database) = database(&sim);
         let (code, stdout) = once(&program, "db_sync");
         assert_eq!(code, Some(1), "{form:?}: {stdout}");
-        assert!(
-            stdout.contains("that can be read"),
-            "{form:?}: {stdout}"
-        );
+        assert!(stdout.contains("that can be read"), "{form:?}: {stdout}");
         let program = program.without("--s");
         for _ in 0..2 {
             let ended = program.run("db_init");
@@ -324,8 +321,10 @@ fn what_is_no_list_makes_its_contact_incomplete() {
             ended.stdout
         );
         assert!(
-            program.log().contains("is no list but"),
-            "{}",
+            program
+                .log()
+                .contains("is not stored as a whole, and asked for again later: \""),
+            "{form:?}: {}",
             tail(&program.log())
         );
         // Whoever is not there as a whole has no checksum, and all the others have one.
@@ -339,6 +338,21 @@ fn what_is_no_list_makes_its_contact_incomplete() {
         program.succeed("db_init");
         assert_equal(&sim, &TruthFilter::default(), &database);
     }
+}
+
+#[test]
+fn connections_of_which_not_one_has_an_end_are_an_error() {
+    let sim = campaign(Readings::default());
+    sim.set_form(AnswerForm::DisconnectedKey);
+    let (program, database) = database(&sim);
+    let program = program.without("--s");
+    let ended = program.run("db_init");
+    assert_eq!(ended.code, Some(5), "{}", ended.stdout);
+    assert!(ended.stdout.contains("; not one of "), "{}", ended.stdout);
+    assert_eq!(database.dump("dfire_connections").len(), 0);
+    sim.set_form(AnswerForm::Known);
+    program.succeed("db_init");
+    assert_equal(&sim, &TruthFilter::default(), &database);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -20,6 +21,7 @@ use super::query::{day_stamp, encoded, query_value, time_stamp};
 use super::retry::{Attempt, Pause, RetryPolicy};
 use crate::cli::settings::Secret;
 use crate::error::{Error, Result};
+use crate::logging::limit::{Line, LogLimit};
 use crate::tls::Roots;
 
 /// Entries per page: what the old client asked for; nothing higher was ever seen.
@@ -57,6 +59,8 @@ pub struct Client {
     skipped: Arc<AtomicU64>,
     /// Why entries were left out, how often, and up to which number that was logged.
     reasons: Arc<Mutex<BTreeMap<String, (u64, u64)>>>,
+    /// Batches of contacts that the server failed on, by status.
+    failures: Arc<Mutex<LogLimit<u16>>>,
 }
 
 /// An entry of the list of contacts.
@@ -186,6 +190,7 @@ impl Client {
             }),
             skipped: Arc::default(),
             reasons: Arc::default(),
+            failures: Arc::default(),
         })
     }
 
@@ -331,6 +336,7 @@ impl Client {
                         _ => Attempt::Again {
                             reason,
                             retry_after,
+                            line: of_content.map_or(Line::Whole, |status| self.line(status)),
                         },
                     }
                 }
@@ -352,10 +358,22 @@ impl Client {
         }
     }
 
+    /// Whether a server has ever answered, whatever it said.
+    pub fn was_answered(&self) -> bool {
+        self.exchange.http.was_answered()
+    }
+
     /// Breaks off all requests at once and lets none begin: for the end of the program, when waiting for an answer of up
     /// to two minutes would be too long. The pause between attempts has to know of it as well.
     pub fn shut_down(&self) {
         self.exchange.http.shut_down();
+    }
+
+    /// Whether a batch of contacts that the server fails on with this status is logged: each contact may be such a one.
+    fn line(&self, status: u16) -> Line {
+        (self.failures.lock())
+            .unwrap_or_else(PoisonError::into_inner)
+            .count(status, "", Instant::now())
     }
 
     /// Counts entries that were left out. For each reason the first ones are logged, and later ones when there are ten

@@ -9,6 +9,7 @@ use super::json::{may_hold_surrogates, mend_surrogates};
 use super::large::Held;
 use super::retry::{Attempt, Pause, RetryPolicy};
 use crate::error::{Error, ErrorKind, Result};
+use crate::logging::limit::Line;
 
 /// Makes requests for one campaign and judges the answers.
 pub struct Exchange {
@@ -90,6 +91,7 @@ impl Exchange {
                 } => Attempt::Again {
                     reason,
                     retry_after,
+                    line: Line::Whole,
                 },
             }
         })

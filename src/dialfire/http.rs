@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -97,6 +97,7 @@ pub struct Http {
     limits: Limits,
     requests: AtomicU64,
     bytes: AtomicU64,
+    answered: AtomicBool,
     large: Arc<LargeAnswers>,
 }
 
@@ -183,6 +184,7 @@ impl Http {
             limits,
             requests: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            answered: AtomicBool::new(false),
             large: Arc::default(),
         })
     }
@@ -209,6 +211,7 @@ impl Http {
                 .send(json),
         };
         let mut response = response.map_err(|e| self.limits.failure(&self.route, e))?;
+        self.answered.store(true, Ordering::Relaxed);
         let length = response.body().content_length().unwrap_or(0);
         if length > self.limits.body {
             return Err(self.limits.too_long());
@@ -265,6 +268,11 @@ impl Http {
     /// Bytes of all bodies received so far, decompressed.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether a server has ever answered, whatever it said.
+    pub fn was_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Breaks off all requests at once and lets none begin: for the end of the program.

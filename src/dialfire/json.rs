@@ -13,7 +13,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The keys of the lists that can be read element by element.
-const LISTS: [&str; 5] = [
+pub const LISTS: [&str; 5] = [
     "$task_log",
     "transactions",
     "connections",
@@ -186,6 +186,12 @@ impl<'a> Object<'a> {
             _ => false,
         };
         (!is_list_or_nothing).then(|| node.written(self.text))
+    }
+
+    /// The list under `key`, as the document writes it, where not all of its elements are objects.
+    pub fn mixed_list(&self, key: &str) -> Option<&'a str> {
+        let is_mixed = self.elements(key).any(|element| element.is_none());
+        (self.find(key).filter(|_| is_mixed)).map(|node| node.raw(self.text))
     }
 
     fn find(&self, key: &str) -> Option<Node> {

@@ -73,6 +73,8 @@
 //! | How are times written in events and in documents? | they are compared as times, not as texts ([`fired`]) |
 //! | Which time do `from` and `to` of inbound calls mean; do calls in progress appear? | overlapping ranges; a call is written again when it has changed |
 //! | What do keys of a contact mean that no field explains? | the fields are read again; a key without a field is left out and reported |
+//! | Are the lists of a document lists of objects, under the known keys? | anything else makes the contact incomplete; that no document has a transaction is held against the events |
+//! | Can a list be empty by mistake? | it is held against what was listed and copied before, for a day |
 //! | Can a connection move to another transaction? | its row is written again by its own key |
 
 pub mod answer_budget;

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::clock;
 use crate::error::{Error, Result};
+use crate::logging::limit::Line;
 
 /// The longest wait that a server can ask for with `Retry-After`.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
@@ -77,6 +78,8 @@ pub enum Attempt<T> {
         reason: String,
         /// How long the server asks to wait.
         retry_after: Option<Duration>,
+        /// Whether it is to be logged, as one of how many.
+        line: Line,
     },
 }
 
@@ -112,13 +115,14 @@ impl RetryPolicy {
         let attempts = self.attempts.max(1);
         let mut number = 1;
         loop {
-            let (reason, retry_after) = match attempt() {
+            let (reason, retry_after, line) = match attempt() {
                 Attempt::Done(value) => return Ok(value),
                 Attempt::Failed(error) => return Err(error),
                 Attempt::Again {
                     reason,
                     retry_after,
-                } => (reason, retry_after),
+                    line,
+                } => (reason, retry_after, line),
             };
             if number >= attempts {
                 log::warn!(
@@ -129,10 +133,11 @@ impl RetryPolicy {
                 )));
             }
             let wait = self.wait(number, retry_after, (pause.random)());
-            log::warn!(
+            let next = format!(
                 "{call}: attempt {number} of {attempts} failed: {reason}; next one in {:.1} s",
                 wait.as_secs_f64()
             );
+            line.log(log::Level::Warn, &next);
             (pause.sleep)(wait)?;
             number += 1;
         }
@@ -251,6 +256,7 @@ mod tests {
         Attempt::Again {
             reason: reason.to_owned(),
             retry_after: None,
+            line: Line::Whole,
         }
     }
 

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{MAX_KEEPERS, MAX_WITNESSES, MOST_RETRIES, Unmatched, Witness};
+use super::{MAX_KEEPERS, MAX_RECENT, MAX_WITNESSES, MOST_RETRIES, Unmatched, Witness};
 use crate::dialfire::pages::MAX_ID;
 use crate::tables::schema::Table;
 
@@ -36,6 +36,15 @@ pub(super) fn witnesses<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Vec<Witness>, D::Error> {
     deserializer.deserialize_seq(First::new((MAX_WITNESSES + MAX_KEEPERS) * Table::ALL.len()))
+}
+
+/// Reads [`MAX_RECENT`] contacts, without those whose ids are too long for one.
+pub(super) fn recent<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<(String, i64)>, D::Error> {
+    let mut read: Vec<(String, i64)> = deserializer.deserialize_seq(First::new(MAX_RECENT))?;
+    read.retain(|(contact, _)| contact.len() <= MAX_ID);
+    Ok(read)
 }
 
 /// Reads the first so many of a list: a file that holds more was not written by this program.

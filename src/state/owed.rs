@@ -36,6 +36,8 @@ pub enum Reason {
     Restored,
     /// The checkpoint was damaged.
     Checkpoint,
+    /// Very many documents hold what can't be read.
+    Unread,
 }
 
 impl Default for Owed {
@@ -75,6 +77,7 @@ impl fmt::Display for Reason {
             Reason::Lost => "tables, columns or rows were lost",
             Reason::Restored => "the database went back to an earlier state",
             Reason::Checkpoint => "the checkpoint was damaged",
+            Reason::Unread => "the documents of very many contacts could not be read as a whole",
         })
     }
 }

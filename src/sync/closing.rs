@@ -40,12 +40,15 @@ pub fn of_copy(engine: &Engine, begin: Instant, done: Result<()>) -> u8 {
             remarks.push(format!("{text}: deleted, as a rule"));
         }
     }
-    missing.extend(left_out(attendance.left_out));
+    if done.is_ok() {
+        remarks.extend(attendance.lists.remark());
+    }
     Closing {
         mode: engine.settings().mode.name(),
         counts,
         remarks,
         missing,
+        unusable: left_out(attendance.left_out),
         time: begin.elapsed(),
     }
     .end(done, Some(&engine.board))
@@ -53,7 +56,7 @@ pub fn of_copy(engine: &Engine, begin: Instant, done: Result<()>) -> u8 {
 
 /// Whether so few of the contacts came that were asked for, that deletions alone don't explain it. A few that did not come
 /// before either do.
-fn few_came(attendance: Attendance) -> bool {
+pub fn few_came(attendance: Attendance) -> bool {
     attendance.came < attendance.absent
         && (attendance.newly_absent > 0 || attendance.absent >= MANY)
 }
@@ -126,6 +129,8 @@ pub struct Closing {
     pub remarks: Vec<String>,
     /// What is missing although the work ended.
     pub missing: Vec<String>,
+    /// What is missing besides, and no further run brings.
+    pub unusable: Option<String>,
     /// How long it took.
     pub time: Duration,
 }
@@ -151,16 +156,26 @@ impl Closing {
         let remarks: String = (self.remarks.iter())
             .map(|remark| format!(" ({remark})"))
             .collect();
-        if self.missing.is_empty() {
+        let next = match (self.missing.is_empty(), self.unusable) {
+            (true, None) => None,
+            (true, Some(unusable)) => {
+                self.missing.push(unusable);
+                Some(WHAT_IF_UNUSABLE)
+            }
+            (false, unusable) => {
+                self.missing.extend(unusable);
+                Some(what_next(mode))
+            }
+        };
+        let Some(next) = next else {
             say(&format!(
                 "{mode} complete: {counts} in {seconds:.1} s{remarks}"
             ));
             return 0;
-        }
+        };
         let missing = self.missing.join("; ");
         say(&format!(
-            "{mode} incomplete: {counts} in {seconds:.1} s{remarks}; {missing}; {}",
-            what_next(mode)
+            "{mode} incomplete: {counts} in {seconds:.1} s{remarks}; {missing}; {next}"
         ));
         if let Some(board) = board {
             let error = failed.clone().unwrap_or_else(|| Error::transient(missing));
@@ -169,6 +184,9 @@ impl Closing {
         failed.map_or(EXIT_INCOMPLETE, |error| error.exit_code())
     }
 }
+
+/// What to do where nothing but unusable entries is missing.
+const WHAT_IF_UNUSABLE: &str = "everything else is there; they are left out until Dialfire lists them in a form that can be read (tell the vendor)";
 
 /// What to run next so that nothing is missing.
 fn what_next(mode: &str) -> &'static str {

@@ -10,7 +10,8 @@ use super::engine::Engine;
 use super::list::Scope;
 use super::pass::Tally;
 use super::readings::{Readings, unread};
-use super::windows::{Nets, after_listing, after_round, back_from_the_future, due, promise};
+use super::silence::{contradiction, not_for_a_day};
+use super::windows::{Due, Nets, after_listing, after_round, back_from_the_future, due, promise};
 use crate::cli::settings::{FilterMode, Mode, Settings};
 use crate::dialfire::client::EventQuery;
 use crate::dialfire::retry::{RetryPolicy, random};
@@ -167,14 +168,14 @@ fn copy(engine: &mut Engine) -> Result<()> {
             .pass(scope)
             .and_then(|tally| some_came(engine, tally, failures))
             .and_then(|tally| all_came(engine, tally))
-            .and_then(|tally| Ok((unread(engine, tally.readings, since)?, tally)))
+            .and_then(|tally| Ok((doubtful(engine, &tally, since)?, tally)))
             .and_then(|tally| engine.index().map(|()| tally))
             .and_then(|tally| engine.look_at_database(true).map(|()| tally));
         match copied {
             Ok((Some(why), _)) => {
                 // What is owed stays so: the next run copies all again.
                 log::error!("{why}");
-                engine.distrust(why);
+                engine.doubt(why);
                 return engine.save();
             }
             Ok((None, tally)) => {
@@ -199,6 +200,33 @@ fn copy(engine: &mut Engine) -> Result<()> {
             }
         }
     }
+}
+
+/// Why a copy can't be complete although it ended, if there is a reason.
+fn doubtful(
+    engine: &mut Engine,
+    tally: &Tally,
+    since: Option<OffsetDateTime>,
+) -> Result<Option<String>> {
+    if let Some(why) = engine.unread() {
+        return Ok(Some(why.to_owned()));
+    }
+    let lists = engine.attendance().lists;
+    let wrong = contradiction(
+        &engine.checkpoint,
+        lists,
+        None,
+        since.map(|since| since.date()),
+    );
+    let now = last_answer(engine);
+    if let Some(why) = not_for_a_day(&mut engine.checkpoint, wrong, now) {
+        return Ok(Some(why));
+    }
+    let why = unread(engine, tally, since, true)?;
+    if why.is_some() {
+        engine.distrust();
+    }
+    Ok(why)
 }
 
 /// Notes what was lost, if that is what the error tells of, and makes the tables again; else returns the error.
@@ -276,7 +304,7 @@ fn follow(engine: &mut Engine) -> Result<()> {
                     engine.board.borrow_mut().trouble(&error);
                 }
                 engine.wait_for_ever();
-                ended(engine, &tally, begin, is_saved);
+                ended(engine, &tally, begin, is_saved && engine.unread().is_none());
             }
             Err(error) => {
                 if let Err(error) = recovered(engine, error) {
@@ -328,12 +356,15 @@ fn round(
         tasks: filter.task_prefixes.clone(),
     };
     let tally = engine.pass(Scope {
-        events: Some(events),
+        events: Some(events.clone()),
         calls: Some(due.calls),
         contacts: due.listing,
     })?;
-    understood(engine, &tally, readings, due.listing.flatten())?;
+    understood(engine, &tally, readings, &due)?;
     engine.confirm()?;
+    if is_silent(engine, &events, due.listing.flatten())? {
+        return Ok(tally);
+    }
     due.pays &= engine.debts() == debts && tally.given_up == 0;
     if !engine.board.borrow_mut().doubts(engine.client().clock()) {
         after_round(&mut engine.checkpoint, &due, tally.answered.unwrap_or(poll));
@@ -344,25 +375,38 @@ fn round(
     Ok(tally)
 }
 
-/// Whether the documents hold the transactions that the event list names, as far as that can be told.
-fn understood(
-    engine: &mut Engine,
-    tally: &Tally,
-    before: &mut Readings,
-    since: Option<Date>,
-) -> Result<()> {
+/// Whether the documents could be read, and hold the transactions that the event list names, as far as that can be told.
+fn understood(engine: &mut Engine, tally: &Tally, before: &mut Readings, due: &Due) -> Result<()> {
+    if let Some(why) = engine.unread().filter(|_| !engine.settings().once) {
+        return Err(Error::transient(why));
+    }
     if let Err(error) = before.judge(tally.readings) {
         *before = Readings::default();
         // What the events name is not stored as it should be.
         engine.seen().clear();
         return Err(error);
     }
-    let since = since.map(|day| day.midnight().assume_utc());
-    if let Some(why) = unread(engine, tally.readings, since)? {
-        engine.distrust(why.clone());
+    let since = (due.listing.flatten()).map(|day| day.midnight().assume_utc());
+    if let Some(why) = unread(engine, tally, since, due.pays)? {
+        engine.distrust();
         return Err(Error::transient(why));
     }
     Ok(())
+}
+
+/// Whether lists without any entry are not to be believed: then the checkpoint stays where it is.
+fn is_silent(engine: &mut Engine, events: &EventQuery, since: Option<Date>) -> Result<bool> {
+    let lists = engine.attendance().lists;
+    let wrong = contradiction(&engine.checkpoint, lists, Some(events), since);
+    let now = last_answer(engine);
+    let Some(why) = not_for_a_day(&mut engine.checkpoint, wrong, now) else {
+        return Ok(false);
+    };
+    if !engine.settings().once {
+        return Err(Error::transient(why));
+    }
+    engine.doubt(why);
+    Ok(true)
 }
 
 fn last_answer(engine: &Engine) -> OffsetDateTime {
@@ -400,7 +444,13 @@ fn ended(engine: &Engine, tally: &Tally, begin: Instant, is_saved: bool) {
         engine.profile().reset();
     }
     let mut board = engine.board.borrow_mut();
-    board.status.rounds += 1;
+    match engine.unread() {
+        None => board.status.rounds += 1,
+        Some(why) => {
+            log::error!("this round does not count as a success: {why}");
+            board.status.failed_rounds += 1;
+        }
+    }
     board.status.unanswered += u64::try_from(tally.unanswered).unwrap_or(u64::MAX);
     if is_saved {
         board.status.last_success = Some(OffsetDateTime::now_utc());

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::backlog::Wanted;
-use super::fetch::{IDS_PER_REQUEST, InVain, halving};
+use super::fetch::{Failures, IDS_PER_REQUEST, InVain, halving};
 use crate::dialfire::client::Client;
 use crate::dialfire::contacts::each_contact;
 use crate::dialfire::event::Event;
@@ -60,7 +60,7 @@ fn order_of_events(events: &[Event]) -> Vec<&Event> {
 }
 
 /// Fetches all contacts with so many threads, and hands out what came, in any order; and `None` every `step` while
-/// nothing comes.
+/// nothing comes. Contacts that can't be fetched are logged by `failures`.
 ///
 /// # Errors
 /// That of the API, or of `take`: then nothing further is fetched.
@@ -70,12 +70,12 @@ pub fn fetch_all(
     workers: usize,
     round: u64,
     wanted: &[Wanted],
-    step: Duration,
+    (step, failures): (Duration, &Failures),
     mut take: impl FnMut(Option<Found>) -> Result<()>,
 ) -> Result<()> {
     let parts: Vec<&[Wanted]> = wanted.chunks(IDS_PER_REQUEST).collect();
     let next = AtomicUsize::new(0);
-    let in_vain = InVain::default();
+    let in_vain = InVain::new(failures);
     thread::scope(|scope| {
         // Not more than one answer waits: memory counts.
         let (reply, inbox) = sync_channel(1);

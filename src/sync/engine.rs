@@ -12,18 +12,20 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
 use super::board::Board;
-use super::fetch::{Fetchers, Job, Reader};
+use super::fetch::{Failures, Fetchers, Job, Reader};
 use super::list::Scope;
 use super::missing::Missing;
 use super::pass::{Leftover, Pass, Tally};
 use super::profile::Profile;
 use super::retries::retry_later;
 use super::seen::Seen;
+use super::silence::Lists;
 use super::splitter::{Splitter, Written};
 use super::writer::Writer;
 use crate::cli::settings::{Mode, Settings};
 use crate::dialfire::client::Client;
 use crate::error::{Error, Result};
+use crate::logging::limit::LogLimit;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
 use crate::state::{Checkpoint, MOST_RETRIES, StateFiles};
@@ -63,6 +65,8 @@ pub struct Engine {
     progress: Progress<std::io::Stderr>,
     shutdown: Shutdown,
     oddities: HashMap<String, u64>,
+    failures: Failures,
+    unread_lines: LogLimit<&'static str>,
     started: bool,
     /// How often something became owed.
     debts: u64,
@@ -90,6 +94,8 @@ pub struct Attendance {
     pub given_up: usize,
     /// Entries of listings that were left out, as they can't be used.
     pub left_out: u64,
+    /// What was listed.
+    pub lists: Lists,
 }
 
 /// What an [`Engine`] is made of.
@@ -169,6 +175,8 @@ impl Engine {
             progress: Progress::on_terminal(Instant::now()),
             shutdown,
             oddities: HashMap::new(),
+            failures: Failures::default(),
+            unread_lines: LogLimit::default(),
             started: false,
             debts: 0,
             unfetched: Vec::new(),
@@ -202,12 +210,18 @@ impl Engine {
             *from = refused.min(*from);
         }
         let before = self.client.traffic().skipped;
+        let (events, contacts) = (scope.events.is_some(), scope.contacts.is_some());
+        self.unread = None;
         (self.beyond, self.attendance) = (0, Attendance::default());
         let tally = self.turn(scope, again, refused_call)?;
         self.attendance.left_out = self.client.traffic().skipped.saturating_sub(before);
         self.attendance.came = tally.fetched;
         self.attendance.absent = tally.unanswered;
         self.attendance.given_up = tally.given_up;
+        self.attendance.lists = Lists {
+            events: events.then_some(tally.events),
+            contacts: contacts.then_some(tally.contacts),
+        };
         Ok(tally)
     }
 
@@ -237,6 +251,7 @@ impl Engine {
     ) -> Result<Tally> {
         let mut left = Leftover::default();
         let result = Pass::run(self, scope, again.clone(), &mut left);
+        self.take_unread(&mut left);
         self.beyond += left.unfetched.beyond();
         self.unfetched = left.unfetched.into_iter().collect();
         let known: HashSet<&String> = self.checkpoint.absent.iter().collect();
@@ -459,18 +474,15 @@ impl Engine {
 
     /// Logs what was odd in documents: the first ones of a kind one by one.
     pub fn report(&mut self, remarks: &Remarks) {
-        for odd in &remarks.incomplete {
-            let count = self.oddities.entry(odd.what.clone()).or_insert(0);
-            *count += 1;
-            let level = match *count <= ODDITIES_LOGGED {
-                true => log::Level::Error,
-                false => log::Level::Debug,
-            };
-            log::log!(
-                level,
-                "contact {} is not stored as a whole, and asked for again later: {}",
-                text::foreign(&odd.id),
-                odd.what
+        for unread in &remarks.incomplete {
+            let line = self.unread_lines.count(unread.place, "", Instant::now());
+            line.log(
+                log::Level::Error,
+                &format!(
+                    "contact {} is not stored as a whole, and asked for again later: {}",
+                    text::foreign(&unread.id),
+                    unread.what
+                ),
             );
         }
         for oddity in &remarks.oddities {
@@ -501,6 +513,11 @@ impl Engine {
             },
             Instant::now(),
         );
+    }
+
+    /// The contacts that could not be fetched, for the log.
+    pub fn failures(&self) -> &Failures {
+        &self.failures
     }
 
     /// Whether some key was never seen.

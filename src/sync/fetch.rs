@@ -13,6 +13,7 @@ use crate::dialfire::client::{Client, Fetched};
 use crate::dialfire::contacts::each_contact;
 use crate::dialfire::large::Held;
 use crate::error::{Error, Result};
+use crate::logging::limit::LogLimit;
 use crate::tables::batch::Batch;
 use crate::tables::fields::Layout;
 use crate::tables::filter::Filter;
@@ -145,19 +146,44 @@ const MAX_IN_VAIN: usize = 1_000;
 
 /// How often contacts were asked for again in vain, since it last helped: shared by all that fetch for a pass.
 #[derive(Debug, Default)]
-pub struct InVain(AtomicUsize);
+pub struct InVain {
+    count: AtomicUsize,
+    failures: Failures,
+}
+
+/// The contacts that could not be fetched, by the status of the answer: of a run as a whole.
+pub type Failures = Arc<Mutex<LogLimit<u16>>>;
 
 impl InVain {
+    /// For a pass of a run.
+    pub fn new(failures: &Failures) -> Self {
+        InVain {
+            count: AtomicUsize::default(),
+            failures: Arc::clone(failures),
+        }
+    }
+
+    /// Logs that a contact could not be fetched, unless too many could not.
+    fn log_failure(&self, id: &str, status: u16, reason: &str) {
+        let line = (self.failures.lock())
+            .unwrap_or_else(PoisonError::into_inner)
+            .count(status, "", Instant::now());
+        line.log(log::Level::Error, &format!(
+            "cannot fetch contact {}: {reason}; other calls work, so it is left out and asked for again later",
+            text::foreign(id)
+        ));
+    }
+
     /// Whether contacts of whom nobody came are worth another request.
     fn may_help(&self) -> bool {
-        self.0.load(Ordering::Relaxed) < MAX_IN_VAIN
+        self.count.load(Ordering::Relaxed) < MAX_IN_VAIN
     }
 
     fn note(&self, helped: bool) {
         if helped {
-            self.0.store(0, Ordering::Relaxed);
+            self.count.store(0, Ordering::Relaxed);
         } else {
-            self.0.fetch_add(1, Ordering::Relaxed);
+            self.count.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -217,10 +243,7 @@ pub fn halving<T>(
                     }
                     [id] if passing => {
                         all_unreadable &= status == 200;
-                        log::error!(
-                            "cannot fetch contact {}: {reason}; other calls work, so it is left out and asked for again later",
-                            text::foreign(id)
-                        );
+                        in_vain.log_failure(id, status, &reason);
                         missing.failing.push(id.clone());
                     }
                     [id] => {

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Instant;
 
-use super::refusals::Refusals;
 use super::writer::{MAX_ATTEMPTS, MAX_ATTEMPTS_OF_PARTS, Writer};
 use crate::error::Result;
+use crate::logging::limit::LogLimit;
 use crate::sink::Sink;
 use crate::tables::schema::Table;
 use crate::text;
@@ -30,7 +30,7 @@ pub fn distrust_after(writer: &mut Writer, stamp: &str, campaign: &str) -> Resul
             log::debug!("contacts are marked in parts, as it is refused for all: {error}");
         }
     }
-    let mut refusals = Refusals::default();
+    let mut refusals = LogLimit::default();
     let (mut marked, mut unmarked) = (0, 0);
     // A trigger may leave contacts as they are without a word: then they are found again. Hashes, as there may be many.
     let (hashes, mut tried) = (RandomState::new(), HashSet::new());
@@ -58,7 +58,7 @@ pub fn distrust_after(writer: &mut Writer, stamp: &str, campaign: &str) -> Resul
             };
             if let [id] = part {
                 let line = refusals.count(Table::Contacts, error.message(), Instant::now());
-                line.log(&format!(
+                line.log(log::Level::Error, &format!(
                     "contact {}, whose time of writing lies in the future or is not known, can't be marked to be fetched \
                      again: {error}",
                     text::foreign(id)

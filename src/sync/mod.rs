@@ -19,11 +19,11 @@ mod pass;
 mod probe;
 mod profile;
 mod readings;
-mod refusals;
 mod rejected;
 mod replay;
 mod retries;
 mod seen;
+mod silence;
 mod splitter;
 mod stored;
 mod webhook;
@@ -336,7 +336,7 @@ fn try_api(settings: &Settings, shutdown: &Shutdown) -> Result<OffsetDateTime> {
     let client = client(settings, ATTEMPTS_AT_START, pause(shutdown))?;
     client
         .fields()
-        .map_err(|error| at_start(error, &settings.api_url))?;
+        .map_err(|error| at_start(error, &settings.api_url, client.was_answered()))?;
     let clock = client.clock();
     match future_start(settings.start, clock.last_answer_time()) {
         Some(problem) => Err(Error::usage(problem)),
@@ -416,8 +416,12 @@ fn client(settings: &Settings, attempts: u32, pause: Pause) -> Result<Client> {
 }
 
 /// The first call failed: the address may be the wrong one.
-fn at_start(error: Error, api_url: &str) -> Error {
+fn at_start(error: Error, api_url: &str, was_answered: bool) -> Error {
     match error.kind() {
+        ErrorKind::Transient if was_answered => Error::transient(format!(
+            "the server at {api_url} answers, but not as Dialfire should: {error} (check --api-url and the proxy; or try again \
+             later)"
+        )),
         ErrorKind::Transient => Error::transient(format!(
             "cannot reach Dialfire at {api_url}: {error} (check --api-url, the network and the proxy)"
         )),

@@ -21,13 +21,14 @@ use super::missing::Next;
 use super::readings::Readings;
 use super::retries::Gathered;
 use super::seen::Version;
+use super::silence;
 use super::windows::call_time;
-use crate::dialfire::client::{InboundCall, Listed};
+use crate::dialfire::client::{EventQuery, InboundCall, Listed};
 use crate::dialfire::event::Event;
 use crate::dialfire::json::Document;
 use crate::error::{Error, Result};
 use crate::tables::batch::Batch;
-use crate::tables::rows::{Remarks, RowMaker};
+use crate::tables::rows::{Remarks, RowMaker, Unread};
 
 /// A batch is written when it holds so many bytes, however few contacts these are.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
@@ -47,6 +48,10 @@ const STEP: Duration = Duration::from_millis(100);
 pub struct Tally {
     /// Events or list entries looked at.
     pub listed: usize,
+    /// Events among them.
+    pub events: usize,
+    /// Entries of the list of contacts among them.
+    pub contacts: usize,
     /// Contacts fetched.
     pub fetched: usize,
     /// Rows written, in the order of the tables.
@@ -74,6 +79,8 @@ pub struct Leftover {
     pub absent: Gathered,
     /// Contacts that Dialfire did not return, or not in a form that can be read.
     pub unfetched: Gathered,
+    /// Contacts whose documents could not be read as a whole, or lack what the event list names.
+    pub unread: Gathered,
 }
 
 /// Jobs handed out per fetching thread: enough that none is idle while a batch is written.
@@ -95,6 +102,8 @@ struct Wanted {
 /// The pass under way.
 pub struct Pass<'e> {
     engine: &'e mut Engine,
+    /// Which events are listed.
+    query: Option<EventQuery>,
     inbox: Receiver<Message>,
     reply: SyncSender<Message>,
     credits: SyncSender<()>,
@@ -142,13 +151,16 @@ impl<'e> Pass<'e> {
             engine.profile().clone(),
             reply.clone(),
         );
+        let query = scope.events.clone();
         thread::Builder::new()
             .name("list".to_owned())
             .spawn(move || list(&client, &scope, &profile, &credit_inbox, &to_main))
             .map_err(|error| Error::transient(format!("cannot start a thread: {error}")))?;
         let batch = Batch::for_schema(engine.layout().schema());
+        let in_vain = Arc::new(InVain::new(engine.failures()));
         let mut pass = Pass {
             engine,
+            query,
             inbox,
             reply,
             credits,
@@ -165,7 +177,7 @@ impl<'e> Pass<'e> {
             deferred: Vec::new(),
             jobs: 0,
             given_up: Arc::new(AtomicBool::new(false)),
-            in_vain: Arc::default(),
+            in_vain,
             batch,
             arrived: Vec::new(),
             calls: Vec::new(),
@@ -288,6 +300,11 @@ impl<'e> Pass<'e> {
     /// Events not stored in this version yet: their contacts are fetched.
     fn take_events(&mut self, events: Vec<Event>) {
         self.tally.listed += events.len();
+        self.tally.events += events.len();
+        if let Some(query) = &self.query {
+            let now = self.engine.client().clock().now();
+            silence::note(&mut self.engine.checkpoint, query, &events, now);
+        }
         let seen = self.engine.seen();
         let unknown = events.into_iter().filter_map(|event| {
             let version = Version::new(
@@ -308,6 +325,7 @@ impl<'e> Pass<'e> {
     /// List entries whose checksum is not that of the database: they are fetched.
     fn take_listed(&mut self, contacts: Vec<Listed>) -> Result<()> {
         self.tally.listed += contacts.len();
+        self.tally.contacts += contacts.len();
         let ids: Vec<&str> = contacts.iter().map(|contact| contact.id.as_str()).collect();
         let stored = self.engine.stored(&ids)?;
         for contact in contacts {
@@ -380,8 +398,8 @@ impl<'e> Pass<'e> {
                 .extend(ids.filter_map(|id| self.in_flight.remove(id)));
             return Ok(());
         }
+        self.take_readings(&mut answer);
         self.engine.report(&answer.remarks);
-        self.take_readings(&answer);
         self.tally.fetched += answer.ids.len() - answer.unanswered.len() - answer.failing.len();
         self.tally.unanswered += answer.unanswered.len();
         self.tally.failing += answer.failing.len();
@@ -429,17 +447,28 @@ impl<'e> Pass<'e> {
     }
 
     /// What is not all of a contact is fetched again, as is a contact without the transactions that events name.
-    fn take_readings(&mut self, answer: &Answer) {
-        for odd in &answer.remarks.incomplete {
-            self.left.retry.add(&odd.id);
-        }
+    fn take_readings(&mut self, answer: &mut Answer) {
+        let remarks = &mut answer.remarks;
+        let readings = &mut self.tally.readings;
+        readings.take_connections(remarks.connections, remarks.connections_left_out);
         for id in &answer.ids {
-            if !answer.unanswered.contains(id) && !answer.failing.contains(id) {
-                let wanted = self.in_flight.get(id);
-                let is_named = wanted.is_some_and(|wanted| !wanted.events.is_empty());
-                let has_some = !answer.remarks.without_transactions.contains(id);
-                self.tally.readings.take(is_named, has_some);
+            if answer.unanswered.contains(id) || answer.failing.contains(id) {
+                continue;
             }
+            let wanted = self.in_flight.get(id);
+            let is_named = wanted.is_some_and(|wanted| !wanted.events.is_empty());
+            let has_some = !remarks.without_transactions.contains(id);
+            readings.take(is_named, has_some);
+            if is_named && !has_some && !remarks.incomplete.iter().any(|odd| odd.id == *id) {
+                remarks.incomplete.push(Unread {
+                    id: id.clone(),
+                    place: "no transaction",
+                    what: "the event list names transactions, and its document holds none that can be read".to_owned(),
+                });
+            }
+        }
+        for odd in &remarks.incomplete {
+            self.left.unread.add(&odd.id);
         }
     }
 

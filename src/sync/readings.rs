@@ -1,5 +1,5 @@
-//! What the documents of a copy hold of transactions. Where they hold none although the event list names some, they are
-//! written in a way that is not understood: nothing else would show it.
+//! What the documents of a copy hold of transactions and connections. Where they hold none although the event list names
+//! some, they are written in a way that is not understood: nothing else would show it.
 
 use std::collections::HashSet;
 
@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 
 use super::engine::Engine;
 use super::fetch::IDS_PER_REQUEST;
+use super::pass::Tally;
 use super::webhook::MANY_CONTACTS;
 use crate::dialfire::client::{EventQuery, Fetched};
 use crate::dialfire::contacts::each_contact;
@@ -16,7 +17,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::tables::rows::has_transactions;
 use crate::text;
 
-/// So many contacts without any transaction make one suspicious: of a campaign that was never called all are so.
+/// So many contacts without any transaction make one suspicious: of a campaign that was never called all are so. Of a copy of
+/// everything one is enough.
 const MANY: usize = 20;
 
 /// How many contacts came, by what their documents hold.
@@ -30,6 +32,9 @@ pub struct Readings {
     named_with: usize,
     /// And without any.
     named_without: usize,
+    /// Connections that became rows, and those that were left out.
+    connections: usize,
+    connections_left_out: usize,
 }
 
 impl Readings {
@@ -47,6 +52,12 @@ impl Readings {
             };
             *count += 1;
         }
+    }
+
+    /// Connections came.
+    pub fn take_connections(&mut self, stored: usize, left_out: usize) {
+        self.connections += stored;
+        self.connections_left_out += left_out;
     }
 
     /// Adds those of a round to those of the rounds before it in which events named contacts without transactions only.
@@ -71,16 +82,27 @@ impl Readings {
     }
 }
 
-/// What is wrong where many contacts came, and not one with a transaction: the event list is asked whether there are any.
+/// What is wrong where contacts came, and not one with a transaction, or where nobody is listed: the event list is asked
+/// whether there are any. `is_copy` means that everything since then was to come.
 ///
 /// # Errors
 /// That of the API.
 pub fn unread(
     engine: &Engine,
-    readings: Readings,
+    tally: &Tally,
     since: Option<OffsetDateTime>,
+    is_copy: bool,
 ) -> Result<Option<String>> {
-    if readings.with > 0 || readings.without < MANY {
+    let readings = tally.readings;
+    if readings.connections == 0 && readings.connections_left_out >= MANY {
+        return Ok(Some(format!(
+            "not one of {} connections of earlier days has an end, and an id or a time, that can be read",
+            readings.connections_left_out
+        )));
+    }
+    let is_listed = tally.contacts > 0 || tally.fetched > 0;
+    let many = if is_copy { 1 } else { MANY };
+    if readings.with > 0 || (is_listed && readings.without < many) || !(is_listed || is_copy) {
         return Ok(None);
     }
     let client = engine.client();
@@ -96,11 +118,10 @@ pub fn unread(
             if error.kind() == ErrorKind::Stopped {
                 return Err(error);
             }
-            log::warn!(
+            return Ok(Some(format!(
                 "not one of {} contacts has a transaction, and whether there are any can't be asked: {error}",
                 readings.without
-            );
-            return Ok(None);
+            )));
         }
     };
     let mut known = HashSet::new();
@@ -111,6 +132,11 @@ pub fn unread(
         .collect();
     if ids.is_empty() {
         return Ok(None);
+    }
+    if !is_listed {
+        return Ok(Some(
+            "Dialfire lists no contact, and its event list names some".to_owned(),
+        ));
     }
     // They are asked for once more: what events name may be others than those that came.
     let read = client.contacts(&ids, |text| {
@@ -129,6 +155,12 @@ pub fn unread(
     Ok(match read {
         Fetched::Read((0, Some(example)), _) => Some(format!(
             "the event list names transactions, and no document of a contact holds one that can be read: {example}"
+        )),
+        Fetched::RefusedBatch {
+            status: 200 | 500..,
+            reason,
+        } => Some(format!(
+            "the event list names transactions, and the documents of their contacts can't be read: {reason}"
         )),
         _ => None,
     })

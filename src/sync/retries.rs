@@ -22,6 +22,11 @@ impl Gathered {
         }
     }
 
+    /// How many there are, with those that were only counted.
+    pub fn count(&self) -> usize {
+        self.texts.len() + self.beyond
+    }
+
     /// How many were only counted.
     pub fn beyond(&self) -> usize {
         self.beyond

@@ -8,11 +8,11 @@ use std::time::Instant;
 use super::closed::{ClosedTables, LeftOut};
 use super::part_size::{PartSize, Tries};
 use super::probe::{self, Extent, Refused};
-use super::refusals::Refusals;
 use super::rejected::RejectFile;
 use super::stored::StoredRows;
 use super::writer::{MAX_ATTEMPTS, MAX_ATTEMPTS_OF_PARTS, Outcome, Writer};
 use crate::error::{Error, ErrorKind, Result};
+use crate::logging::limit::LogLimit;
 use crate::tables::batch::{Batch, Row};
 use crate::tables::schema::{Schema, Table};
 use crate::text;
@@ -21,7 +21,7 @@ use crate::text;
 pub struct Splitter {
     rejects: RejectFile,
     closed: ClosedTables,
-    refusals: Refusals,
+    refusals: LogLimit<Table>,
     part_size: PartSize,
     unchanged: u64,
 }
@@ -95,7 +95,7 @@ impl Splitter {
         Splitter {
             rejects,
             closed: ClosedTables::default(),
-            refusals: Refusals::default(),
+            refusals: LogLimit::default(),
             part_size: PartSize::default(),
             unchanged: 0,
         }
@@ -261,9 +261,12 @@ impl Splitter {
         if let Outcome::Refused(error) = self.write_part(writer, &placeholders, patience)? {
             incomplete = true;
             let line = (self.refusals).count(Table::Recordings, error.message(), Instant::now());
-            line.log(&format!(
-                "rows of contact {contact} that are out of date can't be deleted: {error}"
-            ));
+            line.log(
+                log::Level::Error,
+                &format!(
+                    "rows of contact {contact} that are out of date can't be deleted: {error}"
+                ),
+            );
         }
         for kind in Table::ALL.into_iter().rev() {
             // Most tables take all of their rows.
@@ -450,12 +453,15 @@ impl Splitter {
     ) -> Result<()> {
         let table = work.schema.table(kind);
         let line = self.refusals.count(kind, error.message(), Instant::now());
-        line.log(&format!(
-            "row {} of table {} is refused and set aside in {}: {error}",
-            text::foreign(row.key()),
-            table.name,
-            self.rejects.path().display()
-        ));
+        line.log(
+            log::Level::Error,
+            &format!(
+                "row {} of table {} is refused and set aside in {}: {error}",
+                text::foreign(row.key()),
+                table.name,
+                self.rejects.path().display()
+            ),
+        );
         self.rejects.append(work.stamp, table, row, error)?;
         work.written.rejected += 1;
         note_call(kind, row, work);

@@ -18,11 +18,14 @@ use time::OffsetDateTime;
 use super::backlog::{Wanted, gather};
 use super::board::Board;
 use super::by_contact::by_contact;
-use super::closing::{Closing, left_out};
+use super::closing::{Closing, few_came, left_out};
 use super::documents::{Found, fetch_all};
+use super::engine::Attendance;
+use super::fetch::Failures;
 use super::missing::{Missing, Next};
-use super::retries::retry_later;
+use super::retries::{Gathered, retry_later};
 use super::seen::{Seen, Version};
+use super::silence::{self, contradiction, not_for_a_day};
 use super::windows::{Due, Nets, after_round, back_from_the_future, due};
 use crate::cli::settings::{FilterMode, Settings};
 use crate::dialfire::client::{Client, EventQuery};
@@ -79,8 +82,14 @@ struct Tally {
     matched: usize,
     unanswered: usize,
     answered: Option<OffsetDateTime>,
-    /// Events of contacts that the API fails on, or that did not come: to be looked at again with the next reconcile.
-    failing: Vec<Event>,
+    /// Events of contacts that the API fails on: to be looked at again with the next reconcile.
+    failing: Gathered,
+    /// Events of contacts that did not come: the same.
+    gone: Gathered,
+    /// Contacts that did not come, those that did not come before, and those that are not asked for again.
+    attendance: Attendance,
+    /// Why an event list without any entry is not believed.
+    silent: Option<String>,
 }
 
 /// A run of webhook.
@@ -108,6 +117,11 @@ pub struct Courier {
     given_up: HashSet<String>,
     /// How many of them were given up in this run.
     count_given_up: usize,
+    /// Why the event list of the last round is not believed.
+    silent: Option<String>,
+    /// What the last round listed, and what came of it.
+    attendance: Attendance,
+    failures: Failures,
     pruned: u32,
 }
 
@@ -154,13 +168,37 @@ impl Courier {
                 self.count_given_up
             ));
         }
-        missing.extend(left_out(self.client.traffic().skipped));
+        let failing = self.checkpoint.retry.len();
+        if failing > 0 {
+            missing.push(format!(
+                "{failing} transactions wait, as their contacts could not be fetched (they are asked for again)"
+            ));
+        }
+        let mut remarks = Vec::new();
+        let gone = self.checkpoint.absent.len();
+        if gone > 0 {
+            let text = format!(
+                "Dialfire returned no document for the contacts of {gone} transactions that the event list names"
+            );
+            match few_came(self.attendance) {
+                true => missing.push(format!(
+                    "{text}, and for no more than {} of those that this run asked for",
+                    self.attendance.came
+                )),
+                false => remarks.push(format!("{text}: deleted, as a rule")),
+            }
+        }
+        missing.extend(self.silent.clone());
+        if done.is_ok() {
+            remarks.extend(self.attendance.lists.remark());
+        }
         Closing {
             mode: "webhook",
             counts: deliveries.to_string(),
+            remarks,
             missing,
+            unusable: left_out(self.client.traffic().skipped),
             time: begin.elapsed(),
-            ..Closing::default()
         }
         .end(done, Some(&self.board))
     }
@@ -183,10 +221,13 @@ impl Courier {
                 Ok(()) => {
                     failures = 0;
                     begin_with = None;
-                    if !self.board.borrow_mut().doubts(self.client.clock()) {
+                    let doubts = self.board.borrow_mut().doubts(self.client.clock());
+                    if !doubts && tally.silent.is_none() {
                         after_round(&mut self.checkpoint, &due, tally.answered.unwrap_or(poll));
                     }
                     self.ended(&tally, begin);
+                    self.attendance = tally.attendance;
+                    self.silent = tally.silent;
                 }
                 Err(error) => {
                     failures += 1;
@@ -212,16 +253,18 @@ impl Courier {
         if due.listing.is_some() {
             self.send_spooled()?;
             again.clone_from(&self.checkpoint.retry);
+            again.extend(self.checkpoint.absent.iter().cloned());
             unmatched = self.unmatched();
             let both = again.iter().chain(&unmatched);
             before.extend(both.filter_map(|event| Event::parse(event).ok()));
         }
-        let mut pages = self.client.events(&EventQuery {
+        let query = EventQuery {
             from: due.from,
             to: None,
             updates_only: self.filter.mode != FilterMode::All,
             tasks: self.filter.task_prefixes.clone(),
-        });
+        };
+        let mut pages = self.client.events(&query);
         let (client, since) = (self.client.clone(), self.checkpoint.since);
         // A long backlog begins with many events as well: nobody waits for its first ones.
         let needed = AtomicBool::new(false);
@@ -229,7 +272,9 @@ impl Courier {
         tally.answered = gathered.answered;
         loop {
             tally.listed += gathered.looked_at;
-            before.append(&mut self.those_before(&gathered.events, &tally.failing));
+            let now = self.client.clock().now();
+            silence::note(&mut self.checkpoint, &query, &gathered.events, now);
+            before.append(&mut self.those_before(&gathered.events, tally));
             before.retain(|event| !event.is_before(since));
             let wanted = self.wanted(before.drain(..).chain(gathered.events));
             needed.store(false, Ordering::Relaxed);
@@ -252,12 +297,15 @@ impl Courier {
                 }
             };
         }
-        retry_later(
-            &mut self.checkpoint.retry,
-            again,
-            tally.failing.iter().map(Event::to_string),
-            MOST_RETRIES,
-        )?;
+        self.count_absent(tally);
+        let (failing, gone) = (
+            std::mem::take(&mut tally.failing),
+            std::mem::take(&mut tally.gone),
+        );
+        let tried = again.clone();
+        retry_later(&mut self.checkpoint.retry, tried, failing, MOST_RETRIES)?;
+        retry_later(&mut self.checkpoint.absent, again, gone, MOST_RETRIES)?;
+        self.look_for_silence(tally, &query);
         self.wait_until_quiet()?;
         self.judge(tally, unmatched, due.listing.is_some())
     }
@@ -289,13 +337,14 @@ impl Courier {
     fn fetch(&mut self, wanted: &[Wanted], tally: &mut Tally) -> Result<()> {
         let (client, filter) = (self.client.clone(), Arc::clone(&self.filter));
         let (workers, round) = (self.settings.workers, self.round);
+        let failures = Arc::clone(&self.failures);
         fetch_all(
             &client,
             &filter,
             workers,
             round,
             wanted,
-            STEP,
+            (STEP, &failures),
             |found| match found {
                 Some(found) => self.take(found, tally),
                 None => self.patience(),
@@ -318,12 +367,13 @@ impl Courier {
             self.missing.came(id);
         }
         let absent: BTreeSet<&str> = found.unanswered.iter().map(Event::contact_id).collect();
+        tally.attendance.absent += absent.len();
         let again: BTreeSet<&str> = (absent.into_iter())
             .filter(|id| self.missing.ask_again(id, now) == Next::Ask)
             .collect();
         for event in &found.unanswered {
             if again.contains(event.contact_id()) {
-                tally.failing.push(event.clone());
+                tally.gone.add(&event.to_string());
             } else {
                 self.seen.remember(seen_version(event));
             }
@@ -335,8 +385,29 @@ impl Courier {
         tally.example = tally.example.take().or(found.example);
         tally.unanswered += found.unanswered.len();
         tally.fetched += found.fetched;
-        tally.failing.extend(found.failing);
+        for event in &found.failing {
+            tally.failing.add(&event.to_string());
+        }
         self.sender.put(found.deliveries, || self.patience())
+    }
+}
+
+impl Courier {
+    /// What came of the contacts that were asked for.
+    fn count_absent(&self, tally: &mut Tally) {
+        let known: HashSet<&String> = self.checkpoint.absent.iter().collect();
+        let is_new = |event: &&String| !known.contains(event);
+        tally.attendance.newly_absent = tally.gone.iter().filter(is_new).count();
+        tally.attendance.came = tally.fetched;
+        tally.attendance.lists.events = Some(tally.listed);
+    }
+
+    /// Notes that the event list is without any entry although it must have some.
+    fn look_for_silence(&mut self, tally: &mut Tally, query: &EventQuery) {
+        let wrong = contradiction(&self.checkpoint, tally.attendance.lists, Some(query), None);
+        let now = self.client.clock().now();
+        tally.silent = not_for_a_day(&mut self.checkpoint, wrong, now);
+        tally.doubt = tally.silent.as_ref().map(Error::transient);
     }
 }
 

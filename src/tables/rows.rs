@@ -16,8 +16,8 @@ use super::ids::{connection_id, hash, transaction_ids};
 use super::numbers::plain_decimal;
 use super::schema::{ColumnKind, Table, columns};
 use crate::dialfire::fields::MAX_FIELD_NAME;
-use crate::dialfire::json::{Object, Value};
-pub use remarks::{Oddity, Remarks};
+use crate::dialfire::json::{LISTS, Object, Value};
+pub use remarks::{Oddity, Remarks, Unread};
 use room::Room;
 
 /// Third-party legs nested deeper than this are left out: no call has so many, a hostile document might.
@@ -103,9 +103,9 @@ impl RowMaker<'_> {
                 .bytes_of(transactions().count()),
         )?;
         let transactions: Vec<Object<'_>> = transactions().collect();
-        remarks.no_list(&id, contact, "$task_log");
+        remarks.list(&id, contact, "$task_log");
         for entry in contact.objects("$task_log") {
-            remarks.no_list(&id, &entry, "transactions");
+            remarks.list(&id, &entry, "transactions");
         }
         let ids = transaction_ids(&id, &transactions);
         if ids.iter().all(Option::is_none) {
@@ -146,7 +146,7 @@ impl RowMaker<'_> {
             batch,
             remarks,
         );
-        remarks.no_list(contact_id, transaction, "connections");
+        remarks.list(contact_id, transaction, "connections");
         self.connections(
             transaction.objects("connections"),
             Parent {
@@ -175,6 +175,7 @@ impl RowMaker<'_> {
             let id = connection_id(call, parent.transaction_id);
             let before = std::mem::replace(&mut previous, id.clone());
             let Some(id) = id else {
+                remarks.connections_left_out += usize::from(self.is_of_an_earlier_day(call));
                 remarks.note(
                     parent.contact_id,
                     "connections",
@@ -184,8 +185,10 @@ impl RowMaker<'_> {
             };
             // Still running or incomplete: it comes again, complete, with its legs and recordings.
             if call.get("disconnected").to_text().is_none() {
+                remarks.connections_left_out += usize::from(self.is_of_an_earlier_day(call));
                 continue;
             }
+            remarks.connections += 1;
             let is_transfer = call.get("technology").to_text().as_deref() == Some("transfer");
             let parent_id =
                 parent
@@ -205,12 +208,12 @@ impl RowMaker<'_> {
             ];
             room.has(batch, 0)?;
             self.row(Table::Connections, call, &known, batch, remarks);
-            remarks.no_list(parent.contact_id, call, "recordings");
+            remarks.list(parent.contact_id, call, "recordings");
             for recording in call.objects("recordings") {
                 room.has(batch, 0)?;
                 self.recording(parent.contact_id, &id, &recording, batch, remarks);
             }
-            remarks.no_list(parent.contact_id, call, "third_party_connections");
+            remarks.list(parent.contact_id, call, "third_party_connections");
             if parent.depth < DEEPEST_LEG {
                 let legs = call.objects("third_party_connections");
                 let leg = Parent {
@@ -228,6 +231,14 @@ impl RowMaker<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a connection, which may still be running, is not one of today; one without a time never is.
+    fn is_of_an_earlier_day(&self, call: &Object<'_>) -> bool {
+        let time = ["fired", "started"]
+            .iter()
+            .find_map(|key| call.get(key).to_text());
+        time.is_none_or(|time| time.get(..10) < self.stamp.get(..10))
     }
 
     fn recording(
@@ -305,6 +316,13 @@ impl RowMaker<'_> {
         rows.begin();
         for (key, value) in document.entries() {
             let Some((column, kind)) = place(table, &key) else {
+                // The fields of a contact may be called anything.
+                if let Value::Nested(json) = value
+                    && may_hold_rows(table)
+                    && !(LISTS.contains(&&*key) || key == "data")
+                {
+                    remarks.unknown(contact_of(known), &key, json);
+                }
                 continue;
             };
             if known.iter().any(|(known, _)| *known == key) {
@@ -315,11 +333,7 @@ impl RowMaker<'_> {
                 Ok(None) => rows.set_null(column),
                 Err(reason) => {
                     rows.set_null(column);
-                    let id = known
-                        .iter()
-                        .find(|(name, _)| *name == "contact_id")
-                        .or(known.last());
-                    remarks.note(id.and_then(|(_, id)| *id).unwrap_or_default(), &key, reason);
+                    remarks.note(contact_of(known), &key, reason);
                 }
             }
         }
@@ -333,6 +347,19 @@ impl RowMaker<'_> {
             }
         }
     }
+}
+
+/// The contact among the `known` values of a row, or what the row is called.
+fn contact_of<'k>(known: &[(&str, Option<&'k str>)]) -> &'k str {
+    (known.iter().find(|(name, _)| *name == "contact_id"))
+        .or(known.last())
+        .and_then(|(_, id)| *id)
+        .unwrap_or_default()
+}
+
+/// Whether the documents of a table's rows hold those of others.
+fn may_hold_rows(table: Table) -> bool {
+    matches!(table, Table::Transactions | Table::Connections)
 }
 
 /// Whether a contact's document holds a transaction that gives a row, whatever the filter says.

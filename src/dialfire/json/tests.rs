@@ -61,6 +61,20 @@ fn what_stands_where_a_list_belongs_is_told() {
 }
 
 #[test]
+fn a_list_of_other_things_than_objects_is_told() {
+    let d = Document::parse(
+        r#"{"connections":[{},{}],"recordings":[],"transactions":[{}, null ,7],"$task_log":[["a"]]}"#,
+    )
+    .unwrap();
+    let o = d.root();
+    for key in ["connections", "recordings", "none"] {
+        assert_eq!(o.mixed_list(key), None, "{key}");
+    }
+    assert_eq!(o.mixed_list("transactions"), Some("[{}, null ,7]"));
+    assert_eq!(o.mixed_list("$task_log"), Some(r#"[["a"]]"#));
+}
+
+#[test]
 fn what_is_written_can_be_had_as_it_is() {
     let d = Document::parse(
         r#"{ "a\u00e4" : "x\n\"y" , "b":1e5,"connections":[ {"d": "" } ,null,"[{",[{}], {} , 7 ],"e":{"f": 1} }"#,

@@ -14,11 +14,16 @@ use time::{Duration, OffsetDateTime};
 use super::Engine;
 use crate::cli::settings::FilterMode;
 use crate::error::Result;
-use crate::state::{Checkpoint, Owed, Reason};
+use crate::state::{Checkpoint, MOST_RETRIES, Owed, Reason};
 use crate::sync::marking;
+use crate::sync::pass::Leftover;
 use crate::tables::fields::{Layout, Slot};
 use crate::tables::filter::Filter;
 use crate::tables::schema::{ColumnKind, Table};
+
+/// The most contacts of a pass that are fetched again as their documents could not be read as a whole: half of all that can
+/// wait.
+const MAX_UNREAD: usize = MOST_RETRIES / 2;
 
 impl Engine {
     /// Makes the tables what they have to be, and notes what is owed as rows were written under another filter or other
@@ -64,10 +69,32 @@ impl Engine {
     }
 
     /// Nothing stored counts, as the documents were not understood. Saved with the checkpoint.
-    pub fn distrust(&mut self, why: String) {
+    pub fn distrust(&mut self) {
         self.checkpoint.trusted_after = None;
         self.seen.clear();
+    }
+
+    /// The copy is in doubt although it ends.
+    pub fn doubt(&mut self, why: String) {
         self.unread = Some(why);
+    }
+
+    /// Contacts whose documents could not be read as a whole are fetched again later. Where they are very many, everything is
+    /// owed instead: those that are not whole have no checksum in the database.
+    pub(super) fn take_unread(&mut self, left: &mut Leftover) {
+        let unread = std::mem::take(&mut left.unread);
+        let count = unread.count();
+        if count <= MAX_UNREAD {
+            for id in unread {
+                left.retry.add(&id);
+            }
+            return;
+        }
+        self.doubt(format!(
+            "the documents of {count} contacts could not be read as a whole (the log says why)"
+        ));
+        owe_all(&mut self.checkpoint, Reason::Unread);
+        self.debts += 1;
     }
 
     /// Why the copy is in doubt.

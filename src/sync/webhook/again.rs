@@ -2,22 +2,27 @@
 
 use std::collections::HashSet;
 
-use super::Courier;
+use super::{Courier, Tally};
 use crate::dialfire::event::Event;
 use crate::error::Result;
 
 impl Courier {
     /// What still waits for another try of the contacts that these events name: it has to be posted before, so that the
     /// order stays.
-    pub(super) fn those_before(&self, events: &[Event], failing: &[Event]) -> Vec<Event> {
-        let (retry, unmatched) = (&self.checkpoint.retry, self.unmatched());
-        if retry.is_empty() && unmatched.is_empty() && failing.is_empty() {
+    pub(super) fn those_before(&self, events: &[Event], tally: &Tally) -> Vec<Event> {
+        let unmatched = self.unmatched();
+        let waiting = (self.checkpoint.retry.iter())
+            .chain(&self.checkpoint.absent)
+            .chain(&unmatched)
+            .chain(tally.failing.iter())
+            .chain(tally.gone.iter());
+        let mut waiting = waiting.peekable();
+        if waiting.peek().is_none() {
             return Vec::new();
         }
         let named: HashSet<&str> = events.iter().map(Event::contact_id).collect();
-        (retry.iter().chain(&unmatched))
+        waiting
             .filter_map(|event| Event::parse(event).ok())
-            .chain(failing.iter().cloned())
             .filter(|event| named.contains(event.contact_id()))
             .collect()
     }

@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 use crate::moment;
 use crate::state::{Checkpoint, StateFiles};
 use crate::sync::closing::say;
+use crate::sync::engine::Attendance;
+use crate::sync::fetch::Failures;
 use crate::sync::missing::Missing;
 use crate::sync::seen::Seen;
 use crate::tables::filter::Filter;
@@ -153,6 +155,9 @@ impl Courier {
             matched: 0,
             given_up,
             count_given_up: 0,
+            silent: None,
+            attendance: Attendance::default(),
+            failures: Failures::default(),
         })
     }
 }

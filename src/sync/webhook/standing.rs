@@ -71,9 +71,15 @@ impl Courier {
         let mut checkpoint = self.checkpoint.clone();
         if let Some((_, before)) = self.open.first() {
             checkpoint = before.clone();
-            checkpoint.retry.extend(self.checkpoint.retry.clone());
-            checkpoint.retry.sort_unstable();
-            checkpoint.retry.dedup();
+            for (waiting, more) in [
+                (&mut checkpoint.retry, &self.checkpoint.retry),
+                (&mut checkpoint.absent, &self.checkpoint.absent),
+            ] {
+                waiting.extend(more.clone());
+                waiting.sort_unstable();
+                waiting.dedup();
+            }
+            checkpoint.recent.clone_from(&self.checkpoint.recent);
             let now = &self.checkpoint.unmatched;
             (checkpoint.unmatched)
                 .retain(|before| !now.iter().any(|other| other.event == before.event));

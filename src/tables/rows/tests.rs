@@ -345,3 +345,109 @@ fn of_very_many_oddities_the_first_ones_are_told() {
     assert_eq!(remarks.oddities[0].id, "ü".repeat(100));
     assert_eq!(remarks.oddities[1000].what, "more was odd than is listed");
 }
+
+#[test]
+fn what_is_written_in_an_unknown_form_makes_the_contact_incomplete() {
+    let fired = r#""fired":"2024-03-05T09:15:42.468Z""#;
+    let in_transaction =
+        |more: &str| format!(r#""$task_log":[{{"transactions":[{{{fired},{more}}}]}}]"#);
+    let in_connection = |more: &str| {
+        let ended = r#""id":"C","disconnected":"x""#;
+        in_transaction(&format!(r#""connections":[{{{ended},{more}}}]"#))
+    };
+    let call = r#"{"call_uuid":"u","hangup_party":"a","disconnected":"x"}"#;
+    let odd = [
+        (r#""$task_log":"[{}]""#.to_owned(), "$task_log"),
+        (r#""$task_log":7"#.to_owned(), "$task_log"),
+        (r#""$task_log":{"0":{}}"#.to_owned(), "$task_log"),
+        (r#""$task_log":[null,null]"#.to_owned(), "$task_log"),
+        (r#""$task_log":[[{}]]"#.to_owned(), "$task_log"),
+        (
+            r#""$task_log":[{"transactions":[1,{}]}]"#.to_owned(),
+            "transactions",
+        ),
+        (
+            r#""$task_log":[{"transactions":false}]"#.to_owned(),
+            "transactions",
+        ),
+        (in_transaction(r#""connections":"none""#), "connections"),
+        (in_transaction(r#""connections":2"#), "connections"),
+        (in_transaction(r#""connections":[""]"#), "connections"),
+        (
+            in_transaction(&format!(r#""calls":[{call}]"#)),
+            "another key",
+        ),
+        (
+            in_transaction(&format!(r#""connection":{call}"#)),
+            "another key",
+        ),
+        (
+            in_connection(r#""recordings":["https://x.invalid/a.mp3"]"#),
+            "recordings",
+        ),
+        (
+            in_connection(r#""audio":[{"filename":"a","location":"b"}]"#),
+            "another key",
+        ),
+        (
+            in_connection(&format!(r#""third_party_connections":{{"0":{call}}}"#)),
+            "third_party_connections",
+        ),
+    ];
+    for (json, place) in odd {
+        let document = format!(r#"{{"$id":"A","$md5":"m",{json}}}"#);
+        let (batch, remarks) = rows_of(&document, FilterMode::All, &[]);
+        let places: Vec<_> = remarks
+            .incomplete
+            .iter()
+            .map(|unread| unread.place)
+            .collect();
+        assert_eq!(places, [place], "{document}");
+        assert_eq!(
+            value(&batch, Table::Contacts, 0, "$md5"),
+            None,
+            "{document}"
+        );
+        assert!(!remarks.incomplete[0].what.contains("mp3"), "{document}");
+    }
+    let known = [
+        r#""$task_log":[]"#.to_owned(),
+        r#""$task_log":"""#.to_owned(),
+        r#""$task_log":[{"transactions":[]},null]"#.to_owned(),
+        in_transaction(r#""connections":0"#),
+        in_transaction(r#""connections":{"0":null}"#),
+        in_transaction(
+            r#""tags":[{"name":"a","user":"b"}],"data":{"filename":"a","location":"b"}"#,
+        ),
+        in_connection(r#""recordings":[{"location":null},null,""]"#),
+    ];
+    for json in known {
+        let document = format!(r#"{{"$id":"A","$md5":"m",{json}}}"#);
+        let (batch, remarks) = rows_of(&document, FilterMode::All, &[]);
+        assert_eq!(remarks.incomplete, [], "{document}");
+        assert!(value(&batch, Table::Contacts, 0, "$md5").is_some());
+    }
+}
+
+/// Whoever calls right now has not ended, and nothing is wrong with that.
+#[test]
+fn connections_without_an_end_are_counted_the_day_after() {
+    let document = |fired: &str| {
+        format!(
+            r#"{{"$id":"A","$task_log":[{{"transactions":[{{"fired":"2024-03-07T23:00:00Z","connections":[{{"id":"C",{fired}}}]}}]}}]}}"#
+        )
+    };
+    for (fired, left_out) in [
+        (r#""fired":"2024-03-08T00:00:00.000Z""#, 0),
+        (r#""started":"2024-03-08T00:00:00.000Z""#, 0),
+        (r#""fired":"2024-03-07T23:59:59.999Z""#, 1),
+        (r#""firedAt":"2024-03-08T00:00:00.000Z""#, 1),
+        (
+            r#""fired":"2024-03-07T23:59:59.999Z","disconnected":"x""#,
+            0,
+        ),
+    ] {
+        let (_, remarks) = rows_of(&document(fired), FilterMode::All, &[]);
+        assert_eq!(remarks.connections_left_out, left_out, "{fired}");
+    }
+}

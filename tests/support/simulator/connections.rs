@@ -25,7 +25,7 @@ pub fn of(
         return match dice.below(4) {
             0 => List::Null,
             1 => List::of(Vec::new()),
-            2 if odd && dice.one_in(10) => List::Junk(dice.pick(&["\"keine\"", "0", "{}"])),
+            2 if odd && dice.one_in(10) => List::Junk(dice.pick(&["\"\"", "0", "{}"])),
             _ => List::Missing,
         };
     }

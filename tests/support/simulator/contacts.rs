@@ -297,6 +297,7 @@ fn log(campaign: &Campaign, contact: u32, now: Instant, visits: &[Visit]) -> Lis
         if contact % 53 == 8
             && let Some(Item::Object(entry)) = items.last_mut()
             && let List::Items(transactions) = &mut entry.transactions
+            && !transactions.is_empty()
         {
             transactions.push(Item::Junk("null"));
         }
@@ -317,7 +318,7 @@ fn log(campaign: &Campaign, contact: u32, now: Instant, visits: &[Visit]) -> Lis
                 transactions,
             }));
         }
-        if contact % 61 == 9 {
+        if contact % 61 == 9 && !items.is_empty() {
             items.push(Item::Junk("null"));
         }
     }

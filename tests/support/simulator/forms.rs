@@ -143,6 +143,24 @@ pub enum AnswerForm {
     ConnectionsObject,
     /// Recordings are an object with their numbers.
     RecordingsObject,
+    /// The log has nulls in place of its entries.
+    LogNulls,
+    /// Transactions are numbers.
+    TransactionNumbers,
+    /// Connections are JSON in a text.
+    ConnectionsText,
+    /// Connections are numbers.
+    ConnectionNumbers,
+    /// Transactions have `calls` instead of `connections`.
+    ConnectionsKey,
+    /// Recordings are JSON in a text.
+    RecordingsText,
+    /// Connections have `audio` instead of `recordings`.
+    RecordingsKey,
+    /// Recordings are nulls.
+    RecordingNulls,
+    /// Connections have `hungUp` instead of `disconnected`.
+    DisconnectedKey,
 }
 
 impl AnswerForm {
@@ -172,12 +190,20 @@ impl AnswerForm {
     ];
 
     /// Under which a list of a document is none.
-    pub const NO_LISTS: [AnswerForm; 5] = [
+    pub const NO_LISTS: [AnswerForm; 13] = [
         AnswerForm::LogText,
         AnswerForm::LogObject,
         AnswerForm::TransactionsObject,
         AnswerForm::ConnectionsObject,
         AnswerForm::RecordingsObject,
+        AnswerForm::LogNulls,
+        AnswerForm::TransactionNumbers,
+        AnswerForm::ConnectionsText,
+        AnswerForm::ConnectionNumbers,
+        AnswerForm::ConnectionsKey,
+        AnswerForm::RecordingsText,
+        AnswerForm::RecordingsKey,
+        AnswerForm::RecordingNulls,
     ];
 
     /// The body of a right answer in this form.
@@ -225,13 +251,13 @@ impl AnswerForm {
     fn documents(self, text: &str) -> String {
         let documents: Vec<&serde_json::value::RawValue> = serde_json::from_str(text).unwrap();
         let changed = documents.into_iter().map(|text| {
-            let before: Value = serde_json::from_str(text.get()).unwrap();
+            let before: Value = serde_json::from_str(&with_marked_numbers(text.get())).unwrap();
             let mut document = before.clone();
             self.document(&mut document);
             // What does not change stays as it was written.
             match document == before {
                 true => text.get().to_owned(),
-                false => document.to_string(),
+                false => without_marks(&document.to_string()),
             }
         });
         format!("[{}]", changed.collect::<Vec<_>>().join(","))
@@ -254,6 +280,16 @@ impl AnswerForm {
                     .for_each(&mut *each);
             });
         };
+        let connections = |document: &mut Value, each: &mut dyn FnMut(&mut Value)| {
+            transactions(document, &mut |transaction| {
+                let calls = transaction
+                    .get_mut("connections")
+                    .and_then(Value::as_array_mut);
+                (calls.into_iter().flatten())
+                    .filter(|call| call.is_object())
+                    .for_each(&mut *each);
+            });
+        };
         match self {
             AnswerForm::MostLater | AnswerForm::FewLater
                 if is_of_few == (self == AnswerForm::FewLater) =>
@@ -263,9 +299,7 @@ impl AnswerForm {
                 });
             }
             AnswerForm::LogKey => rename(document, "$task_log", "$taskLog"),
-            AnswerForm::LogText if document["$task_log"].is_array() => {
-                document["$task_log"] = json!(document["$task_log"].to_string());
-            }
+            AnswerForm::LogText => in_a_text(document, "$task_log"),
             AnswerForm::LogObject => numbered(document, "$task_log"),
             AnswerForm::TransactionKey => {
                 entries(document, &mut |entry| {
@@ -285,14 +319,36 @@ impl AnswerForm {
                     numbered(transaction, "connections")
                 });
             }
-            AnswerForm::RecordingsObject => transactions(document, &mut |transaction| {
-                let calls = transaction
-                    .get_mut("connections")
-                    .and_then(Value::as_array_mut);
-                for call in calls.into_iter().flatten().filter(|call| call.is_object()) {
-                    numbered(call, "recordings");
-                }
+            AnswerForm::RecordingsObject => {
+                connections(document, &mut |call| numbered(call, "recordings"));
+            }
+            AnswerForm::LogNulls => replaced(document, "$task_log", &json!(null)),
+            AnswerForm::TransactionNumbers => {
+                entries(document, &mut |entry| {
+                    replaced(entry, "transactions", &json!(4))
+                });
+            }
+            AnswerForm::ConnectionsText => transactions(document, &mut |transaction| {
+                in_a_text(transaction, "connections")
             }),
+            AnswerForm::ConnectionNumbers => transactions(document, &mut |transaction| {
+                replaced(transaction, "connections", &json!(4))
+            }),
+            AnswerForm::ConnectionsKey => transactions(document, &mut |transaction| {
+                rename(transaction, "connections", "calls")
+            }),
+            AnswerForm::RecordingsText => {
+                connections(document, &mut |call| in_a_text(call, "recordings"));
+            }
+            AnswerForm::RecordingsKey => {
+                connections(document, &mut |call| rename(call, "recordings", "audio"));
+            }
+            AnswerForm::RecordingNulls => connections(document, &mut |call| {
+                replaced(call, "recordings", &json!(null))
+            }),
+            AnswerForm::DisconnectedKey => {
+                connections(document, &mut |call| rename(call, "disconnected", "hungUp"));
+            }
             _ => {}
         }
     }
@@ -363,6 +419,69 @@ fn numbered(object: &mut Value, key: &str) {
         let numbered = elements.map(|(number, element)| (number.to_string(), element));
         object[key] = Value::Object(numbered.collect());
     }
+}
+
+/// The list under `key` becomes a text.
+fn in_a_text(object: &mut Value, key: &str) {
+    if object.get(key).is_some_and(Value::is_array) {
+        object[key] = json!(object[key].to_string());
+    }
+}
+
+/// Each element of the list under `key` becomes this one.
+fn replaced(object: &mut Value, key: &str, by: &Value) {
+    let elements = object.get_mut(key).and_then(Value::as_array_mut);
+    elements
+        .into_iter()
+        .flatten()
+        .for_each(|element| element.clone_from(by));
+}
+
+/// Begins a text that is a number.
+const MARK: char = '\u{1}';
+
+/// Numbers become texts, so that they stay as they are written.
+fn with_marked_numbers(json: &str) -> String {
+    let (mut out, mut rest) = (String::new(), json);
+    while let Some(next) = rest.chars().next() {
+        let length = match next {
+            '"' => end_of_string(rest),
+            '-' | '0'..='9' => rest
+                .find(|c: char| !(c.is_ascii_digit() || "+-.eE".contains(c)))
+                .unwrap_or(rest.len()),
+            _ => next.len_utf8(),
+        };
+        let (token, after) = rest.split_at(length);
+        match next {
+            '-' | '0'..='9' => out += &format!("{}", json!(format!("{MARK}{token}"))),
+            _ => out += token,
+        }
+        rest = after;
+    }
+    out
+}
+
+/// Takes the marks of [`with_marked_numbers`] away again.
+fn without_marks(json: &str) -> String {
+    let begin = json!(MARK.to_string()).to_string();
+    let begin = begin.trim_end_matches('"');
+    let mut parts = json.split(begin);
+    let first = parts.next().unwrap().to_owned();
+    parts.fold(first, |all, part| {
+        let (number, rest) = part.split_once('"').unwrap();
+        all + number + rest
+    })
+}
+
+/// Length of the string that a text begins with.
+fn end_of_string(text: &str) -> usize {
+    let mut escaped = false;
+    let end = text.char_indices().skip(1).find(|(_, c)| {
+        let ends = *c == '"' && !escaped;
+        escaped = *c == '\\' && !escaped;
+        ends
+    });
+    end.map_or(text.len(), |(at, _)| at + 1)
 }
 
 /// Another minute of the same hour.
