@@ -5,6 +5,7 @@
 # usage: scripts/bench.sh [--quick] [CONTACTS]           50000 contacts, 3 runs each; --quick: 10000 and 1
 #        scripts/bench.sh webhook [--quick] [CONTACTS]   the web service alone (20000 contacts; --quick: 5000)
 #        scripts/bench.sh scaling [CONTACTS ...]         time and memory by size (10000 100000 1000000)
+#        scripts/bench.sh against PROGRAM [--quick] [CONTACTS]   (a) and (c) by turns with another build of dbsync2
 #        scripts/bench.sh --profile [DATABASE] [CONTACTS]   where the CPU time of (a) goes (sqlite; 50000)
 #
 # The cases:
@@ -44,8 +45,17 @@ cd "$(dirname "$0")/.."
 
 mode=all
 quick=
+other=
 numbers=()
 profiled=sqlite
+if [ "${1-}" = against ]; then
+    mode=against
+    other=$(realpath -e "${2-}") || {
+        echo 'bench.sh: against needs another build of dbsync2' >&2
+        exit 2
+    }
+    shift 2
+fi
 for argument in "$@"; do
     case $argument in
     webhook | scaling) mode=$argument ;;
@@ -68,8 +78,8 @@ runs=3
 # shellcheck disable=SC2034
 [ -z "$quick" ] || runs=1
 case $mode$quick in
-all | profile*) contacts=${numbers[0]:-50000} ;;
-all1) contacts=${numbers[0]:-10000} ;;
+all | against | profile*) contacts=${numbers[0]:-50000} ;;
+all1 | against1) contacts=${numbers[0]:-10000} ;;
 webhook) contacts=${numbers[0]:-20000} ;;
 *) contacts=${numbers[0]:-5000} ;;
 esac
@@ -79,7 +89,7 @@ if [ "$mode" = webhook ]; then
     databases=webhook
 elif [ "$mode" = profile ]; then
     databases=$profiled
-elif [ "$mode" = scaling ]; then
+elif [ "$mode" = scaling ] || [ "$mode" = against ]; then
     databases=${BENCH_DATABASES:-sqlite postgres mariadb}
 else
     databases=${BENCH_DATABASES:-sqlite postgres mariadb ${BENCH_SQLSERVER:+sqlserver} webhook}
@@ -179,6 +189,10 @@ all)
 scaling)
     # shellcheck source=scripts/bench/scaling.sh
     . scripts/bench/scaling.sh
+    ;;
+against)
+    # shellcheck source=scripts/bench/against.sh
+    . scripts/bench/against.sh
     ;;
 profile)
     # shellcheck source=scripts/bench/profile.sh

@@ -26,7 +26,7 @@ peak_of() { # PID
 # Sets command to that of a run of dbsync2.
 prepare() { # FLAGS
     # shellcheck disable=SC2206 # several flags
-    command=("$release/dbsync2" --c "$campaign" --api-url "$api" --state-dir "$directory/state"
+    command=("${build:-$release/dbsync2}" --c "$campaign" --api-url "$api" --state-dir "$directory/state"
         --log-dir "$directory/log" --status-file "$directory/status" "$@" ${BENCH_FLAGS-})
 }
 
