@@ -36,7 +36,7 @@ fn a_field_of_another_type_is_stored_by_its_new_type() {
         for _ in 0..2 {
             for _ in 0..3 {
                 sim.advance(HOUR);
-                running.wait_rounds(2);
+                running.wait_until_copied();
             }
             running.signal("TERM");
             assert_eq!(running.wait(Duration::from_secs(5)).code, Some(0));

@@ -47,7 +47,7 @@ fn cut(path: &PathBuf, share: f64) {
 
 fn two_rounds(program: &Program, mode: &str) {
     let mut running = program.start(mode);
-    running.wait_rounds(2);
+    running.wait_until_copied();
     running.signal("TERM");
     assert_eq!(running.wait(Duration::from_secs(5)).code, Some(0));
 }

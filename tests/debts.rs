@@ -60,7 +60,7 @@ fn killed(sim: &Simulator, program: &Program, mode: &str, flags: &[&str]) {
 /// Some rounds of db_sync.
 fn follow(program: &Program) {
     let mut running = program.start("db_sync");
-    running.wait_rounds(2);
+    running.wait_until_copied();
     running.signal("TERM");
     assert_eq!(running.wait(MINUTE).code, Some(0));
 }
@@ -244,7 +244,7 @@ fn each_campaign_notices_that_tables_which_it_shares_were_lost() {
             }
             match running {
                 Some(mut running) => {
-                    running.wait_rounds(2);
+                    running.wait_until_copied();
                     b.advance(HOUR);
                     running.wait_rounds(4);
                     running.signal("TERM");
@@ -562,7 +562,7 @@ fn a_database_that_is_away_in_a_quiet_campaign_shows_in_the_status() {
     for suffix in ["", "-wal", "-shm"] {
         let _ = fs::rename(format!("{path}.away{suffix}"), format!("{path}{suffix}"));
     }
-    running.wait_rounds(2);
+    running.wait_until_copied();
     running.signal("TERM");
     assert_eq!(
         running.wait(MINUTE).code,

@@ -163,19 +163,19 @@ fn a_node_that_is_out_of_its_cluster_or_out_of_service_is_left_for_the_next() {
 
     // Cut off, and killed, while rows are written over it.
     let mut running = program.start("db_sync");
-    running.wait_rounds(2);
+    running.wait_until_copied();
     first
         .database()
         .execute("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=1'");
     sim.advance(HOUR);
-    running.wait_rounds(2);
+    running.wait_until_copied();
     first
         .database()
         .execute("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=0'");
     wait_until_ready(first, true);
     second.kill();
     sim.advance(HOUR);
-    running.wait_rounds(2);
+    running.wait_until_copied();
     running.signal("TERM");
     assert_eq!(running.wait(Duration::from_secs(30)).code, Some(0));
     changes(&sim, &program, first);

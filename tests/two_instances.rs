@@ -48,7 +48,7 @@ fn the_same_campaign_and_target_twice_ends_with_4_and_names_the_first() {
             assert_excluded(&program, mode, running.pid());
         }
         sim.advance(HOUR);
-        running.wait_rounds(2);
+        running.wait_until_copied();
         assert_equal(&sim, &TruthFilter::default(), &database);
         end(running);
         // The lock went with its process.
@@ -87,7 +87,7 @@ fn what_a_power_cut_leaves_of_a_lock_holds_nobody_up() {
         }
         sim.advance(HOUR);
         let mut running = program.start("db_sync");
-        running.wait_rounds(2);
+        running.wait_until_copied();
         let pid = running.pid();
         assert_eq!(fs::read_to_string(&lock).unwrap(), format!("{pid}\n"));
         end(running);
@@ -108,8 +108,8 @@ fn side_by_side(sims: [&Simulator; 2], programs: [&Program; 2]) {
         }
         killed.kill();
         killed = programs[0].start("db_sync");
-        killed.wait_rounds(2);
-        other.wait_rounds(2);
+        killed.wait_until_copied();
+        other.wait_until_copied();
     }
     end(killed);
     end(other);

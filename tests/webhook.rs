@@ -82,11 +82,11 @@ fn follow(sim: &Simulator, running: &mut Running, hours: u32) {
     running.wait_rounds(1);
     for minutes in [1, 1, 2, 7, 11, 38] {
         sim.advance(minutes * MINUTE);
-        running.wait_rounds(2);
+        running.wait_until_copied();
     }
     for _ in 1..hours {
         sim.advance(HOUR);
-        running.wait_rounds(2);
+        running.wait_until_copied();
     }
 }
 
@@ -310,7 +310,7 @@ fn a_contact_that_the_api_fails_on_is_posted_when_it_works_again() {
     // Each batch is tried three times, then halved; all other calls work.
     sim.fail_next(Some(Endpoint::Contacts), Fault::Error500, 12);
     let mut running = program.start("webhook");
-    running.wait_rounds(2);
+    running.wait_until_copied();
     sim.advance(3 * DAY);
     // The first one learns how late it is.
     running.wait_rounds(4);
@@ -330,7 +330,7 @@ fn what_the_api_failed_on_is_posted_before_what_comes_later_of_that_contact() {
     let (program, since) = since(&sim, &receiver, 20);
     sim.fail_next(Some(Endpoint::Contacts), Fault::Error500, 12);
     let mut running = program.start("webhook");
-    running.wait_rounds(2);
+    running.wait_until_copied();
     assert!(program.log().contains("left out and asked for again later"));
     let before = receiver.count();
     // Not yet time for a reconcile.

@@ -146,7 +146,7 @@ fn a_trigger_breaks(kind: Kind, table: &str, fault: Fault) {
 
     let log_before = program.log().len();
     mend_trigger(&database, table, fault);
-    running.wait_rounds(2);
+    running.wait_until_copied();
     assert!(program.log()[log_before..].contains("takes rows again"));
     if (kind, fault) == (Kind::Sqlite, Fault::Orphans) {
         database.execute("ALTER TABLE dfire_transactions DROP COLUMN audited");
@@ -488,7 +488,7 @@ fn a_table_that_refuses_new_rows(kind: Kind) {
         Kind::Postgres => "DROP FUNCTION full_up() CASCADE",
         _ => "DROP TRIGGER full_up",
     });
-    running.wait_rounds(2);
+    running.wait_until_copied();
     assert_equal(&sim, &TruthFilter::default(), &database);
     running.signal("TERM");
     running.wait(Duration::from_secs(5));

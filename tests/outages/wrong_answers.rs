@@ -40,7 +40,7 @@ fn contacts_that_are_said_not_to_be_there_are_asked_for_again() {
         running.wait_until("contacts that did not come", |status| {
             status["unanswered"].as_u64().unwrap() > 20
         });
-        running.wait_rounds(2);
+        running.wait_until_copied();
         sim.set_faults(Faults::none());
         // Long enough for a reconcile.
         sim.advance(2 * HOUR);
@@ -116,7 +116,7 @@ fn transactions_of_contacts_that_are_said_not_to_be_there_are_posted_later() {
         running.wait_until("contacts that did not come", |status| {
             status["unanswered"].as_u64().unwrap() > 20
         });
-        running.wait_rounds(2);
+        running.wait_until_copied();
         assert_eq!(receiver.count(), 0);
         sim.set_faults(Faults::none());
         sim.advance(2 * HOUR);

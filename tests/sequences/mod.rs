@@ -461,7 +461,7 @@ impl World {
                 }
             }
             Disturbance::None | Disturbance::Faults(_) => {
-                running.wait_rounds(2);
+                running.wait_until_copied();
                 sim.set_faults(Faults::none());
                 running.signal("TERM");
                 let ended = running.wait(LIMIT);

@@ -335,6 +335,12 @@ impl Running {
         }
     }
 
+    /// Waits until what Dialfire has by now is copied: one round may be under way, the next one learns what time it is,
+    /// and one compares.
+    pub fn wait_until_copied(&mut self) {
+        self.wait_rounds(3);
+    }
+
     /// Waits until so many rounds were completed from now on.
     pub fn wait_rounds(&mut self, more: u64) {
         let rounds = |status: &serde_json::Value| status["rounds"].as_u64().unwrap();

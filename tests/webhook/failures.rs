@@ -93,7 +93,7 @@ fn a_process_that_is_killed_loses_and_mislabels_nothing() {
     assert!(in_the_midst * 3 > kills, "{in_the_midst} of {kills}");
     receiver.mend();
     let mut running = program.start("webhook");
-    running.wait_rounds(2);
+    running.wait_until_copied();
     // The last late data arrive.
     for _ in 0..24 {
         sim.advance(HOUR);

@@ -191,7 +191,7 @@ fn a_newer_version_takes_the_place_of_a_spooled_one() {
     let mut hours = 0;
     while running.status().unwrap()["webhook"]["undelivered"] == 0 {
         sim.advance(5 * MINUTE);
-        running.wait_rounds(2);
+        running.wait_until_copied();
         running.wait_until("nothing waits", |status| status["webhook"]["waiting"] == 0);
         hours += 1;
         assert!(hours < 200, "nothing was refused");
@@ -295,10 +295,10 @@ fn the_checkpoint_waits_for_what_is_still_being_tried() {
     let program = program.arg("--retry-wait", "30s");
     let poison = poison(&sim, &receiver, since, Reply::status(500));
     let mut running = program.start("webhook");
-    running.wait_rounds(2);
+    running.wait_until_copied();
     for _ in 0..6 {
         sim.advance(12 * HOUR);
-        running.wait_rounds(2);
+        running.wait_until_copied();
     }
     running.kill();
     assert!(of(&receiver.arrivals(), &poison.key).len() < 5);
