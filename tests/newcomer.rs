@@ -258,6 +258,8 @@ fn check_prints_a_table_and_changes_nothing() {
             assert!(ended.stdout.contains(words), "{}", ended.stdout);
         }
         assert!(!ended.stdout.contains("WRONG"), "{}", ended.stdout);
+        let last = ended.stdout.lines().last().unwrap();
+        assert!(last.starts_with("check complete: "), "{last}");
         assert_eq!(tables(&database), 0);
         assert!(!program.directory().join("state").exists());
         assert!(!program.directory().join("status.json").exists());
@@ -265,6 +267,9 @@ fn check_prints_a_table_and_changes_nothing() {
         let wrong = Program::new(&sim, &database.url).arg("--api-url", "http://127.0.0.1:9");
         let ended = assert_ends(&wrong, "check", 1, &["WRONG"]);
         assert!(ended.stdout.contains("state directory"), "{}", ended.stdout);
+        let last = ended.stdout.lines().last().unwrap();
+        assert!(last.starts_with("check incomplete: "), "{last}");
+        assert!(last.contains(" of them failed"), "{last}");
 
         program.succeed("db_init");
         let before = files(&program.directory().join("state"));
