@@ -105,7 +105,7 @@ fn shellcheck_has_nothing_to_say_about_the_scripts() {
     assert!(files.len() > 6, "{files:?}");
     succeed(
         Command::new("shellcheck")
-            .args(["-S", "warning"])
+            .args(["--external-sources", "-S", "warning"])
             .args(files),
     );
     let openrc = scripts().join("service/dbsync2.openrc");
