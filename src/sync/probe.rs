@@ -3,13 +3,19 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::Sink;
 use crate::tables::batch::{Batch, Row, Rows};
-use crate::tables::schema::{Schema, Table};
+use crate::tables::schema::{ColumnKind, Schema, Table, TableSchema};
 
 /// Stored rows that are tried: some of them may be of the kind that the table refuses since yesterday.
 const MAX_SAMPLES: usize = 20;
 
+/// Columns of which another value is tried alone.
+const MAX_COLUMNS: usize = 50;
+
 /// Rows that fail for what may pass, such as a lock: each may take a minute.
 const MAX_WAITS: usize = 2;
+
+/// Before anything was written.
+const LONG_AGO: &str = "1970-01-01T00:00:00Z";
 
 /// What a table refuses, whatever it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +42,10 @@ pub struct Refused<'a> {
 /// What the table of a refused row refuses, whatever it is, and why; `None` where it takes rows of both kinds, or where
 /// nothing tells.
 ///
-/// Rows that it holds are written once more as they are, and copies of them are added under other keys. Where none of
-/// these is taken, other rows that are to be written are tried, and a row with nothing but a key. All of it is undone. A
-/// table that takes the rows that it holds, but refuses new ones for the same reason as the row, takes no new rows.
+/// Rows that it holds are written once more as they are, then those that are near to the refused one (see [`Near`]), and
+/// copies of them are added under other keys. Where none of these is taken, other rows that are to be written are tried, and a row with nothing but a key: a trigger may refuse all
+/// copies for values that are there, as a unique index does. All of it is undone. A table that takes the rows that it holds,
+/// but refuses new ones for the same reason as the row, takes no new rows.
 ///
 /// # Errors
 /// What kept this from being found out.
@@ -50,13 +57,8 @@ pub fn refuses(
 ) -> Result<Option<(Extent, Error)>> {
     let Refused { table, key, reason } = refused;
     let mut stored = Rows::new(schema.table(table).columns.len());
-    match sink.sample(table, MAX_SAMPLES + 1, &mut stored) {
-        Ok(()) => {}
-        Err(error) if matches!(error.kind(), ErrorKind::Setup | ErrorKind::Data) => {
-            log::debug!("whether the table takes other rows can't be found out: {error}");
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
+    if readable(sink.sample(table, MAX_SAMPLES + 1, &mut stored))?.is_none() {
+        return Ok(None);
     }
     let mut rehearsal = Rehearsal {
         sink,
@@ -78,14 +80,36 @@ pub fn refuses(
             break;
         }
     }
+    // These may be protected, such as those of an old campaign in a shared table: nearer ones tell more.
+    let near = match &changes {
+        Some(_) => Near::read(rehearsal.sink, schema, refused, others)?,
+        None => Near::default(),
+    };
+    rehearsal.waits = 0;
+    for row in near.changes(others, key) {
+        if rehearsal.is_over() {
+            break;
+        }
+        if rehearsal.write(row.key(), Some(row), false).is_ok() {
+            changes = None;
+            break;
+        }
+    }
     (rehearsal.waits, rehearsal.same) = (0, false);
-    let copies = (samples.iter()).map(|row| (other_key(row.key()), Some(*row)));
+    let copies = (near.rows.iter().take(MAX_SAMPLES)).chain(samples.iter().copied());
+    let copies = copies.map(|row| (other_key(row.key()), Some(row)));
     let mut taken = rehearsal.first_taken(copies);
     let only_twins = rehearsal.only_twins;
     if taken.is_none() {
         let others = others.iter().filter(|row| row.key() != key);
         let others = others.map(|row| (row.key().to_owned(), Some(*row)));
         taken = rehearsal.first_taken(others.take(MAX_SAMPLES));
+    }
+    let pattern = near.rows.iter().next().or(samples.first().copied());
+    let others = pattern.map(|row| other_values(schema.table(table), row));
+    if taken.is_none() {
+        let copies = others.iter().flat_map(Rows::iter);
+        taken = rehearsal.first_taken(copies.map(|row| (other_key(row.key()), Some(row))));
     }
     // A copy has the unique values of a row that is there.
     if taken.is_none() && only_twins {
@@ -108,6 +132,72 @@ pub fn refuses(
         }
         (None, None) if rehearsal.same => Ok(Some((Extent::New, reason.clone()))),
         (None, _) => Ok(None),
+    }
+}
+
+/// Stored rows that are near to a refused one: its own version, those that others of its batch are to replace, and contacts
+/// of its campaign.
+#[derive(Default)]
+struct Near {
+    rows: Rows,
+}
+
+impl Near {
+    /// Reads them; what can't be read is left out.
+    fn read(
+        sink: &mut dyn Sink,
+        schema: &Schema,
+        refused: Refused<'_>,
+        others: &[Row<'_>],
+    ) -> Result<Self> {
+        let Refused { table, key, .. } = refused;
+        let of_table = schema.table(table);
+        let mut keys = vec![key.to_owned()];
+        let others_of_batch = others
+            .iter()
+            .map(|row| row.key())
+            .filter(|other| *other != key);
+        keys.extend(others_of_batch.take(MAX_SAMPLES).map(str::to_owned));
+        let campaign = (of_table.position("$campaign_id"))
+            .and_then(|at| others.iter().find_map(|row| row.get(at)))
+            .filter(|_| table == Table::Contacts);
+        if let Some(campaign) = campaign {
+            let of_campaign = sink.trusted_after(LONG_AGO, campaign, MAX_SAMPLES);
+            keys.extend(readable(of_campaign)?.unwrap_or_default());
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        let mut rows = Rows::new(of_table.columns.len());
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let read = sink.rows(table, &keys, &mut rows);
+        Ok(match readable(read)? {
+            Some(()) => Near { rows },
+            None => Near::default(),
+        })
+    }
+
+    /// What may be written in their places: those of the batch as they are to be, all others, and last the refused one, as
+    /// they are.
+    fn changes<'r>(&'r self, others: &'r [Row<'r>], key: &'r str) -> impl Iterator<Item = Row<'r>> {
+        let of_batch = |stored: &str| others.iter().find(|row| row.key() == stored).copied();
+        let (own, rest): (Vec<Row<'_>>, Vec<Row<'_>>) =
+            self.rows.iter().partition(|row| row.key() == key);
+        let rest = rest.into_iter();
+        rest.take(MAX_SAMPLES)
+            .map(move |row| of_batch(row.key()).unwrap_or(row))
+            .chain(own)
+    }
+}
+
+/// What was read; `None` where the database refuses that.
+fn readable<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if matches!(error.kind(), ErrorKind::Setup | ErrorKind::Data) => {
+            log::debug!("whether the table takes other rows can't be found out: {error}");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -171,6 +261,37 @@ impl<'a> Rehearsal<'a> {
     }
 }
 
+/// Copies of a row with other values of the same form: one that has others in all columns that may have any, and for each of
+/// the first of these columns one that has another one there. What a row belongs to stays: it may be that which is refused.
+fn other_values(schema: &TableSchema, row: Row<'_>) -> Rows {
+    let may_have_any = |at: usize| {
+        let column = schema.columns.get(at);
+        column.is_some_and(|column| {
+            matches!(column.kind, ColumnKind::Text | ColumnKind::Number)
+                && !column.name.ends_with("_id")
+        })
+    };
+    let columns: Vec<usize> = (1..schema.columns.len())
+        .filter(|at| row.get(*at).is_some() && may_have_any(*at))
+        .collect();
+    let mut copies = Rows::new(schema.columns.len());
+    let mut copy = |changed: &[usize]| {
+        copies.begin();
+        for (at, value) in row.values().enumerate() {
+            match value {
+                Some(value) if changed.contains(&at) => copies.set(at, &other_key(value)),
+                Some(value) => copies.set(at, value),
+                None => {}
+            }
+        }
+    };
+    copy(&columns);
+    for column in columns.iter().take(MAX_COLUMNS) {
+        copy(&[*column]);
+    }
+    copies
+}
+
 /// Another key of the same form, which nothing has.
 fn other_key(key: &str) -> String {
     let other = |c: char| match c {
@@ -192,6 +313,33 @@ fn rotated(c: char, first: char, count: u32, by: u32) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn copies_have_other_values_and_belong_to_the_same() {
+        let schema = Schema::new("t_");
+        let table = schema.table(Table::Transactions);
+        let at = |name| table.position(name).unwrap_or_default();
+        let (contact, task, user) = (at("contact_id"), at("task"), at("user"));
+        let mut rows = Rows::new(table.columns.len());
+        rows.begin();
+        for (column, value) in [(0, "k"), (contact, "c1"), (task, "abc"), (user, "2024")] {
+            rows.set(column, value);
+        }
+        let copies = other_values(table, rows.row(0));
+        let values = |column: usize| -> Vec<Option<&str>> {
+            copies.iter().map(|row| row.get(column)).collect()
+        };
+        assert_eq!(values(0), [Some("k"); 3]);
+        assert_eq!(values(contact), [Some("c1"); 3]);
+        assert_eq!(
+            values(task).iter().filter(|v| **v == Some("fab")).count(),
+            2
+        );
+        assert_eq!(
+            values(user).iter().filter(|v| **v == Some("9791")).count(),
+            2
+        );
+    }
 
     #[test]
     fn another_key_has_the_same_form() {

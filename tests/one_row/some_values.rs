@@ -155,3 +155,93 @@ fn some_values_are_refused_by_mariadb() {
 fn some_values_are_refused_by_sql_server() {
     some_values_are_refused(Kind::SqlServer, Limit::Check, "first_half");
 }
+
+/// The table is shared with a campaign that is protected from changes: what it refuses of one contact of ours says nothing
+/// of the others.
+fn one_change_beside_protected_rows(kind: Kind, batch: &str) {
+    let sim = campaign();
+    let database = fresh_database(kind);
+    let program = Program::new(&sim, &database.url).arg("--batch", batch);
+    program.succeed("db_init");
+    let (id, campaign) = (kind.quote("$id"), kind.quote("$campaign_id"));
+    database.execute(match kind {
+        Kind::Postgres => "TRUNCATE dfire_contacts",
+        _ => "DELETE FROM dfire_contacts",
+    });
+    // More than are tried, and the first that are found.
+    for number in 10..60 {
+        database.execute(&format!(
+            "INSERT INTO dfire_contacts ({id}, {campaign}) VALUES ('!{number}', 'archived')"
+        ));
+    }
+    program.succeed("db_init");
+    let ours = |mut rows: crate::support::database::Dump| {
+        rows.retain(|key, _| !key.starts_with('!'));
+        rows
+    };
+    let before = database.dump("dfire_contacts");
+    assert_eq!(before.len(), ours(before.clone()).len() + 50);
+    let (old, reference) = (format!("OLD.{campaign} = 'archived'"), kind.quote("$ref"));
+    database.execute(&match kind {
+        Kind::Postgres => format!(
+            "CREATE FUNCTION archived() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF {old} THEN \
+             RAISE EXCEPTION 'archived'; END IF; RETURN NEW; END $$; \
+             CREATE TRIGGER archived BEFORE UPDATE ON dfire_contacts FOR EACH ROW EXECUTE PROCEDURE archived()"
+        ),
+        Kind::Mysql => format!(
+            "CREATE TRIGGER archived BEFORE UPDATE ON dfire_contacts FOR EACH ROW \
+             IF {old} THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'archived'; END IF"
+        ),
+        _ => format!(
+            "CREATE TRIGGER archived BEFORE UPDATE ON dfire_contacts WHEN {old} \
+             BEGIN SELECT RAISE(ABORT, 'archived'); END"
+        ),
+    });
+    // All of ours are to change.
+    database.execute(&format!(
+        "UPDATE dfire_contacts SET {} = NULL, {reference} = 'stale' WHERE {campaign} <> 'archived'",
+        kind.quote("$md5")
+    ));
+    let truth = sim.truth(&TruthFilter::default(), &Which::All).contacts;
+    let victim = truth.keys().nth(truth.len() / 3).unwrap();
+    refuse(&database, "contacts", victim);
+
+    let ended = program.run("db_init");
+    let log = program.log();
+    assert_eq!(ended.code, Some(5), "{}\n{log}", ended.stdout);
+    assert!(!log.contains("refuses changes"), "{log}");
+    let rejected = rejected_rows(&program);
+    assert_eq!(rejected.len(), 1, "{rejected:?}");
+    assert_eq!(rejected[0]["key"], **victim);
+    let after = database.dump("dfire_contacts");
+    for (key, row) in &truth {
+        let stored = &after[key];
+        if key == victim {
+            assert_eq!(stored["$ref"], Some("stale".to_owned()));
+        } else {
+            assert_eq!(stored["$md5"], row["$md5"], "{key}");
+            assert_eq!(stored["$ref"], row["$ref"], "{key}");
+        }
+    }
+    for (key, row) in before.iter().filter(|(key, _)| key.starts_with('!')) {
+        assert_eq!(after[key], *row);
+    }
+}
+
+#[test]
+fn one_change_beside_protected_rows_with_sqlite() {
+    one_change_beside_protected_rows(Kind::Sqlite, "500");
+    one_change_beside_protected_rows(Kind::Sqlite, "1");
+}
+
+#[test]
+fn one_change_beside_protected_rows_with_postgresql() {
+    one_change_beside_protected_rows(Kind::Postgres, "500");
+    one_change_beside_protected_rows(Kind::Postgres, "1");
+}
+
+#[test]
+fn one_change_beside_protected_rows_with_mariadb() {
+    one_change_beside_protected_rows(Kind::Mysql, "500");
+    one_change_beside_protected_rows(Kind::Mysql, "1");
+}

@@ -97,3 +97,100 @@ fn a_unique_value_with_postgresql() {
 fn a_unique_value_with_mariadb() {
     a_unique_value(Kind::Mysql);
 }
+
+/// A trigger keeps a value unique, and one new contact has a value that is there: copies of stored rows are refused for the
+/// same reason, but the table takes rows.
+fn a_trigger_keeps_a_value_unique(kind: Kind) {
+    let sim = Simulator::start(Config {
+        contacts: 60,
+        daily_share: 0.0,
+        new_per_day: 0.0,
+        deleted_share: 0.0,
+        oddities: false,
+        added_fields: Vec::new(),
+        ..Config::default()
+    });
+    let database = fresh_database(kind);
+    let program = Program::new(&sim, &database.url).arg("--reconcile", "1s");
+    program.succeed("db_init");
+    let truth = sim.truth(&TruthFilter::default(), &Which::All);
+    let (id, reference) = (kind.quote("$id"), kind.quote("$ref"));
+    let newcomers = || {
+        let with_value = |(_, row): &(&String, &Row)| row["$ref"].is_some();
+        (truth.contacts.iter()).filter(with_value).step_by(5)
+    };
+    let ((clashing, row), (free, _)) = (newcomers().next().unwrap(), newcomers().nth(1).unwrap());
+    for (number, key) in truth.contacts.keys().enumerate() {
+        database.execute(&format!(
+            "UPDATE dfire_contacts SET {reference} = 'own {number}' WHERE {id} = '{key}'"
+        ));
+    }
+    let thief = truth
+        .contacts
+        .keys()
+        .find(|key| ![clashing, free].contains(key));
+    let (thief, value) = (thief.unwrap(), row["$ref"].as_ref().unwrap());
+    database.execute(&format!(
+        "UPDATE dfire_contacts SET {reference} = '{value}' WHERE {id} = '{thief}'"
+    ));
+    database.execute(&format!(
+        "DELETE FROM dfire_contacts WHERE {id} = '{clashing}'"
+    ));
+    let clash = format!(
+        "EXISTS (SELECT 1 FROM dfire_contacts AS d WHERE d.{reference} = NEW.{reference} AND d.{id} <> NEW.{id})"
+    );
+    database.execute(&match kind {
+        Kind::Postgres => format!(
+            "CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF {clash} THEN \
+             RAISE EXCEPTION 'exists'; END IF; RETURN NEW; END $$; \
+             CREATE TRIGGER once BEFORE INSERT ON dfire_contacts FOR EACH ROW EXECUTE PROCEDURE once()"
+        ),
+        Kind::Mysql => format!(
+            "CREATE TRIGGER once BEFORE INSERT ON dfire_contacts FOR EACH ROW \
+             IF {clash} THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'exists'; END IF"
+        ),
+        _ => format!(
+            "CREATE TRIGGER once BEFORE INSERT ON dfire_contacts WHEN {clash} \
+             BEGIN SELECT RAISE(ABORT, 'exists'); END"
+        ),
+    });
+    let before = database.dump("dfire_contacts");
+    let mut running = program.start("db_init");
+    running.wait_until("the end or a closed table", |status| {
+        status["rejected"] == 1
+            || (status["last_error"]["message"].as_str())
+                .is_some_and(|why| why.contains("takes no"))
+    });
+    assert!(!program.log().contains("takes no"), "{}", program.log());
+    let ended = running.wait(Duration::from_secs(60));
+    assert_eq!(ended.code, Some(5), "{}", ended.stdout);
+    let rejected = rejected_rows(&program);
+    assert_eq!(rejected.len(), 1, "{rejected:?}");
+    assert_eq!(rejected[0]["key"], **clashing);
+    assert_eq!(rejected[0]["row"]["$ref"], **value);
+    assert_eq!(database.dump("dfire_contacts"), before);
+
+    // The table is open to others.
+    database.execute(&format!("DELETE FROM dfire_contacts WHERE {id} = '{free}'"));
+    let running = program.start("db_init");
+    assert_eq!(running.wait(Duration::from_secs(60)).code, Some(5));
+    let stored = database.dump("dfire_contacts");
+    assert_eq!(stored.len(), before.len());
+    assert_eq!(stored[free]["$ref"], truth.contacts[free]["$ref"]);
+    assert_eq!(stored[free]["$md5"], truth.contacts[free]["$md5"]);
+}
+
+#[test]
+fn a_trigger_keeps_a_value_unique_with_sqlite() {
+    a_trigger_keeps_a_value_unique(Kind::Sqlite);
+}
+
+#[test]
+fn a_trigger_keeps_a_value_unique_with_postgresql() {
+    a_trigger_keeps_a_value_unique(Kind::Postgres);
+}
+
+#[test]
+fn a_trigger_keeps_a_value_unique_with_mariadb() {
+    a_trigger_keeps_a_value_unique(Kind::Mysql);
+}
