@@ -81,7 +81,7 @@ pub struct Stripped {
     pub contacts: Vec<String>,
     /// Whether inbound calls are kept back.
     pub keeps_calls: bool,
-    /// Inbound calls that are not stored as they are, with the times of their rows.
+    /// Those that are, with the times of their rows. One whose stored row stays would stay each time it is read.
     pub calls: Vec<(String, Option<String>)>,
     /// How many stored rows stay as they are, and are others.
     pub stay: u64,
@@ -197,8 +197,8 @@ impl ClosedTables {
                     kept_back |= left_out == LeftOut::Waits;
                     stays |= left_out == LeftOut::Stays;
                     stripped.stay += u64::from(left_out == LeftOut::Stays);
-                    if table == Table::InboundCalls && left_out != LeftOut::Same {
-                        stripped.keeps_calls |= left_out == LeftOut::Waits;
+                    if table == Table::InboundCalls && left_out == LeftOut::Waits {
+                        stripped.keeps_calls = true;
                         let started = started.and_then(|at| row.get(at)).map(str::to_owned);
                         stripped.calls.push((row.key().to_owned(), started));
                     }

@@ -350,8 +350,11 @@ impl Splitter {
             work.stay += 1;
             self.unchanged += 1;
         }
-        work.written.calls_kept_back |= kind == Table::InboundCalls && left_out == LeftOut::Waits;
-        note_call(kind, row, work);
+        // One whose stored row stays would stay each time it is read.
+        if left_out == LeftOut::Waits {
+            work.written.calls_kept_back |= kind == Table::InboundCalls;
+            note_call(kind, row, work);
+        }
     }
 
     /// What becomes of a refused row. Whatever the code, nobody can tell by it whether others are refused as well: the table
@@ -485,7 +488,7 @@ fn left_out(
     Ok(LeftOut::of(extent, schema.table(table), row, found))
 }
 
-/// Notes an inbound call that is not stored as it is: it has to be read again.
+/// Notes an inbound call that was refused or waits: it has to be read again.
 fn note_call(kind: Table, row: Row<'_>, work: &mut Work<'_>) {
     if kind == Table::InboundCalls {
         let started = work.schema.table(kind).position("started");

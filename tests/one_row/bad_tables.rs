@@ -576,3 +576,55 @@ fn a_column_without_default_with_sql_server() {
 fn a_column_without_default_with_mariadb() {
     a_column_without_default(Kind::Mysql, "contacts");
 }
+
+/// An inbound call that stays as it is, as its table refuses changes, would stay each time it is read: it is not read again
+/// and again, and does not keep later runs from being complete.
+fn a_call_that_stays_is_not_read_for_ever(kind: Kind) {
+    let sim = campaign();
+    let database = fresh_database(kind);
+    let program = Program::new(&sim, &database.url).arg("--reconcile", "1s");
+    program.succeed("db_init");
+    let truth = sim
+        .truth(&TruthFilter::default(), &Which::All)
+        .inbound_calls;
+    let started = |row: &Row| row.get("started").cloned().flatten();
+    let (oldest, _) = truth.iter().min_by_key(|(_, row)| started(row)).unwrap();
+    database.execute(&format!(
+        "UPDATE dfire_inbound_calls SET remote_number = 'other' WHERE id = '{oldest}'"
+    ));
+    let code = match kind {
+        Kind::Postgres => "P0001",
+        Kind::Mysql => "45000",
+        _ => "ABORT",
+    };
+    fix_by_trigger(&database, "inbound_calls", code);
+    // The table is found to be closed with one call, and the rest of a batch is left out together.
+    let ended = program.run("db_init");
+    assert_eq!(ended.code, Some(5), "{}", ended.stdout);
+    let refused = "1 changes of stored rows were refused by tables that refuse them all";
+    assert!(ended.stdout.contains(refused), "{}", ended.stdout);
+    for _ in 0..2 {
+        sim.advance(Duration::from_secs(2));
+        let running = program.start_with("db_sync", &["--once"]);
+        let ended = running.wait(Duration::from_secs(60));
+        assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    }
+    let stored = database.dump("dfire_inbound_calls");
+    assert_eq!(stored[oldest]["remote_number"], Some("other".to_owned()));
+    assert!(truth.keys().all(|key| stored.contains_key(key)));
+}
+
+#[test]
+fn a_call_that_stays_is_not_read_for_ever_with_sqlite() {
+    a_call_that_stays_is_not_read_for_ever(Kind::Sqlite);
+}
+
+#[test]
+fn a_call_that_stays_is_not_read_for_ever_with_postgresql() {
+    a_call_that_stays_is_not_read_for_ever(Kind::Postgres);
+}
+
+#[test]
+fn a_call_that_stays_is_not_read_for_ever_with_mariadb() {
+    a_call_that_stays_is_not_read_for_ever(Kind::Mysql);
+}
