@@ -10,6 +10,8 @@ const CALM: u32 = 20;
 pub struct PartSize {
     limit: Option<usize>,
     calm: u32,
+    /// Units of the largest batch: at this size nothing is cut.
+    largest: usize,
 }
 
 impl PartSize {
@@ -26,6 +28,7 @@ impl PartSize {
 
     /// After a batch of so many units. `together` says whether the parts that were refused were only too large.
     pub fn after(&mut self, units: usize, tries: &Tries, together: bool) {
+        self.largest = self.largest.max(units);
         let refused = tries.any_refused();
         if let Some(worked) = tries.worked().filter(|_| refused && together) {
             self.calm = 0;
@@ -34,13 +37,14 @@ impl PartSize {
                 "the database takes {worked} contacts in one transaction, not {units}: no more are written together for now"
             );
         }
-        let Some(limit) = self.limit.filter(|_| !refused) else {
+        // Smaller batches say nothing of more than this.
+        let Some(limit) = self.limit.filter(|limit| !refused && units >= *limit) else {
             return;
         };
         self.calm += 1;
         if self.calm >= CALM {
             self.calm = 0;
-            self.limit = Some(limit * 2).filter(|limit| *limit < units);
+            self.limit = Some(limit * 2).filter(|limit| *limit < self.largest);
         }
     }
 }
@@ -107,6 +111,22 @@ mod tests {
         assert_eq!(batches, 2 * CALM);
         size.after(500, &tries(&[(2, 0, 1), (1, 2, 0)]), true);
         assert_eq!(size.cut(2), [(1, 2), (0, 1)]);
+    }
+
+    #[test]
+    fn small_batches_do_not_have_it_forgotten() {
+        let mut size = PartSize::default();
+        let split = tries(&[(500, 0, 1), (250, 0, 2), (125, 4, 0)]);
+        size.after(500, &split, true);
+        for _ in 0..3 * CALM {
+            size.after(3, &tries(&[(3, 1, 0)]), true);
+        }
+        assert_eq!(size.limit, Some(125));
+        for _ in 0..CALM {
+            size.after(130, &tries(&[(125, 1, 0), (5, 1, 0)]), true);
+        }
+        assert_eq!(size.limit, Some(250));
+        assert_eq!(size.cut(500).len(), 2);
     }
 
     #[test]
