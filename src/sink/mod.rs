@@ -219,7 +219,11 @@ impl Target {
                 Ok(Box::new(sink))
             }
             #[cfg(feature = "sqlite")]
-            url::DatabaseUrl::Sqlite(path) => Ok(Box::new(sqlite::SqliteSink::open(path)?)),
+            url::DatabaseUrl::Sqlite(path) => {
+                let sink = sqlite::SqliteSink::open(path)?;
+                sink.warn(&self.said);
+                Ok(Box::new(sink))
+            }
         }
     }
 }

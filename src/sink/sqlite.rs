@@ -16,6 +16,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params_f
 use self::failure::{failure, is_busy, lack_of_room, opening, refusal};
 use super::decimal::Decimal;
 use super::dialect::SQLITE;
+use super::said::Said;
 use super::{
     CheckLine, MAX_DDL_LOCK_WAIT, MissingColumn, MissingIndex, PresentRow, Sink, StoredContact,
 };
@@ -109,9 +110,6 @@ impl SqliteSink {
             Err(_) => (path.to_owned(), Vec::new()),
             Ok(found) => found,
         };
-        for doubt in &doubts {
-            log::warn!("SQLite database {}: {doubt}", path.display());
-        }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NOFOLLOW
@@ -143,6 +141,13 @@ impl SqliteSink {
             created,
             tables: Vec::new(),
         })
+    }
+
+    /// Warns of what others could do with the file, unless that was said before.
+    pub(super) fn warn(&self, said: &Said) {
+        for doubt in &self.doubts {
+            said.warn(&format!("SQLite database {}: {doubt}", self.path.display()));
+        }
     }
 
     fn table(&self, table: Table) -> Result<&Prepared> {

@@ -152,3 +152,33 @@ fn a_database_of_another_user_is_used_by_root_with_a_warning() {
         assert_eq!(fs::metadata(&path).unwrap().uid(), NOBODY);
     }
 }
+
+#[test]
+fn a_file_that_others_may_write_to_is_said_once_in_a_run() {
+    let sim = campaign();
+    let place = TempDir::new();
+    let file = place.path().join("test.db");
+    let program = Program::new(&sim, &format!("sqlite:{}", file.display()));
+    program.succeed("db_init");
+    set_mode(&file, 0o666);
+    let mut running = program.start("db_sync");
+    running.wait_rounds(1);
+    for number in 0..2 {
+        // A file in the place of the open one: it is opened again.
+        let copy = place.path().join(format!("copy{number}"));
+        fs::copy(&file, &copy).unwrap();
+        set_mode(&copy, 0o666);
+        fs::rename(&copy, &file).unwrap();
+        sim.advance(Duration::from_secs(3600));
+        running.wait_until_copied();
+    }
+    running.signal("TERM");
+    running.wait(Duration::from_secs(60));
+    let log = program.log();
+    let said = |what: &str| log.lines().filter(|line| line.contains(what)).count();
+    // What was written since is in the last one.
+    let url = format!("sqlite:{}", file.display());
+    let database = Database::at(Kind::Sqlite, url);
+    assert_equal(&sim, &TruthFilter::default(), &database);
+    assert_eq!(said("everybody may write to it (mode 666)"), 1, "{log}");
+}
