@@ -124,8 +124,15 @@ pub trait Sink {
     /// NULL; returns the number of rows.
     fn distrust_after(&mut self, stamp: &str, campaign: &str) -> Result<u64>;
 
-    /// The ids of up to `most` of the contacts that [`Sink::distrust_after`] is for.
-    fn trusted_after(&mut self, stamp: &str, campaign: &str, most: usize) -> Result<Vec<String>>;
+    /// The ids of up to `most` of the contacts that [`Sink::distrust_after`] is for, the first ones after the id `after` in the
+    /// order of the database.
+    fn trusted_after(
+        &mut self,
+        stamp: &str,
+        campaign: &str,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<String>>;
 
     /// Sets `$md5` of these contacts to NULL; returns the number of rows.
     fn distrust(&mut self, ids: &[&str]) -> Result<u64>;

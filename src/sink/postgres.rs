@@ -353,18 +353,31 @@ impl Sink for PostgresSink {
             .map_err(|e| self.cannot_mark(&e, &table))
     }
 
-    fn trusted_after(&mut self, stamp: &str, campaign: &str, most: usize) -> Result<Vec<String>> {
+    fn trusted_after(
+        &mut self,
+        stamp: &str,
+        campaign: &str,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<String>> {
         let upsert = prepared(&self.tables, Table::Contacts)?;
         let Some(condition) = probe::trusted_after(upsert) else {
             return Ok(Vec::new());
         };
         let table = upsert.relation.quoted();
-        let sql = format!("SELECT \"$id\"::text FROM {table} WHERE {condition} LIMIT {most}");
+        let sql = format!(
+            "SELECT \"$id\"::text FROM {table} WHERE {condition} AND \"$id\"::text > $3::text \
+             ORDER BY \"$id\"::text LIMIT {most}"
+        );
         self.session
             .query(
                 &mut self.client,
                 &sql,
-                &[(&stamp, Type::TEXT), (&campaign, Type::TEXT)],
+                &[
+                    (&stamp, Type::TEXT),
+                    (&campaign, Type::TEXT),
+                    (&after, Type::TEXT),
+                ],
             )
             .and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect())
             .map_err(|e| self.cannot_read(&e, &table))

@@ -360,18 +360,24 @@ impl Sink for SqliteSink {
         self.mark(&sql, [stamp, campaign])
     }
 
-    fn trusted_after(&mut self, stamp: &str, campaign: &str, most: usize) -> Result<Vec<String>> {
+    fn trusted_after(
+        &mut self,
+        stamp: &str,
+        campaign: &str,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<String>> {
         self.check_file()?;
         let table = self.table(Table::Contacts)?;
         let sql = format!(
-            "SELECT \"$id\" FROM {} WHERE {} LIMIT {most}",
+            "SELECT \"$id\" FROM {} WHERE {} AND \"$id\" > ?3 ORDER BY \"$id\" LIMIT {most}",
             table.name,
             probe::trusted_after(table)
         );
         let read = || -> rusqlite::Result<Vec<String>> {
             self.conn
                 .prepare(&sql)?
-                .query_map([stamp, campaign], |row| row.get(0))?
+                .query_map([stamp, campaign, after], |row| row.get(0))?
                 .collect()
         };
         read().map_err(|e| failure(&self.path, "looking for rows", &e))

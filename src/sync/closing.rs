@@ -84,6 +84,12 @@ fn missing(engine: &Engine) -> Vec<String> {
             "{unchanged} changes of stored rows were refused by tables that refuse them all"
         ));
     }
+    let unmarked = engine.unmarked();
+    if unmarked > 0 {
+        missing.push(format!(
+            "{unmarked} contacts may be out of date, as the database does not let them be marked to be fetched again"
+        ));
+    }
     missing.extend(engine.unread().map(str::to_owned));
     let waiting = engine.checkpoint.retry.len();
     if waiting > 0 {

@@ -70,6 +70,8 @@ pub struct Engine {
     started: bool,
     /// How often something became owed.
     debts: u64,
+    /// Contacts whose stored checksums could not be taken away.
+    unmarked: usize,
     /// Contacts that the last pass asked for and that Dialfire did not return, or not in a form that can be read.
     unfetched: Vec<String>,
     /// Those that were too many to be remembered there.
@@ -179,6 +181,7 @@ impl Engine {
             unread_lines: LogLimit::default(),
             started: false,
             debts: 0,
+            unmarked: 0,
             unfetched: Vec::new(),
             beyond: 0,
             attendance: Attendance::default(),

@@ -162,7 +162,7 @@ impl Near {
             .and_then(|at| others.iter().find_map(|row| row.get(at)))
             .filter(|_| table == Table::Contacts);
         if let Some(campaign) = campaign {
-            let of_campaign = sink.trusted_after(LONG_AGO, campaign, MAX_SAMPLES);
+            let of_campaign = sink.trusted_after(LONG_AGO, campaign, "", MAX_SAMPLES);
             keys.extend(readable(of_campaign)?.unwrap_or_default());
         }
         keys.sort_unstable();

@@ -350,11 +350,18 @@ impl Sink for MysqlSink {
         self.run(MARKING, &sql).map(|done| done.affected)
     }
 
-    fn trusted_after(&mut self, stamp: &str, campaign: &str, most: usize) -> Result<Vec<String>> {
+    fn trusted_after(
+        &mut self,
+        stamp: &str,
+        campaign: &str,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<String>> {
         let sql = format!(
-            "SELECT `$id` FROM {} WHERE {} LIMIT {most}",
+            "SELECT `$id` FROM {} WHERE {} AND {} ORDER BY `$id` LIMIT {most}",
             self.contacts()?,
-            probe::trusted_after(self.prepared(Table::Contacts)?, stamp, campaign)
+            probe::trusted_after(self.prepared(Table::Contacts)?, stamp, campaign),
+            probe::is_after(after)
         );
         let expected = Expected {
             rows: most,

@@ -63,6 +63,13 @@ pub(super) fn trusted_after(table: &Prepared, stamp: &str, campaign: &str) -> St
     sql
 }
 
+/// Whether a contact comes after this one in the order of the database.
+pub(super) fn is_after(id: &str) -> String {
+    let mut sql = "`$id` > ".to_owned();
+    push_text(&mut sql, id);
+    sql
+}
+
 /// A row for each column, key and constraint of this name.
 pub(super) fn names(name: &str) -> String {
     let mut text = String::new();

@@ -366,9 +366,15 @@ impl Sink for SqlServerSink {
         self.mark(&sql)
     }
 
-    fn trusted_after(&mut self, stamp: &str, campaign: &str, most: usize) -> Result<Vec<String>> {
+    fn trusted_after(
+        &mut self,
+        stamp: &str,
+        campaign: &str,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<String>> {
         let campaign = self.tells_campaigns()?.then_some(campaign);
-        let sql = statement::trusted_after(&self.contacts()?, stamp, campaign, most);
+        let sql = statement::trusted_after(&self.contacts()?, stamp, campaign, after, most);
         let rows = (self.connection.query(&sql, ANSWER))
             .map_err(|e| self.failed("looking for rows", &e, ErrorKind::Transient))?;
         Ok(rows

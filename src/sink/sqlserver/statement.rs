@@ -485,12 +485,14 @@ pub(super) fn trusted_after(
     contacts: &str,
     stamp: &str,
     campaign: Option<&str>,
+    after: &str,
     most: usize,
 ) -> String {
     format!(
-        "SELECT TOP ({most}) [$id] FROM {} WHERE {}",
+        "SELECT TOP ({most}) [$id] FROM {} WHERE {} AND [$id] > {} ORDER BY [$id]",
         quote(contacts),
-        is_trusted_after(stamp, campaign)
+        is_trusted_after(stamp, campaign),
+        literal(after)
     )
 }
 

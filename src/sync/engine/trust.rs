@@ -5,7 +5,7 @@
 //! filter changes. Whatever moves the boundary makes everything owed that was promised to be stored, in the same saved
 //! checkpoint: trust alone would have nobody look at contacts that don't change any more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use md5::{Digest, Md5};
 use time::format_description::well_known::Rfc3339;
@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::state::{Checkpoint, MOST_RETRIES, Owed, Reason};
 use crate::sync::marking;
 use crate::sync::pass::Leftover;
+use crate::sync::retries::Gathered;
 use crate::tables::fields::{Layout, Slot};
 use crate::tables::filter::Filter;
 use crate::tables::schema::{ColumnKind, Table};
@@ -117,12 +118,14 @@ impl Engine {
             return Ok(());
         }
         let boundary = rfc3339(self.time_of_writing());
-        let rows = marking::distrust_after(&mut self.writer, &boundary, &self.settings.campaign)?;
-        if rows > 0 {
+        let marked = marking::distrust_after(&mut self.writer, &boundary, &self.settings.campaign)?;
+        if marked.rows > 0 {
             log::info!(
-                "{rows} contacts bear a time of writing that lies in the future: they count as not up to date"
+                "{} contacts bear a time of writing that lies in the future: they count as not up to date",
+                marked.rows
             );
         }
+        self.note_unmarked(marked.unmarked);
         if self.checkpoint.shape != shape {
             log::info!(
                 "filter, fields or target are new: contacts stored before {boundary} count as not up to date"
@@ -137,6 +140,29 @@ impl Engine {
         self.checkpoint.shape = shape;
         self.checkpoint.trusted_after = Some(boundary);
         self.save()
+    }
+
+    /// Contacts whose stored checksums go on counting as nobody can take them away: they are fetched again whatever is stored,
+    /// as far as so many can wait.
+    fn note_unmarked(&mut self, unmarked: Gathered) {
+        self.unmarked = unmarked.count();
+        if self.unmarked == 0 {
+            return;
+        }
+        log::error!(
+            "{} contacts can't be marked to be fetched again, although their time of writing lies in the future or is not \
+             known: up to {MOST_RETRIES} of them are fetched again with the next reconcile, whatever is stored",
+            self.unmarked
+        );
+        let room = MOST_RETRIES.saturating_sub(self.checkpoint.retry.len());
+        let waiting: HashSet<String> = self.checkpoint.retry.iter().cloned().collect();
+        let new = unmarked.into_iter().filter(|id| !waiting.contains(id));
+        self.checkpoint.retry.extend(new.take(room));
+    }
+
+    /// How many contacts count as up to date though they may not be, as the database did not let them be marked.
+    pub fn unmarked(&self) -> usize {
+        self.unmarked
     }
 
     fn shape(&self) -> String {

@@ -87,7 +87,7 @@ fn all() -> Vec<String> {
             delete(table, ids.into_iter()),
             stored(name, ids.into_iter()),
             distrust_after(name, "2024-03-05T09:15:42Z", None),
-            trusted_after(name, "2024-03-05T09:15:42Z", Some("it's"), 9),
+            trusted_after(name, "2024-03-05T09:15:42Z", Some("it's"), "it's", 9),
             distrust(name, ids.into_iter()),
             permission_on_table(name, "INSERT"),
             create_index("it's ]_contact_id", name, &["contact_id", "a]b"]),
