@@ -22,7 +22,7 @@ impl Field {
 }
 
 /// The most fields of a campaign, far more than any database can hold; further ones are left out, and logged.
-const MOST_FIELDS: usize = 20_000;
+const MAX_FIELDS: usize = 20_000;
 
 /// The longest name of a field in bytes; longer ones are left out, and counted in the log.
 pub const MAX_FIELD_NAME: usize = 1000;
@@ -50,7 +50,7 @@ pub fn read_list(text: &str) -> Result<Vec<Field>, String> {
         let Some(field) = field(&element) else { return };
         if field.name.len() > MAX_FIELD_NAME {
             too_long += 1;
-        } else if fields.len() >= MOST_FIELDS {
+        } else if fields.len() >= MAX_FIELDS {
             too_many = true;
         } else if names.insert(field.name.clone()) {
             // Of equal names the first one counts.
@@ -69,7 +69,7 @@ pub fn read_list(text: &str) -> Result<Vec<Field>, String> {
         );
     }
     if too_many {
-        log::warn!("the campaign has more than {MOST_FIELDS} fields: those behind are left out");
+        log::warn!("the campaign has more than {MAX_FIELDS} fields: those behind are left out");
     }
     Ok(fields)
 }
@@ -210,6 +210,41 @@ mod tests {
         assert!(
             !is_number("text") && !is_number("") && !is_number("Number") && !is_number("hologram")
         );
+    }
+
+    /// The limit counts bytes, as a database's own limit for names does.
+    #[test]
+    fn a_name_of_the_longest_length_is_kept_and_one_byte_more_is_left_out() {
+        let longest = "ü".repeat(MAX_FIELD_NAME / 2);
+        let longer = format!("{longest}x");
+        assert_eq!((longest.len(), longer.len()), (1000, 1001));
+        let json = format!(r#"[{{"name":"{longer}"}},{{"name":"{longest}"}},{{"name":"a"}}]"#);
+        assert_eq!(fields(&json), [pair(&longest, ""), pair("a", "")]);
+        // In the answer it may be written with more bytes than it has.
+        let escaped = longest.replace('ü', r"\u00fc");
+        assert_eq!(
+            fields(&format!(r#"[{{"name":"{escaped}"}}]"#)),
+            [pair(&longest, "")]
+        );
+    }
+
+    #[test]
+    fn the_fields_behind_the_largest_number_are_left_out() {
+        let list = |count: usize| {
+            let elements: Vec<String> = (0..count)
+                .map(|n| format!(r#"{{"type":"field","name":"f{n}"}}"#))
+                .collect();
+            format!("[{}]", elements.join(","))
+        };
+        assert_eq!(fields(&list(19_999)).len(), 19_999);
+        let full = fields(&list(20_000));
+        assert_eq!(full.len(), 20_000);
+        assert_eq!(full.last(), Some(&pair("f19999", "")));
+        assert_eq!(fields(&list(20_001)), full);
+        // What is no field of its own takes no place.
+        let repeated =
+            list(19_999).replacen('[', r#"[{"name":"f0"},{"type":"box","name":"b"},"#, 1);
+        assert_eq!(fields(&repeated).len(), 19_999);
     }
 
     #[test]

@@ -98,6 +98,24 @@ fn a_contact_row_has_texts_numbers_and_nulls() {
     assert!(!remarks.unknown_keys.contains(&"$task_log".to_owned()));
 }
 
+/// A campaign cannot have a field of a longer name: reading the fields again would bring nothing.
+#[test]
+fn an_unknown_key_of_the_longest_length_is_named_and_one_byte_more_is_not() {
+    let longest = "ü".repeat(500);
+    let longer = format!("{longest}x");
+    let document =
+        format!(r#"{{"$id":"C1","{longest}":"a","{longer}":"secret","Titel":"the rest"}}"#);
+    let (batch, remarks) = rows_of(&document, FilterMode::All, &[]);
+    assert_eq!(remarks.unknown_keys, [longest]);
+    let whats: Vec<&str> = remarks.oddities.iter().map(|o| o.what.as_str()).collect();
+    assert_eq!(
+        whats,
+        [r#"field "(too long)": the name of a field is longer than 1000 bytes, left out"#]
+    );
+    let title = value(&batch, Table::Contacts, 0, "Titel");
+    assert_eq!(title.as_deref(), Some("the rest"));
+}
+
 #[test]
 fn ids_and_parents_follow_the_old_client() {
     let (batch, _) = rows_of(CONTACT, FilterMode::All, &[]);
