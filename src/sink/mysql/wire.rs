@@ -330,3 +330,108 @@ impl Write for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )]
+
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    const TOO_LARGE: &str = "the server's answer is larger than any that was asked for";
+
+    /// A fresh connection to a server that sends these bytes and then nothing.
+    fn connected_to(bytes: Vec<u8>) -> Wire {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            // Who refuses an answer closes the connection before all of it is sent.
+            let _ = client.write_all(&bytes);
+            let _ = client.read_to_end(&mut Vec::new());
+        });
+        let socket = Socket::Tcp(TcpStream::connect(address).unwrap());
+        Wire::new(socket, Instant::now() + Duration::from_secs(60))
+    }
+
+    fn packet(sequence: u8, length: usize) -> Vec<u8> {
+        let mut packet = announced(sequence, length);
+        packet.resize(packet.len() + length, b'x');
+        packet
+    }
+
+    /// The header of a packet alone.
+    fn announced(sequence: u8, length: usize) -> Vec<u8> {
+        let [a, b, c, ..] = length.to_le_bytes();
+        vec![a, b, c, sequence]
+    }
+
+    fn refused(wire: &mut Wire) -> String {
+        wire.receive().map(|_| ()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn before_the_log_in_one_byte_more_than_a_short_answer_is_refused() {
+        let most = MAX_SHORT_ANSWER - 4;
+        let mut wire = connected_to(packet(0, most));
+        assert_eq!(wire.receive().unwrap().len(), most);
+
+        // It is refused by its header: nothing else of it is there.
+        let mut wire = connected_to(announced(0, most + 1));
+        assert_eq!(refused(&mut wire), TOO_LARGE);
+
+        // All packets of a log-in together.
+        let whole = [packet(0, 1000), packet(1, most - 1004)].concat();
+        let mut wire = connected_to(whole);
+        assert_eq!(wire.receive().unwrap().len(), 1000);
+        assert_eq!(wire.receive().unwrap().len(), most - 1004);
+        let mut wire = connected_to([packet(0, 1000), announced(1, most - 1003)].concat());
+        wire.receive().unwrap();
+        assert_eq!(refused(&mut wire), TOO_LARGE);
+    }
+
+    #[test]
+    fn after_the_log_in_one_byte_more_than_was_asked_for_is_refused() {
+        for budget in [5, 5000, MAX_SHORT_ANSWER + 5000] {
+            let mut wire = connected_to([packet(0, 100), packet(0, budget - 4)].concat());
+            wire.receive().unwrap();
+            wire.begin(budget);
+            assert_eq!(wire.receive().unwrap().len(), budget - 4);
+
+            let mut wire = connected_to([packet(0, 100), announced(0, budget - 3)].concat());
+            wire.receive().unwrap();
+            wire.begin(budget);
+            assert_eq!(refused(&mut wire), TOO_LARGE);
+        }
+    }
+
+    /// What one answer has left over is nothing that the next one may take.
+    #[test]
+    fn each_answer_has_its_own_limit() {
+        let mut wire = connected_to([packet(0, 10), announced(0, 997)].concat());
+        wire.begin(1000);
+        wire.receive().unwrap();
+        wire.begin(1000);
+        assert_eq!(refused(&mut wire), TOO_LARGE);
+    }
+
+    #[test]
+    fn a_payload_in_several_packets_counts_as_a_whole() {
+        let large = packet(0, MAX_PAYLOAD);
+        let budget = MAX_PAYLOAD + 4 + 4 + 10;
+        let mut wire = connected_to([large.clone(), packet(1, 10)].concat());
+        wire.begin(budget);
+        assert_eq!(wire.receive().unwrap().len(), MAX_PAYLOAD + 10);
+
+        let mut wire = connected_to([large, announced(1, 11)].concat());
+        wire.begin(budget);
+        assert_eq!(refused(&mut wire), TOO_LARGE);
+    }
+}
