@@ -96,6 +96,9 @@ pub struct Checkpoint {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub witnesses: Vec<Witness>,
+    /// Whether a copy could not ask the event list if there are transactions: the next one asks.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unasked: bool,
     /// The contacts that the event list named last.
     #[serde(skip_serializing_if = "Recent::is_empty")]
     pub recent: Recent,

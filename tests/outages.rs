@@ -1,6 +1,7 @@
 //! Promise 6: whatever is away comes back: it waits, goes on, and leaves no gap.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use crate::support::servers::{Kind, private_server};
 use crate::support::simulator::{Config, Md5Covers, Readings, Simulator, TruthFilter};
 use crate::support::sqlserver::PrivateSqlServer;
 
+mod believed;
 mod clocks;
 mod left_out;
 mod lost_rows;

@@ -26,12 +26,18 @@ pub struct Recent {
         skip_serializing_if = "Option::is_none"
     )]
     pub silent_since: Option<OffsetDateTime>,
+    /// That no contact was changed since then is believed until one is listed again.
+    #[serde(
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub empty_since: Option<OffsetDateTime>,
 }
 
 impl Recent {
     /// Whether there is nothing to be kept.
     pub fn is_empty(&self) -> bool {
-        self.contacts.is_empty() && self.silent_since.is_none()
+        self.contacts.is_empty() && self.silent_since.is_none() && self.empty_since.is_none()
     }
 
     /// Takes note of events under a filter, each of a contact and a time, that were listed at `now`.

@@ -9,8 +9,8 @@ use super::closing;
 use super::engine::Engine;
 use super::list::Scope;
 use super::pass::Tally;
-use super::readings::{Readings, unread};
-use super::silence::{contradiction, not_for_a_day};
+use super::readings::{Doubt, Readings, unread};
+use super::silence::{contradiction, is_empty_list_believed, not_for_a_day};
 use super::windows::{Due, Nets, after_listing, after_round, back_from_the_future, due, promise};
 use crate::cli::settings::{FilterMode, Mode, Settings};
 use crate::dialfire::client::EventQuery;
@@ -211,22 +211,48 @@ fn doubtful(
     if let Some(why) = engine.unread() {
         return Ok(Some(why.to_owned()));
     }
+    let unlisted = match documents(engine, tally, since, true)? {
+        Ok(unlisted) => unlisted,
+        Err(why) => return Ok(Some(why)),
+    };
+    let day = since.map(|since| since.date());
+    Ok(silence(engine, None, day, unlisted))
+}
+
+/// Looks at what the documents of a pass hold: why they are in doubt, or else why it is that nobody is listed.
+fn documents(
+    engine: &mut Engine,
+    tally: &Tally,
+    since: Option<OffsetDateTime>,
+    is_copy: bool,
+) -> Result<std::result::Result<Option<String>, String>> {
+    let doubt = unread(engine, tally, since, is_copy)?;
+    if is_copy {
+        engine.checkpoint.unasked = matches!(doubt, Some(Doubt::Unasked(_)));
+    }
+    Ok(match doubt {
+        None => Ok(None),
+        Some(Doubt::Unlisted(why)) => Ok(Some(why)),
+        Some(Doubt::Unasked(why)) => Err(why),
+        Some(Doubt::Unread(why)) => {
+            engine.distrust();
+            Err(why)
+        }
+    })
+}
+
+/// Why lists without any entry are not believed. `unlisted` is what is wrong with a list of contacts besides.
+fn silence(
+    engine: &mut Engine,
+    events: Option<&EventQuery>,
+    since: Option<Date>,
+    unlisted: Option<String>,
+) -> Option<String> {
     let lists = engine.attendance().lists;
-    let wrong = contradiction(
-        &engine.checkpoint,
-        lists,
-        None,
-        since.map(|since| since.date()),
-    );
+    let unlisted = unlisted.filter(|_| !is_empty_list_believed(&engine.checkpoint, since));
+    let wrong = contradiction(&engine.checkpoint, lists, events, since).or(unlisted);
     let now = last_answer(engine);
-    if let Some(why) = not_for_a_day(&mut engine.checkpoint, wrong, now) {
-        return Ok(Some(why));
-    }
-    let why = unread(engine, tally, since, true)?;
-    if why.is_some() {
-        engine.distrust();
-    }
-    Ok(why)
+    not_for_a_day(&mut engine.checkpoint, wrong, (lists, since), now)
 }
 
 /// Notes what was lost, if that is what the error tells of, and makes the tables again; else returns the error.
@@ -360,9 +386,9 @@ fn round(
         calls: Some(due.calls),
         contacts: due.listing,
     })?;
-    understood(engine, &tally, readings, &due)?;
+    let unlisted = understood(engine, &tally, readings, &due)?;
     engine.confirm()?;
-    if is_silent(engine, &events, due.listing.flatten())? {
+    if is_silent(engine, &events, due.listing.flatten(), unlisted)? {
         return Ok(tally);
     }
     due.pays &= engine.debts() == debts && tally.given_up == 0;
@@ -376,7 +402,13 @@ fn round(
 }
 
 /// Whether the documents could be read, and hold the transactions that the event list names, as far as that can be told.
-fn understood(engine: &mut Engine, tally: &Tally, before: &mut Readings, due: &Due) -> Result<()> {
+/// Returns what is wrong with a list of contacts that holds nobody.
+fn understood(
+    engine: &mut Engine,
+    tally: &Tally,
+    before: &mut Readings,
+    due: &Due,
+) -> Result<Option<String>> {
     if let Some(why) = engine.unread().filter(|_| !engine.settings().once) {
         return Err(Error::transient(why));
     }
@@ -387,19 +419,17 @@ fn understood(engine: &mut Engine, tally: &Tally, before: &mut Readings, due: &D
         return Err(error);
     }
     let since = (due.listing.flatten()).map(|day| day.midnight().assume_utc());
-    if let Some(why) = unread(engine, tally, since, due.pays)? {
-        engine.distrust();
-        return Err(Error::transient(why));
-    }
-    Ok(())
+    documents(engine, tally, since, due.pays)?.map_err(Error::transient)
 }
 
 /// Whether lists without any entry are not to be believed: then the checkpoint stays where it is.
-fn is_silent(engine: &mut Engine, events: &EventQuery, since: Option<Date>) -> Result<bool> {
-    let lists = engine.attendance().lists;
-    let wrong = contradiction(&engine.checkpoint, lists, Some(events), since);
-    let now = last_answer(engine);
-    let Some(why) = not_for_a_day(&mut engine.checkpoint, wrong, now) else {
+fn is_silent(
+    engine: &mut Engine,
+    events: &EventQuery,
+    since: Option<Date>,
+    unlisted: Option<String>,
+) -> Result<bool> {
+    let Some(why) = silence(engine, Some(events), since, unlisted) else {
         return Ok(false);
     };
     if !engine.settings().once {

@@ -82,6 +82,17 @@ impl Readings {
     }
 }
 
+/// What is wrong with a pass that ended.
+#[derive(Debug)]
+pub enum Doubt {
+    /// Nobody is listed although events name contacts: they may have been deleted.
+    Unlisted(String),
+    /// Whether there are transactions can't be asked.
+    Unasked(String),
+    /// Documents hold what can't be read.
+    Unread(String),
+}
+
 /// What is wrong where contacts came, and not one with a transaction, or where nobody is listed: the event list is asked
 /// whether there are any. `is_copy` means that everything since then was to come.
 ///
@@ -92,17 +103,22 @@ pub fn unread(
     tally: &Tally,
     since: Option<OffsetDateTime>,
     is_copy: bool,
-) -> Result<Option<String>> {
+) -> Result<Option<Doubt>> {
     let readings = tally.readings;
     if readings.connections == 0 && readings.connections_left_out >= MANY {
-        return Ok(Some(format!(
+        return Ok(Some(Doubt::Unread(format!(
             "not one of {} connections of earlier days has an end, and an id or a time, that can be read",
             readings.connections_left_out
-        )));
+        ))));
     }
     let is_listed = tally.contacts > 0 || tally.fetched > 0;
     let many = if is_copy { 1 } else { MANY };
-    if readings.with > 0 || (is_listed && readings.without < many) || !(is_listed || is_copy) {
+    // What was fetched before the question failed is not fetched again.
+    let is_open = is_copy && engine.checkpoint.unasked;
+    if readings.with > 0
+        || (is_listed && readings.without < many && !is_open)
+        || !(is_listed || is_copy)
+    {
         return Ok(None);
     }
     let client = engine.client();
@@ -118,10 +134,9 @@ pub fn unread(
             if error.kind() == ErrorKind::Stopped {
                 return Err(error);
             }
-            return Ok(Some(format!(
-                "not one of {} contacts has a transaction, and whether there are any can't be asked: {error}",
-                readings.without
-            )));
+            return Ok(Some(Doubt::Unasked(format!(
+                "not one of the contacts that came has a transaction, and whether there are any can't be asked: {error}"
+            ))));
         }
     };
     let mut known = HashSet::new();
@@ -134,9 +149,9 @@ pub fn unread(
         return Ok(None);
     }
     if !is_listed {
-        return Ok(Some(
+        return Ok(Some(Doubt::Unlisted(
             "Dialfire lists no contact, and its event list names some".to_owned(),
-        ));
+        )));
     }
     // They are asked for once more: what events name may be others than those that came.
     let read = client.contacts(&ids, |text| {
@@ -153,15 +168,15 @@ pub fn unread(
         Ok((with, example))
     })?;
     Ok(match read {
-        Fetched::Read((0, Some(example)), _) => Some(format!(
+        Fetched::Read((0, Some(example)), _) => Some(Doubt::Unread(format!(
             "the event list names transactions, and no document of a contact holds one that can be read: {example}"
-        )),
+        ))),
         Fetched::RefusedBatch {
             status: 200 | 500..,
             reason,
-        } => Some(format!(
+        } => Some(Doubt::Unread(format!(
             "the event list names transactions, and the documents of their contacts can't be read: {reason}"
-        )),
+        ))),
         _ => None,
     })
 }

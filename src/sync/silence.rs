@@ -1,14 +1,17 @@
 //! Lists without any entry where it is known that there are some. A wrong answer is like that; so is the list of a campaign
-//! whose contacts were all deleted. Nothing of it counts as read for a day, then it is believed.
+//! whose contacts were all deleted. Nothing of it counts as read for a day, then it is believed until something is listed
+//! again.
 
-use time::{Date, OffsetDateTime};
+use time::{Date, Duration, OffsetDateTime};
 
-use super::missing::PATIENCE;
 use crate::dialfire::client::EventQuery;
 use crate::dialfire::event::Event;
 use crate::moment;
-use crate::state::Checkpoint;
+use crate::state::{Checkpoint, Recent};
 use crate::tables::schema::Table;
+
+/// How long they are doubted: a little less than a day, so that what runs once a day believes them at its second run.
+const PATIENCE: Duration = Duration::hours(23);
 
 /// What a round listed, of what it asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,7 +64,7 @@ pub fn contradiction(
             moment::rfc3339(query.from)
         ));
     }
-    if lists.contacts != Some(0) {
+    if lists.contacts != Some(0) || is_empty_list_believed(checkpoint, since) {
         return None;
     }
     let recent = &checkpoint.recent;
@@ -81,25 +84,51 @@ pub fn contradiction(
     }
 }
 
-/// What is wrong at `now`, if it is not to be believed by now.
+/// What is wrong at `now` with lists, if it is not believed by now. The contacts were those changed since a day (all if
+/// `None`).
 pub fn not_for_a_day(
     checkpoint: &mut Checkpoint,
     wrong: Option<String>,
+    (lists, since): (Lists, Option<Date>),
     now: OffsetDateTime,
 ) -> Option<String> {
+    let recent = &mut checkpoint.recent;
+    if lists.contacts.is_some_and(|count| count > 0) {
+        recent.empty_since = None;
+    }
     let Some(wrong) = wrong else {
-        checkpoint.recent.silent_since = None;
+        recent.silent_since = None;
         return None;
     };
     // A clock that was ahead for a while must not have it doubted any longer.
-    let since = checkpoint.recent.silent_since.unwrap_or(now).min(now);
-    if now - since < PATIENCE {
-        checkpoint.recent.silent_since = Some(since);
+    let silent = recent.silent_since.unwrap_or(now).min(now);
+    if now - silent < PATIENCE {
+        recent.silent_since = Some(silent);
         return Some(wrong);
     }
     log::error!("{wrong}: this is so for a day, and is believed now");
-    checkpoint.recent = Default::default();
+    let first = first_time(since);
+    let empty_since = match lists.contacts {
+        Some(0) => Some(recent.empty_since.map_or(first, |empty| empty.min(first))),
+        _ => recent.empty_since,
+    };
+    *recent = Recent {
+        empty_since,
+        ..Recent::default()
+    };
     None
+}
+
+/// Whether it is believed by now that no contact was changed since a day (ever if `None`).
+pub fn is_empty_list_believed(checkpoint: &Checkpoint, since: Option<Date>) -> bool {
+    (checkpoint.recent.empty_since).is_some_and(|empty| empty <= first_time(since))
+}
+
+/// From when on a list of contacts since a day lists them.
+fn first_time(since: Option<Date>) -> OffsetDateTime {
+    since.map_or(OffsetDateTime::UNIX_EPOCH, |day| {
+        day.midnight().assume_utc()
+    })
 }
 
 fn filter(query: &EventQuery) -> String {
@@ -171,10 +200,45 @@ mod tests {
         let mut checkpoint = Checkpoint::default();
         let mut at = |hours, wrong: bool| {
             let wrong = wrong.then(|| "wrong".to_owned());
-            not_for_a_day(&mut checkpoint, wrong, NOW + Duration::hours(hours)).is_some()
+            let asked = (lists(Some(0), None), None);
+            not_for_a_day(&mut checkpoint, wrong, asked, NOW + Duration::hours(hours)).is_some()
         };
-        assert!(at(0, true) && at(23, true) && !at(24, true));
-        assert!(at(25, true) && !at(26, false) && at(49, true) && at(72, true));
+        assert!(at(0, true) && at(22, true) && !at(23, true));
+        assert!(at(24, true) && !at(25, false) && at(48, true) && at(70, true));
+    }
+
+    #[test]
+    fn an_empty_list_of_contacts_stays_believed_until_one_is_listed() {
+        let mut checkpoint = Checkpoint {
+            witnesses: vec![Witness::default()],
+            ..Checkpoint::default()
+        };
+        let today = Some(date!(2024 - 03 - 05));
+        let mut at = |hours, contacts, since| {
+            let lists = lists(None, Some(contacts));
+            let wrong = contradiction(&checkpoint, lists, None, since);
+            let now = NOW + Duration::hours(hours);
+            not_for_a_day(&mut checkpoint, wrong, (lists, since), now).is_some()
+        };
+        assert!(at(0, 0, None) && !at(23, 0, None));
+        assert!(!at(24, 0, None) && !at(25, 0, today) && !at(99, 0, None));
+        assert!(!at(100, 1, today) && at(101, 0, None));
+    }
+
+    #[test]
+    fn what_is_believed_of_a_day_is_not_believed_of_the_time_before() {
+        let mut checkpoint = Checkpoint::default();
+        let (today, lists) = (Some(date!(2024 - 03 - 05)), lists(None, Some(0)));
+        for hours in [0, 23] {
+            let (wrong, now) = (Some("wrong".to_owned()), NOW + Duration::hours(hours));
+            not_for_a_day(&mut checkpoint, wrong, (lists, today), now);
+        }
+        assert!(is_empty_list_believed(&checkpoint, today));
+        assert!(is_empty_list_believed(
+            &checkpoint,
+            today.and_then(Date::next_day)
+        ));
+        assert!(!is_empty_list_believed(&checkpoint, None));
     }
 
     #[test]

@@ -406,7 +406,8 @@ impl Courier {
     fn look_for_silence(&mut self, tally: &mut Tally, query: &EventQuery) {
         let wrong = contradiction(&self.checkpoint, tally.attendance.lists, Some(query), None);
         let now = self.client.clock().now();
-        tally.silent = not_for_a_day(&mut self.checkpoint, wrong, now);
+        let asked = (tally.attendance.lists, None);
+        tally.silent = not_for_a_day(&mut self.checkpoint, wrong, asked, now);
         tally.doubt = tally.silent.as_ref().map(Error::transient);
     }
 }
