@@ -26,6 +26,9 @@ pub use recent::{MAX_RECENT, Recent};
 /// of webhook; beyond it none is forgotten, and the checkpoint waits.
 pub const MOST_RETRIES: usize = 10_000;
 
+/// The most contacts that are asked for again as they were not returned: a list may name any number of deleted ones.
+pub const MAX_ABSENT: usize = 5_000;
+
 /// The most rows of a table by which it is noticed that the database lost what it held.
 pub const MAX_WITNESSES: usize = 16;
 
@@ -70,6 +73,12 @@ pub struct Checkpoint {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub absent: Vec<String>,
+    /// Since when which of these contacts were not returned, in seconds since 1970.
+    #[serde(
+        deserialize_with = "bounded::absent_since",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub absent_since: Vec<(String, i64)>,
     /// Of webhook, events that no transaction in the document of their contact matches.
     #[serde(
         deserialize_with = "bounded::unmatched",

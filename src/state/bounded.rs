@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{MAX_KEEPERS, MAX_RECENT, MAX_WITNESSES, MOST_RETRIES, Unmatched, Witness};
+use super::{MAX_ABSENT, MAX_KEEPERS, MAX_RECENT, MAX_WITNESSES, MOST_RETRIES, Unmatched, Witness};
 use crate::dialfire::pages::MAX_ID;
 use crate::tables::schema::Table;
 
@@ -42,7 +42,21 @@ pub(super) fn witnesses<'de, D: Deserializer<'de>>(
 pub(super) fn recent<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Vec<(String, i64)>, D::Error> {
-    let mut read: Vec<(String, i64)> = deserializer.deserialize_seq(First::new(MAX_RECENT))?;
+    times(deserializer, MAX_RECENT)
+}
+
+/// Reads [`MAX_ABSENT`] contacts, without those whose ids are too long for one.
+pub(super) fn absent_since<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<(String, i64)>, D::Error> {
+    times(deserializer, MAX_ABSENT)
+}
+
+fn times<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    most: usize,
+) -> std::result::Result<Vec<(String, i64)>, D::Error> {
+    let mut read: Vec<(String, i64)> = deserializer.deserialize_seq(First::new(most))?;
     read.retain(|(contact, _)| contact.len() <= MAX_ID);
     Ok(read)
 }

@@ -5,7 +5,6 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use super::board::Board;
-use super::database::MANY;
 use super::engine::{Attendance, Engine};
 use crate::cli::settings::Mode;
 use crate::error::{EXIT_INCOMPLETE, Error, ErrorKind, Result};
@@ -54,11 +53,10 @@ pub fn of_copy(engine: &Engine, begin: Instant, done: Result<()>) -> u8 {
     .end(done, Some(&engine.board))
 }
 
-/// Whether so few of the contacts came that were asked for, that deletions alone don't explain it. A few that did not come
-/// before either do.
+/// Whether so few of the contacts came that were asked for, that deletions alone don't explain it. Those that did not come
+/// before either say nothing.
 pub fn few_came(attendance: Attendance) -> bool {
-    attendance.came < attendance.absent
-        && (attendance.newly_absent > 0 || attendance.absent >= MANY)
+    attendance.came < attendance.newly_absent + attendance.given_up
 }
 
 /// What is said of entries of listings that were left out, if there are any.

@@ -144,7 +144,7 @@ fn announce_rows(engine: &mut Engine) -> Result<()> {
 const MAX_COUNTED: u32 = 100_000;
 
 /// So many contacts that are missing make one suspicious.
-pub const MANY: usize = 20;
+const MANY: usize = 20;
 
 /// A list of which nobody comes is believed after so many attempts: about half a minute.
 const BELIEVED_AFTER: u32 = 5;

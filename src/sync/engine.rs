@@ -160,6 +160,7 @@ impl Engine {
             filter: Arc::clone(&filter),
             profile: profile.clone(),
         };
+        let missing = Missing::of(&checkpoint, client.clock().now());
         let mut engine = Engine {
             fetchers: Fetchers::start(settings.workers, &reader)?,
             settings,
@@ -171,7 +172,7 @@ impl Engine {
             files,
             checkpoint,
             seen: Seen::default(),
-            missing: Missing::default(),
+            missing,
             board,
             profile,
             progress: Progress::on_terminal(Instant::now()),
@@ -359,6 +360,7 @@ impl Engine {
     /// As [`StateFiles::save`].
     pub fn save(&mut self) -> Result<()> {
         self.writer.holdings().save_in(&mut self.checkpoint);
+        self.missing.save_in(&mut self.checkpoint);
         self.files.save(&self.checkpoint)
     }
 

@@ -1,22 +1,20 @@
 //! Contacts that were asked for and not returned. They were deleted, as a rule; but it may be trouble that passes: nobody
-//! knows all the ways in which the API says so. They are asked for again for a day.
+//! knows all the ways in which the API says so. They are asked for again for a day, over all runs.
 
 use std::collections::HashMap;
 
 use time::{Duration, OffsetDateTime};
 
+use crate::state::{Checkpoint, MAX_ABSENT};
 use crate::text;
 
 /// How long they are asked for again. The widest of the nets reaches back as far.
 pub(super) const PATIENCE: Duration = Duration::hours(24);
 
-/// So many are asked for again, and no more: a list may name any number of deleted contacts.
-const MOST: usize = 5_000;
-
 /// So many of a round are logged one by one.
 const MAX_LOGGED: usize = 5;
 
-/// Since when which contacts don't come, in this run.
+/// Since when which contacts don't come.
 #[derive(Debug)]
 pub struct Missing {
     since: HashMap<String, OffsetDateTime>,
@@ -56,7 +54,7 @@ impl Default for Missing {
     fn default() -> Self {
         Missing {
             since: HashMap::new(),
-            most: MOST,
+            most: MAX_ABSENT,
             logged: 0,
             unlogged: 0,
             given_up: 0,
@@ -65,6 +63,25 @@ impl Default for Missing {
 }
 
 impl Missing {
+    /// Those of the runs before, at Dialfire's time `now`. Whoever was not asked for any more is forgotten in the end.
+    pub fn of(checkpoint: &Checkpoint, now: OffsetDateTime) -> Self {
+        let times = checkpoint.absent_since.iter().filter_map(|(id, seconds)| {
+            let since = OffsetDateTime::from_unix_timestamp(*seconds).ok()?.min(now);
+            (now - since < PATIENCE * 2).then(|| (id.clone(), since))
+        });
+        Missing {
+            since: times.collect(),
+            ..Missing::default()
+        }
+    }
+
+    /// Keeps them for the next run.
+    pub fn save_in(&self, checkpoint: &mut Checkpoint) {
+        let times = (self.since.iter()).map(|(id, since)| (id.clone(), since.unix_timestamp()));
+        checkpoint.absent_since = times.collect();
+        checkpoint.absent_since.sort_unstable();
+    }
+
     /// A contact was not returned; `now` is Dialfire's time.
     pub fn ask_again(&mut self, id: &str, now: OffsetDateTime) -> Next {
         let absence = self.did_not_come(id, now);
@@ -157,5 +174,25 @@ mod tests {
         missing.came("C");
         let again = missing.did_not_come("C", start + Duration::hours(99));
         assert_eq!(again, Absence::New);
+    }
+
+    #[test]
+    fn the_day_goes_on_in_the_next_run() {
+        let start = OffsetDateTime::UNIX_EPOCH;
+        let mut checkpoint = Checkpoint::default();
+        for (hours, next) in [(0, Next::Ask), (23, Next::Ask), (24, Next::Leave)] {
+            let now = start + Duration::hours(hours);
+            let mut missing = Missing::of(&checkpoint, now);
+            assert_eq!(missing.ask_again("A", now), next, "{hours}");
+            missing.save_in(&mut checkpoint);
+        }
+        assert_eq!(checkpoint, Checkpoint::default());
+        // A clock that was ahead for a while has nobody asked for any longer.
+        checkpoint.absent_since = vec![("A".to_owned(), 99 * 3600), ("B".to_owned(), i64::MAX)];
+        let mut missing = Missing::of(&checkpoint, start);
+        let day_later = start + Duration::DAY;
+        assert_eq!(missing.ask_again("A", day_later), Next::Leave);
+        missing.save_in(&mut checkpoint);
+        assert_eq!(checkpoint, Checkpoint::default());
     }
 }

@@ -368,9 +368,16 @@ impl Courier {
         }
         let absent: BTreeSet<&str> = found.unanswered.iter().map(Event::contact_id).collect();
         tally.attendance.absent += absent.len();
-        let again: BTreeSet<&str> = (absent.into_iter())
-            .filter(|id| self.missing.ask_again(id, now) == Next::Ask)
-            .collect();
+        let mut again = BTreeSet::new();
+        for id in absent {
+            match self.missing.ask_again(id, now) {
+                Next::Ask => {
+                    again.insert(id);
+                }
+                Next::Leave => {}
+                Next::GiveUp => tally.attendance.given_up += 1,
+            }
+        }
         for event in &found.unanswered {
             if again.contains(event.contact_id()) {
                 tally.gone.add(&event.to_string());
@@ -395,9 +402,14 @@ impl Courier {
 impl Courier {
     /// What came of the contacts that were asked for.
     fn count_absent(&self, tally: &mut Tally) {
-        let known: HashSet<&String> = self.checkpoint.absent.iter().collect();
-        let is_new = |event: &&String| !known.contains(event);
-        tally.attendance.newly_absent = tally.gone.iter().filter(is_new).count();
+        let contacts = |events: &mut dyn Iterator<Item = &String>| -> HashSet<String> {
+            (events.filter_map(|event| Event::parse(event).ok()))
+                .map(|event| event.contact_id().to_owned())
+                .collect()
+        };
+        let known = contacts(&mut self.checkpoint.absent.iter());
+        let gone = contacts(&mut tally.gone.iter());
+        tally.attendance.newly_absent = gone.difference(&known).count();
         tally.attendance.came = tally.fetched;
         tally.attendance.lists.events = Some(tally.listed);
     }

@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::*;
 use crate::support::hostile_api::HostileApi;
+use crate::support::receiver::Receiver;
 
 /// Contacts of a page.
 const PAGE: usize = 500;
@@ -223,6 +224,37 @@ fn a_campaign_that_is_empty_stays_believed_until_contacts_are_listed() {
     assert_ends(&program, "db_init", 0, "complete");
     api.change(|answers| answers.contacts.clear());
     assert_ends(&program, "db_init", 5, why);
+}
+
+#[test]
+fn deleted_contacts_are_forgotten_after_a_day_over_all_runs() {
+    let sim = idle_sim();
+    for mode in ["webhook", "db_sync"] {
+        let api = Api::start(1, &with_connection("[]"));
+        let deleted: Vec<String> = (0..30).map(|n| format!("D{n}")).collect();
+        api.change(|answers| answers.named.clone_from(&deleted));
+        let (database, receiver) = (fresh_database(Kind::Sqlite), Receiver::start());
+        let url = match mode {
+            "webhook" => &receiver.url(),
+            _ => &database.url,
+        };
+        let program = api.program(&sim, url).arg("--s", &a_week_ago());
+        let none = "Dialfire returned no document for";
+        assert_ends(&program, mode, 5, none);
+        // They are deleted, and this is a quiet hour.
+        pass_hours(&program, 2);
+        api.change(|answers| answers.named.clear());
+        let said = assert_ends(&program, mode, 0, none);
+        assert!(said.contains("deleted, as a rule"), "{said}");
+        pass_hours(&program, 22);
+        let said = assert_ends(&program, mode, 0, "complete");
+        assert!(!said.contains(none), "{said}");
+        api.change(|answers| answers.asked.clear());
+        pass_hours(&program, 2);
+        assert_ends(&program, mode, 0, "complete");
+        let asked = api.answers.lock().unwrap().asked.clone();
+        assert!(!asked.iter().any(|id| id.starts_with('D')), "{asked:?}");
+    }
 }
 
 #[test]

@@ -133,6 +133,7 @@ impl Courier {
         }
         files.save(&checkpoint)?;
         let has_matched = !sender.ledger().is_empty();
+        let missing = Missing::of(&checkpoint, clock.now());
         let given_up = those_given_up(&checkpoint.unmatched);
         Ok(Courier {
             filter: Arc::new(Filter {
@@ -147,7 +148,7 @@ impl Courier {
             checkpoint,
             open: Vec::new(),
             seen: Seen::default(),
-            missing: Missing::default(),
+            missing,
             board,
             shutdown,
             round: 0,

@@ -85,6 +85,7 @@ impl Courier {
                 .retain(|before| !now.iter().any(|other| other.event == before.event));
             checkpoint.unmatched.extend(now.clone());
         }
+        self.missing.save_in(&mut checkpoint);
         self.files.save(&checkpoint)?;
         let today = day(self.client.clock().now());
         if today != self.pruned {
