@@ -374,6 +374,9 @@ fn round(
     // By now more may be owed.
     let mut due = due(&engine.checkpoint, poll, nets, now, begin_with);
     let debts = engine.debts();
+    // What can't be read for longer must not have everything copied without a pause.
+    let waits = (engine.settings().once)
+        || (engine.checkpoint.owed.as_ref()).is_some_and(|owed| owed.reason == Reason::Unread);
     let filter = engine.filter();
     let events = EventQuery {
         from: due.from,
@@ -386,6 +389,9 @@ fn round(
         calls: Some(due.calls),
         contacts: due.listing,
     })?;
+    if let Some(why) = engine.unread().filter(|_| !waits) {
+        return Err(Error::transient(why));
+    }
     let unlisted = understood(engine, &tally, readings, &due)?;
     engine.confirm()?;
     if is_silent(engine, &events, due.listing.flatten(), unlisted)? {
@@ -409,9 +415,6 @@ fn understood(
     before: &mut Readings,
     due: &Due,
 ) -> Result<Option<String>> {
-    if let Some(why) = engine.unread().filter(|_| !engine.settings().once) {
-        return Err(Error::transient(why));
-    }
     if let Err(error) = before.judge(tally.readings) {
         *before = Readings::default();
         // What the events name is not stored as it should be.
@@ -479,6 +482,7 @@ fn ended(engine: &Engine, tally: &Tally, begin: Instant, is_saved: bool) {
         Some(why) => {
             log::error!("this round does not count as a success: {why}");
             board.status.failed_rounds += 1;
+            board.trouble(&Error::transient(why));
         }
     }
     board.status.unanswered += u64::try_from(tally.unanswered).unwrap_or(u64::MAX);

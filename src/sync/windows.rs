@@ -64,7 +64,7 @@ fn span(length: Duration) -> time::Duration {
 }
 
 /// What is due at `now`. `poll` is the checkpoint's time; `start` asks for a reconcile from there, whatever else is due. What
-/// is owed is always due.
+/// is owed is always due, unless all was copied and could not be read: then the next reconcile tries.
 pub fn due(
     checkpoint: &Checkpoint,
     poll: OffsetDateTime,
@@ -75,9 +75,9 @@ pub fn due(
     let passed =
         |last: Option<OffsetDateTime>, every: Duration| last.is_none_or(|last| now - last >= every);
     let look_back = passed(checkpoint.look_back, nets.look_back_every);
-    let owed = checkpoint.owed.as_ref();
-    let reconcile =
-        start.is_some() || owed.is_some() || passed(checkpoint.reconcile, nets.reconcile_every);
+    let reconcile = start.is_some() || passed(checkpoint.reconcile, nets.reconcile_every);
+    let owed = (checkpoint.owed.as_ref()).filter(|owed| reconcile || owed.reason != Reason::Unread);
+    let reconcile = reconcile || owed.is_some();
     let mut from = poll.saturating_sub(span(nets.overlap));
     if look_back {
         let last = checkpoint.look_back.unwrap_or(poll).min(poll);
@@ -295,6 +295,25 @@ mod tests {
             due(datetime!(2023-01-01 0:00 UTC)),
             listed(date!(2023 - 01 - 01))
         );
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_copied_again_with_the_next_reconcile() {
+        let owing = |reason, now| {
+            let mut owing = checkpoint();
+            owing.owed = Some(Owed {
+                since: None,
+                reason,
+            });
+            let due = due_now(&owing, now);
+            assert_eq!(due.pays, due.listing.is_some());
+            assert_eq!(due.pays, due.calls.is_none());
+            due.listing
+        };
+        let later = datetime!(2024-03-05 12:30:00 UTC);
+        assert_eq!(owing(Reason::Unread, NOW), None);
+        assert_eq!(owing(Reason::Unread, later), Some(None));
+        assert_eq!(owing(Reason::Lost, NOW), Some(None));
     }
 
     #[test]

@@ -273,3 +273,62 @@ fn an_event_list_that_cannot_be_asked_has_nothing_copied_twice() {
     assert_eq!(api.answers.lock().unwrap().asked.len(), 30);
     assert_eq!(database.dump("dfire_contacts").len(), 30);
 }
+
+#[test]
+fn changed_contacts_with_connections_that_never_ended_are_no_error() {
+    let sim = idle_sim();
+    let call = r#"[{"id":"K{id}","fired":"2024-03-05T09:16:00.000Z"DISCONNECTED}]"#;
+    let ended = call.replace(
+        "DISCONNECTED",
+        r#","disconnected":"2024-03-05T09:17:00.000Z""#,
+    );
+    let api = Api::start(25, &with_connection(&ended));
+    let database = fresh_database(Kind::Sqlite);
+    let program = api.program(&sim, &database.url);
+    assert_ends(&program, "db_init", 0, "complete: 25 contacts");
+    assert_eq!(database.dump("dfire_connections").len(), 25);
+    api.change(|answers| {
+        answers.md5 = "n";
+        answers.document = with_connection(&call.replace("DISCONNECTED", ""));
+    });
+    pass_hours(&program, 2);
+    assert_ends(&program, "db_sync", 0, "complete");
+    let contacts = database.dump("dfire_contacts");
+    assert!(
+        contacts
+            .values()
+            .all(|row| row["$md5"].as_deref() == Some("n"))
+    );
+    assert_eq!(database.dump("dfire_connections").len(), 25);
+}
+
+#[test]
+fn very_many_contacts_that_cannot_be_read_are_not_copied_without_a_pause() {
+    let sim = idle_sim();
+    let api = Api::start(5_100, &with_connection("7"));
+    let database = fresh_database(Kind::Sqlite);
+    let program = (api.program(&sim, &database.url)).arg("--s", &a_week_ago());
+    let mut running = program.start("db_sync");
+    running.wait_until("rounds after the failed ones", |status| {
+        status["rounds"].as_u64() > Some(1)
+    });
+    let status = running.status().unwrap();
+    assert_eq!(status["failed_rounds"], 2, "{status}");
+    let error = status["last_error"]["message"].as_str().unwrap();
+    assert!(
+        error.contains("5100 contacts could not be read as a whole"),
+        "{error}"
+    );
+    assert_eq!(api.answers.lock().unwrap().asked.len(), 2 * 5_100);
+    end(running);
+    let asked = || api.answers.lock().unwrap().asked.len();
+    let said = assert_ends(&program, "db_init", 5, "could not be read as a whole");
+    assert!(
+        said.contains("older contacts are still to be copied"),
+        "{said}"
+    );
+    assert_eq!(asked(), 3 * 5_100);
+    api.change(|answers| answers.document = with_connection("[]"));
+    assert_ends(&program, "db_init", 0, "complete");
+    assert_eq!(asked(), 4 * 5_100);
+}
