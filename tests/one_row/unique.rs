@@ -98,9 +98,19 @@ fn a_unique_value_with_mariadb() {
     a_unique_value(Kind::Mysql);
 }
 
-/// A trigger keeps a value unique, and one new contact has a value that is there: copies of stored rows are refused for the
-/// same reason, but the table takes rows.
-fn a_trigger_keeps_a_value_unique(kind: Kind) {
+/// What keeps a value unique, besides a unique index of the table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guard {
+    Trigger,
+    /// An exclusion constraint of PostgreSQL.
+    Exclusion,
+    /// A unique index of a partition: the server names the partition.
+    Partition,
+}
+
+/// One new contact has a value that is there and has to be unique: copies of stored rows are refused for the same reason, but
+/// the table takes rows.
+fn a_value_is_kept_unique(kind: Kind, guard: Guard) {
     let sim = Simulator::start(Config {
         contacts: 60,
         daily_share: 0.0,
@@ -111,6 +121,13 @@ fn a_trigger_keeps_a_value_unique(kind: Kind) {
         ..Config::default()
     });
     let database = fresh_database(kind);
+    if guard == Guard::Partition {
+        database.execute(
+            "CREATE TABLE dfire_contacts (\"$id\" varchar(100) COLLATE \"C\" NOT NULL PRIMARY KEY) \
+             PARTITION BY HASH (\"$id\"); \
+             CREATE TABLE all_of_them PARTITION OF dfire_contacts FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
+        );
+    }
     let program = Program::new(&sim, &database.url).arg("--reconcile", "1s");
     program.succeed("db_init");
     let truth = sim.truth(&TruthFilter::default(), &Which::All);
@@ -140,6 +157,12 @@ fn a_trigger_keeps_a_value_unique(kind: Kind) {
         "EXISTS (SELECT 1 FROM dfire_contacts AS d WHERE d.{reference} = NEW.{reference} AND d.{id} <> NEW.{id})"
     );
     database.execute(&match kind {
+        Kind::Postgres if guard == Guard::Exclusion => format!(
+            "ALTER TABLE dfire_contacts ADD CONSTRAINT once EXCLUDE USING hash ({reference} WITH =)"
+        ),
+        Kind::Postgres if guard == Guard::Partition => {
+            format!("CREATE UNIQUE INDEX once ON all_of_them ({reference})")
+        }
         Kind::Postgres => format!(
             "CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF {clash} THEN \
              RAISE EXCEPTION 'exists'; END IF; RETURN NEW; END $$; \
@@ -182,15 +205,25 @@ fn a_trigger_keeps_a_value_unique(kind: Kind) {
 
 #[test]
 fn a_trigger_keeps_a_value_unique_with_sqlite() {
-    a_trigger_keeps_a_value_unique(Kind::Sqlite);
+    a_value_is_kept_unique(Kind::Sqlite, Guard::Trigger);
 }
 
 #[test]
 fn a_trigger_keeps_a_value_unique_with_postgresql() {
-    a_trigger_keeps_a_value_unique(Kind::Postgres);
+    a_value_is_kept_unique(Kind::Postgres, Guard::Trigger);
 }
 
 #[test]
 fn a_trigger_keeps_a_value_unique_with_mariadb() {
-    a_trigger_keeps_a_value_unique(Kind::Mysql);
+    a_value_is_kept_unique(Kind::Mysql, Guard::Trigger);
+}
+
+#[test]
+fn an_exclusion_constraint_keeps_a_value_unique() {
+    a_value_is_kept_unique(Kind::Postgres, Guard::Exclusion);
+}
+
+#[test]
+fn a_partition_keeps_a_value_unique() {
+    a_value_is_kept_unique(Kind::Postgres, Guard::Partition);
 }
