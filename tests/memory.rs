@@ -1,6 +1,7 @@
 //! Promise 10: memory does not grow with the campaign, nor without bound under attack.
 
 mod hostile;
+mod hostile_databases;
 
 use std::time::Duration;
 

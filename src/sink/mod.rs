@@ -41,6 +41,12 @@ use crate::tls::Roots;
 /// behind it.
 pub const MAX_DDL_LOCK_WAIT: Duration = Duration::from_secs(2);
 
+/// Bytes of an answer that holds some whole rows as they are stored: twice the largest answer of Dialfire.
+const MAX_SAMPLE: usize = 32 << 20;
+
+/// Values of one answer. A server sends one that is NULL as a byte, or as a bit, and it takes many times that to keep it.
+const MAX_VALUES: usize = 500_000;
+
 /// What takes the place of U+0000 in texts where a database can't hold it: PostgreSQL, and some of what is compatible with
 /// SQL Server, where many a tool ends the text there.
 pub const NUL_SIGN: &str = "\u{2400}";

@@ -8,7 +8,7 @@ use crate::support::hostile_api::HostileApi;
 use crate::support::receiver::{Receiver, Reply};
 
 /// The number of the README and of the systemd unit, in MB.
-fn promised() -> u64 {
+pub(super) fn promised() -> u64 {
     let root = env!("CARGO_MANIFEST_DIR");
     let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).unwrap();
     let number = |text: &str, before: &str, behind: &str| -> u64 {
@@ -61,7 +61,7 @@ fn contacts(ids: &[String], shape: &str) -> String {
     format!("[{}]", documents.join(","))
 }
 
-fn api(shape: &'static str) -> HostileApi {
+pub(super) fn api(shape: &'static str) -> HostileApi {
     let pages = Arc::new(AtomicUsize::new(0));
     HostileApi::start(move |first, body| {
         if first.contains("contacts/list") {

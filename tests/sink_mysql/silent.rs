@@ -135,8 +135,8 @@ fn a_silent_host_is_left_for_the_next_one() {
 /// Whoever may answer in the server's place must not take our memory.
 #[test]
 fn a_server_cannot_send_more_than_it_was_asked_for() {
-    // An answer to SHOW VARIABLES, of two columns, that never ends.
-    let endless = |client: &mut TcpStream, row: &[u8]| {
+    // An answer to SHOW VARIABLES that never ends.
+    let endless = |client: &mut TcpStream, columns: u16, row: &[u8]| {
         let definition = b"\x03def\0\0\0\x01a\0\x0c\x21\0\0\0\0\0\xfd\0\0\0\0\0";
         let mut sequence: u8 = 1;
         let mut send = |body: &[u8]| {
@@ -144,20 +144,22 @@ fn a_server_cannot_send_more_than_it_was_asked_for() {
             sequence = sequence.wrapping_add(1);
             sent.is_ok()
         };
-        send(b"\x02");
-        send(definition);
-        send(definition);
+        let [low, high] = columns.to_le_bytes();
+        send(&[0xfc, low, high]);
+        for _ in 0..columns {
+            send(definition);
+        }
         send(b"\xfe\0\0\x02\0");
         while send(row) {}
     };
-    let serve = move |row: Vec<u8>| {
+    let serve = move |columns: u16, row: Vec<u8>| {
         server_that(move |mut client| {
             let _ = client.write_all(&greeting(false));
             let mut answer = packet(2, OK);
             let mut received = [0; 4096];
             while let Ok(length @ 1..) = client.read(&mut received) {
                 if received[..length].windows(4).any(|part| part == b"SHOW") {
-                    return endless(&mut client, &row);
+                    return endless(&mut client, columns, &row);
                 }
                 if client.write_all(&answer).is_err() {
                     return;
@@ -170,13 +172,19 @@ fn a_server_cannot_send_more_than_it_was_asked_for() {
     for (what, host, told) in [
         (
             "rows without end",
-            serve(b"\x01a\x01b".to_vec()),
+            serve(2, b"\x01a\x01b".to_vec()),
             "more rows than were asked for",
         ),
         (
             "rows without measure",
-            serve(long_row),
+            serve(2, long_row),
             "larger than any that was asked for",
+        ),
+        // Each takes a byte to send and far more to keep.
+        (
+            "values without end, all of them NULL",
+            serve(4096, vec![0xfb; 4096]),
+            "more values than were asked for",
         ),
         (
             "a greeting of 16 MB",

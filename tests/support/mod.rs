@@ -5,6 +5,7 @@ pub mod database;
 pub mod deliveries;
 pub mod hostile_api;
 pub mod http_client;
+pub mod impostor;
 pub mod locked;
 pub mod program;
 pub mod proxy;

@@ -12,6 +12,7 @@ use super::auth::{self, Credentials, Step};
 use super::failure::Failure;
 use super::payload::{self, Answer, Done, Payload};
 use super::wire::{MAX_SHORT_ANSWER, Patience, Wire};
+use crate::sink::MAX_VALUES;
 
 /// Bytes of one packet of [`Client::load`], as MySQL's own clients send them.
 const LOAD_PACKET: usize = 16 * 1024;
@@ -251,7 +252,7 @@ impl Client {
             self.wire.receive()?;
         }
         payload::end(&self.wire.receive()?)?.ok_or(UNEXPECTED)?;
-        let mut rows = Vec::new();
+        let (mut rows, mut values) = (Vec::new(), 0_u64);
         loop {
             let packet = self.wire.receive()?;
             if let Some(done) = payload::end(&packet)? {
@@ -262,12 +263,18 @@ impl Client {
                     "the server returns more rows than were asked for",
                 ));
             }
+            values = values.saturating_add(columns);
+            if usize::try_from(values).map_or(true, |values| values > MAX_VALUES) {
+                return Err(Failure::Protocol(
+                    "the server returns more values than were asked for",
+                ));
+            }
             let mut row = Payload::new(&packet);
             rows.push(
                 (0..columns)
                     .map(|_| {
                         let value = row.value()?;
-                        Ok(value.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+                        Ok(value.map(text))
                     })
                     .collect::<Result<_, Failure>>()?,
             );
@@ -297,6 +304,18 @@ impl Drop for Client {
 
 const UNEXPECTED: Failure = Failure::Protocol("the server's answer is not one to what was asked");
 
+/// A value as text. What is not UTF-8 in it becomes no longer than it was.
+fn text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push('?');
+        }
+    }
+    text
+}
+
 /// What the requests for TLS and for a log-in begin with.
 fn opening(capabilities: u32) -> Vec<u8> {
     let mut opening = capabilities.to_le_bytes().to_vec();
@@ -304,4 +323,16 @@ fn opening(capabilities: u32) -> Vec<u8> {
     opening.push(UTF8MB4);
     opening.extend_from_slice(&[0; 23]);
     opening
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+
+    #[test]
+    fn text_is_never_longer_than_what_was_sent() {
+        assert_eq!(text("Größe 😀".as_bytes()), "Größe 😀");
+        assert_eq!(text(b"a\xffb\xf0\x9f\x98c\xc3"), "a?b?c?");
+        assert_eq!(text(&[0xff; 1000]), "?".repeat(1000));
+    }
 }

@@ -34,7 +34,7 @@ use self::widen::Unwidened;
 use super::load::Loading;
 use super::said::Said;
 use super::url::MysqlUrl;
-use super::{CheckLine, MissingColumn, MissingIndex, PresentRow, Sink, StoredContact};
+use super::{CheckLine, MAX_SAMPLE, MissingColumn, MissingIndex, PresentRow, Sink, StoredContact};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tables::batch::{Batch, Rows};
 use crate::tables::schema::{ColumnKind, Schema, Table, TableSchema};
@@ -49,9 +49,6 @@ const IDS_PER_QUERY: usize = 500;
 
 /// Bytes of the answer to such a query: checksums and times are short.
 const MAX_STORED: usize = 16 << 20;
-
-/// Bytes of a few whole rows.
-const MAX_SAMPLE: usize = 64 << 20;
 
 /// A connection to MySQL or MariaDB.
 pub struct MysqlSink {

@@ -3,6 +3,7 @@
 //! The driver sends a password to whoever asks for it, makes room for a message of any announced length, and keeps all
 //! rows of an answer in memory. Whoever can answer in the server's place is held to what is needed here.
 
+use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -18,6 +19,11 @@ const MAX_ANSWER_MESSAGES: u64 = 100_000;
 
 /// Notifications that a connection may get, none of which we asked for; the driver keeps them for ever.
 const MAX_NOTIFICATIONS: u32 = 1000;
+const MAX_NOTIFICATION_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Settings that a server may report, of which the driver keeps each one's last value: there are about twenty.
+const MAX_PARAMETERS: usize = 200;
+const MAX_PARAMETER_BYTES: u64 = 64 * 1024;
 
 /// What was seen of the server before it could be asked anything. Clones are one and the same.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +75,7 @@ impl fmt::Display for Breach {
             }
             Breach::TooLarge => write!(
                 f,
-                "an answer of more than {MAX_ANSWER_BYTES} bytes or {MAX_ANSWER_MESSAGES} messages, larger than anything that was asked for"
+                "an answer of more than {MAX_ANSWER_BYTES} bytes or {MAX_ANSWER_MESSAGES} messages, or notices without end, larger than anything that was asked for"
             ),
         }
     }
@@ -99,6 +105,10 @@ pub(super) struct Guard {
     bytes: u64,
     messages: u64,
     notifications: u32,
+    notification_bytes: u64,
+    /// The name in the report of a setting, as far as it has come, and all of them.
+    parameter: Vec<u8>,
+    parameters: HashSet<Vec<u8>>,
     /// The server said that it is ready: the log-in is over.
     ready: bool,
     /// The server asked to log in by some method.
@@ -119,6 +129,9 @@ impl Guard {
             bytes: 0,
             messages: 0,
             notifications: 0,
+            notification_bytes: 0,
+            parameter: Vec::new(),
+            parameters: HashSet::new(),
             ready: false,
             asked: false,
             breach: None,
@@ -165,6 +178,9 @@ impl Guard {
                 *place = *byte;
                 self.beginning_length += 1;
             }
+            if self.header.starts_with(b"S") {
+                self.name_parameter(body);
+            }
             self.body_left -= u64::try_from(length).unwrap_or(self.body_left);
             bytes = rest;
             if self.body_left == 0 {
@@ -193,10 +209,13 @@ impl Guard {
         self.bytes = (self.bytes).saturating_add(self.body_left + 5);
         if tag == b'A' {
             self.notifications += 1;
+            self.notification_bytes += self.body_left;
         }
         if self.bytes > MAX_ANSWER_BYTES
             || self.messages > MAX_ANSWER_MESSAGES
             || self.notifications > MAX_NOTIFICATIONS
+            || self.notification_bytes > MAX_NOTIFICATION_BYTES
+            || (tag == b'S' && self.body_left > MAX_PARAMETER_BYTES)
         {
             return Err(Breach::TooLarge);
         }
@@ -220,9 +239,24 @@ impl Guard {
                 self.seen.backend.store(backend, Ordering::Relaxed);
             }
             b'R' => self.log_in(u32::from_be_bytes(self.beginning))?,
+            b'S' => {
+                let name = std::mem::take(&mut self.parameter);
+                self.parameters.insert(name);
+                if self.parameters.len() > MAX_PARAMETERS {
+                    return Err(Breach::TooLarge);
+                }
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Takes what belongs to the name of a reported setting, which ends with a NUL.
+    fn name_parameter(&mut self, body: &[u8]) {
+        if self.parameter.last() != Some(&0) {
+            let name = body.split_inclusive(|byte| *byte == 0).next();
+            self.parameter.extend_from_slice(name.unwrap_or_default());
+        }
     }
 
     /// The server asks to log in (PostgreSQL's documentation, Message Formats: Authentication…), or is content.
@@ -367,6 +401,41 @@ mod tests {
             guard.look(&message(b'Z', b"I")).unwrap();
         }
         let breach = guard.look(&message(b'A', &[0; 6]));
+        assert_eq!(breach, Err(Breach::TooLarge));
+    }
+
+    /// The driver keeps them for as long as the connection lasts, which may be years.
+    #[test]
+    fn what_the_driver_keeps_is_bounded_over_all_answers() {
+        let report =
+            |name: &str, value: &str| message(b'S', format!("{name}\0{value}\0").as_bytes());
+        let mut guard = ready();
+        // However often a pooler reports what it sets for each transaction, and however it is cut.
+        for n in 0..3 * MAX_PARAMETERS {
+            for byte in report("search_path", &format!("s{n}")) {
+                guard.look(&[byte]).unwrap();
+            }
+            guard.look(&message(b'Z', b"I")).unwrap();
+        }
+        for n in 1..MAX_PARAMETERS {
+            guard.look(&report(&format!("n{n}"), "v")).unwrap();
+            guard.look(&message(b'Z', b"I")).unwrap();
+        }
+        assert_eq!(guard.look(&report("one more", "v")), Err(Breach::TooLarge));
+
+        let most = usize::try_from(MAX_PARAMETER_BYTES).unwrap();
+        let value = "v".repeat(most - 3);
+        assert_eq!(ready().look(&report("n", &value)), Ok(()));
+        let longer = report("nn", &value);
+        assert_eq!(ready().look(&longer), Err(Breach::TooLarge));
+
+        let mut guard = ready();
+        let notification = message(b'A', &vec![0; 1 << 20]);
+        for _ in 0..8 {
+            guard.look(&notification).unwrap();
+            guard.look(&message(b'Z', b"I")).unwrap();
+        }
+        let breach = guard.look(&message(b'A', &[0; 1]));
         assert_eq!(breach, Err(Breach::TooLarge));
     }
 

@@ -14,6 +14,7 @@ use super::connect::{self, Driver, LoggedIn};
 use super::transport::Budget;
 use crate::error::{Error, Result};
 use crate::sink::url::SqlServerUrl;
+use crate::sink::{MAX_SAMPLE, MAX_VALUES};
 use crate::tls::Roots;
 
 /// A row of a result, each value as text.
@@ -21,9 +22,6 @@ pub(super) type Values = Vec<Option<String>>;
 
 /// Bytes of one answer: each of our questions has an answer that is much shorter.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
-
-/// Bytes of an answer with whole rows.
-const MAX_STORED: usize = 128 * 1024 * 1024;
 
 /// Rows of one answer, likewise.
 const MAX_ROWS: usize = 10_000;
@@ -93,7 +91,7 @@ impl Connection {
         sql: &str,
         limit: Duration,
     ) -> tiberius::Result<Vec<Values>> {
-        self.query_up_to(sql, limit, MAX_STORED)
+        self.query_up_to(sql, limit, MAX_SAMPLE)
     }
 
     fn query_up_to(
@@ -104,7 +102,7 @@ impl Connection {
     ) -> tiberius::Result<Vec<Values>> {
         self.within(limit, bytes, async |client| {
             let mut answer = client.simple_query(sql).await?;
-            let mut rows = Vec::new();
+            let (mut rows, mut values) = (Vec::new(), 0_usize);
             while let Some(item) = answer.try_next().await? {
                 match item {
                     QueryItem::Row(row) if row.result_index() == 0 => {
@@ -112,6 +110,13 @@ impl Connection {
                             return Err(io_error(
                                 IoErrorKind::InvalidData,
                                 "the server's answer has more rows than any that SQL Server gives",
+                            ));
+                        }
+                        values = values.saturating_add(row.len());
+                        if values > MAX_VALUES {
+                            return Err(io_error(
+                                IoErrorKind::InvalidData,
+                                "the server's answer has more values than were asked for",
                             ));
                         }
                         rows.push(row.into_iter().map(text).collect());
