@@ -23,11 +23,10 @@ mod rules;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-
-use ring::rand::{SecureRandom, SystemRandom};
 
 pub use directory::{directory, is_writable, try_directory};
 use rules::User;
@@ -396,14 +395,11 @@ fn create_beside(
     before: &str,
     options: &mut OpenOptions,
 ) -> io::Result<(File, PathBuf)> {
-    let mut random = [0; 8];
-    SystemRandom::new()
-        .fill(&mut random)
-        .map_err(|_| io::Error::other("the operating system gives no random numbers"))?;
-    let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    // From the secret of the standard library's hash maps, which it finds on every system, also on those without getrandom.
+    let random = RandomState::new().hash_one(0_u8);
     let mut name = OsString::from(before);
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{random}{NEW}"));
+    name.push(format!(".{random:016x}{NEW}"));
     let temporary = path.with_file_name(name);
     let file = options.write(true).create_new(true).open(&temporary)?;
     Ok((file, temporary))

@@ -393,6 +393,8 @@ fn cut_text(e: &Report<'_>) -> String {
     };
     match end.and_then(|end| message.get(..end)) {
         Some(before) => format!("{before}…{behind} (error {})", e.code),
+        // In words that we don't know, as what is only compatible with SQL Server may have: the value may be anywhere.
+        None if e.code == 2628 => "a text is too long for its column (error 2628)".to_owned(),
         None => format!("{message} (error {})", e.code),
     }
 }
