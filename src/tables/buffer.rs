@@ -147,6 +147,16 @@ impl Rows {
         }
     }
 
+    /// Appends a row of what a database answered: values in the order of these columns.
+    pub fn push_texts(&mut self, columns: impl Iterator<Item = usize>, values: &[Option<String>]) {
+        self.begin();
+        for (column, value) in columns.zip(values) {
+            if let Some(text) = value {
+                self.set(column, text);
+            }
+        }
+    }
+
     /// Appends all rows of another set; missing columns become NULL.
     pub fn append(&mut self, other: &Rows) {
         let shift = u32::try_from(self.text.len()).ok();

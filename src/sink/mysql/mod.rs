@@ -153,12 +153,8 @@ impl MysqlSink {
             .rows(sql, expected)
             .map_err(|e| self.failed("reading stored rows", &e, ErrorKind::Transient))?;
         for row in found {
-            into.begin();
-            for (value, column) in row.iter().zip(&self.prepared(table)?.columns) {
-                if let Some(text) = value {
-                    into.set(column.position, text);
-                }
-            }
+            let columns = &self.prepared(table)?.columns;
+            into.push_texts(columns.iter().map(|column| column.position), &row);
         }
         Ok(())
     }
