@@ -206,7 +206,7 @@ mod tests {
     use super::*;
     use crate::cli::{Parsed, parse};
 
-    /// Whether this value of a flag is none that it can't have, whatever else is missing.
+    /// Whether a flag accepts this value, whatever else is missing.
     fn is_accepted(flag: &Flag, word: &str) -> bool {
         let posts = ["webhook", "replay"].contains(&word);
         let url = if posts {

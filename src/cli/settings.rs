@@ -83,7 +83,7 @@ pub enum FilterMode {
 /// How many custom fields become columns (`--fields`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldLimit {
-    /// The first so many of the campaign's field list.
+    /// The first fields of the campaign's list, up to this number.
     First(usize),
     /// All that the database can hold.
     All,

@@ -7,8 +7,8 @@ pub fn is_web_address(text: &str) -> bool {
     })
 }
 
-/// Whether `host` or `host:port`, without a user, names a host and a port from 1 to 65535. Libraries take a port that
-/// is none for the usual one.
+/// Whether `host` or `host:port`, without a user, names a host and a port from 1 to 65535. Where the port
+/// is not valid, libraries take the usual one.
 pub fn is_host_and_port(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {

@@ -110,7 +110,7 @@ impl InboundCall {
     /// Reads one entry of the list: an object with an id.
     ///
     /// # Errors
-    /// What is wrong with an entry that is none, without any of its content.
+    /// What is wrong with an entry that is not a call, without any of its content.
     pub fn read(entry: &RawValue) -> std::result::Result<InboundCall, Unusable> {
         let document = Document::of(entry).ok_or(Unusable::Unreadable("it is not an object"))?;
         let id = document.root().get("id").to_text();

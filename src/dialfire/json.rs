@@ -31,7 +31,7 @@ pub struct Document<'a> {
 /// A value, or a key, which is followed by its value.
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    /// Where it stands in the text: strings and keys without their quotes.
+    /// Its place in the text: strings and keys without their quotes.
     start: u32,
     end: u32,
     /// The node behind it and everything in it.

@@ -43,9 +43,10 @@ pub struct Refused<'a> {
 /// nothing tells.
 ///
 /// Rows that it holds are written once more as they are, then those that are near to the refused one (see [`Near`]), and
-/// copies of them are added under other keys. Where none of these is taken, other rows that are to be written are tried, and a row with nothing but a key: a trigger may refuse all
-/// copies for values that are there, as a unique index does. All of it is undone. A table that takes the rows that it holds,
-/// but refuses new ones for the same reason as the row, takes no new rows.
+/// copies of them are added under other keys. Where none of these is taken, other rows that are to be written are tried,
+/// then copies with other values, as a trigger may refuse all copies for values that are there; and where all were refused
+/// for the values of another row, a row with nothing but a key. All of it is undone. A table that takes the rows that it
+/// holds, but refuses new ones for the same reason as the row, takes no new rows.
 ///
 /// # Errors
 /// What kept this from being found out.
@@ -106,9 +107,9 @@ pub fn refuses(
         taken = rehearsal.first_taken(others.take(MAX_SAMPLES));
     }
     let pattern = near.rows.iter().next().or(samples.first().copied());
-    let others = pattern.map(|row| other_values(schema.table(table), row));
+    let changed = pattern.map(|row| other_values(schema.table(table), row));
     if taken.is_none() {
-        let copies = others.iter().flat_map(Rows::iter);
+        let copies = changed.iter().flat_map(Rows::iter);
         taken = rehearsal.first_taken(copies.map(|row| (other_key(row.key()), Some(row))));
     }
     // A copy has the unique values of a row that is there.

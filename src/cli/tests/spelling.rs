@@ -173,7 +173,7 @@ fn precedence() {
     assert_eq!(workers(&[], &all), 2);
     assert_eq!(workers(&[], &[all[0], all[2]]), 3);
     assert_eq!(workers(&[], &[all[0], all[3]]), 1);
-    // A variable that nobody asks cannot be wrong, and an empty one is none.
+    // A variable that nobody asks cannot be wrong, and an empty one counts as not set.
     assert_eq!(workers(&["--w", "5"], &[("DBSYNC_W", "x")]), 5);
     assert_eq!(workers(&[], &[("DBSYNC_W", ""), ("DBSYNCW", "9")]), 9);
 }
