@@ -25,6 +25,40 @@ const TABLES: [&str; 5] = [
     "inbound_calls",
 ];
 
+/// A campaign without oddities in which nothing changes.
+fn still(contacts: u32) -> Simulator {
+    Simulator::start(Config {
+        contacts,
+        daily_share: 0.0,
+        new_per_day: 0.0,
+        deleted_share: 0.0,
+        oddities: false,
+        added_fields: Vec::new(),
+        ..Config::default()
+    })
+}
+
+/// A trigger of this name before each `event` (INSERT or UPDATE) on contacts, which fails with its name where the condition
+/// holds.
+fn trigger_fails_where(kind: Kind, name: &str, event: &str, condition: &str) -> String {
+    match kind {
+        Kind::Postgres => format!(
+            "CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF {condition} THEN \
+             RAISE EXCEPTION '{name}'; END IF; RETURN NEW; END $$; \
+             CREATE TRIGGER {name} BEFORE {event} ON dfire_contacts FOR EACH ROW EXECUTE PROCEDURE {name}()"
+        ),
+        Kind::Mysql => format!(
+            "CREATE TRIGGER {name} BEFORE {event} ON dfire_contacts FOR EACH ROW \
+             IF {condition} THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{name}'; END IF"
+        ),
+        Kind::Sqlite => format!(
+            "CREATE TRIGGER {name} BEFORE {event} ON dfire_contacts WHEN {condition} \
+             BEGIN SELECT RAISE(ABORT, '{name}'); END"
+        ),
+        Kind::SqlServer => panic!("the SQL Server of the tests has no triggers"),
+    }
+}
+
 /// Makes the database refuse one row: by a constraint where a table can get one, else by a trigger.
 fn refuse(database: &Database, table: &str, key: &str) {
     let (name, column) = (format!("refuse_{table}"), key_column(database.kind, table));

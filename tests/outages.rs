@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::compare::assert_equal;
 use crate::support::database::{Database, fresh_database};
-use crate::support::program::{Program, Running, tail};
+use crate::support::hostile_api::HostileApi;
+use crate::support::program::{Ended, Program, Running, tail};
 use crate::support::servers::{Kind, private_server};
 use crate::support::simulator::{Config, Md5Covers, Readings, Simulator, TruthFilter};
 use crate::support::sqlserver::PrivateSqlServer;
@@ -29,6 +30,29 @@ fn campaign(contacts: u32) -> Simulator {
         long_texts: false,
         ..Config::default()
     })
+}
+
+/// What gives campaign and token to a program that asks another API.
+fn idle_sim() -> Simulator {
+    Simulator::start(Config {
+        contacts: 1,
+        ..Config::default()
+    })
+}
+
+fn of_api(sim: &Simulator, api: &HostileApi, url: &str) -> Program {
+    Program::new(sim, url)
+        .arg("--api-url", &api.url())
+        .arg("--retry-wait", "1ms")
+}
+
+/// One run of a mode that ends by itself, or one round of the others.
+fn once(program: &Program, mode: &str) -> Ended {
+    let flags: &[&str] = match mode {
+        "db_init" | "db_update" => &[],
+        _ => &["--once"],
+    };
+    program.start_with(mode, flags).wait(2 * MINUTE)
 }
 
 fn assert_truth(sim: &Simulator, database: &Database) {

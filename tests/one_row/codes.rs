@@ -214,15 +214,7 @@ fn whatever_the_code(kind: Kind) {
         Kind::Sqlite => in_sqlite(),
         Kind::SqlServer => in_sql_server(),
     };
-    let sim = Simulator::start(Config {
-        contacts: 400,
-        daily_share: 0.0,
-        new_per_day: 0.0,
-        deleted_share: 0.0,
-        oddities: false,
-        added_fields: Vec::new(),
-        ..Config::default()
-    });
+    let sim = still(400);
     let database = fresh_database(kind);
     let program = Program::new(&sim, &database.url)
         .arg("--l", "5")

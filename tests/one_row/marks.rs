@@ -121,15 +121,7 @@ fn one_contact_refuses_with_mariadb() {
 /// Many contacts refuse to be marked, or stay as they are without a word: all that can be marked are, the others are fetched
 /// whatever is stored, and the closing line counts them.
 fn many_contacts_stay_unmarked(kind: Kind, statement: &str) {
-    let sim = Simulator::start(Config {
-        contacts: 80,
-        daily_share: 0.0,
-        new_per_day: 0.0,
-        deleted_share: 0.0,
-        oddities: false,
-        added_fields: Vec::new(),
-        ..Config::default()
-    });
+    let sim = still(80);
     let database = fresh_database(kind);
     let program = Program::new(&sim, &database.url);
     program.succeed("db_init");

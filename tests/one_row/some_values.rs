@@ -2,18 +2,6 @@
 
 use super::*;
 
-fn campaign() -> Simulator {
-    Simulator::start(Config {
-        contacts: 120,
-        daily_share: 0.0,
-        new_per_day: 0.0,
-        deleted_share: 0.0,
-        oddities: false,
-        added_fields: Vec::new(),
-        ..Config::default()
-    })
-}
-
 /// What keeps keys from `middle` on out of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Limit {
@@ -76,7 +64,7 @@ fn take_all(database: &Database, limit: Limit) {
 }
 
 fn some_values_are_refused(kind: Kind, limit: Limit, says: &str) {
-    let sim = campaign();
+    let sim = still(120);
     let database = fresh_database(kind);
     let truth = sim.truth(&TruthFilter::default(), &Which::All);
     let middle = truth.transactions.keys().nth(truth.transactions.len() / 2);
@@ -159,7 +147,7 @@ fn some_values_are_refused_by_sql_server() {
 /// The table is shared with a campaign that is protected from changes: what it refuses of one contact of ours says nothing
 /// of the others.
 fn one_change_beside_protected_rows(kind: Kind, batch: &str) {
-    let sim = campaign();
+    let sim = still(120);
     let database = fresh_database(kind);
     let program = Program::new(&sim, &database.url).arg("--batch", batch);
     program.succeed("db_init");
@@ -182,21 +170,7 @@ fn one_change_beside_protected_rows(kind: Kind, batch: &str) {
     let before = database.dump("dfire_contacts");
     assert_eq!(before.len(), ours(before.clone()).len() + 50);
     let (old, reference) = (format!("OLD.{campaign} = 'archived'"), kind.quote("$ref"));
-    database.execute(&match kind {
-        Kind::Postgres => format!(
-            "CREATE FUNCTION archived() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF {old} THEN \
-             RAISE EXCEPTION 'archived'; END IF; RETURN NEW; END $$; \
-             CREATE TRIGGER archived BEFORE UPDATE ON dfire_contacts FOR EACH ROW EXECUTE PROCEDURE archived()"
-        ),
-        Kind::Mysql => format!(
-            "CREATE TRIGGER archived BEFORE UPDATE ON dfire_contacts FOR EACH ROW \
-             IF {old} THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'archived'; END IF"
-        ),
-        _ => format!(
-            "CREATE TRIGGER archived BEFORE UPDATE ON dfire_contacts WHEN {old} \
-             BEGIN SELECT RAISE(ABORT, 'archived'); END"
-        ),
-    });
+    database.execute(&trigger_fails_where(kind, "archived", "UPDATE", &old));
     // All of ours are to change.
     database.execute(&format!(
         "UPDATE dfire_contacts SET {} = NULL, {reference} = 'stale' WHERE {campaign} <> 'archived'",

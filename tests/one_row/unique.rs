@@ -4,15 +4,7 @@ use super::*;
 
 /// Two contacts with the same `$ref`, and two that swap theirs.
 fn a_unique_value(kind: Kind) {
-    let sim = Simulator::start(Config {
-        contacts: 60,
-        daily_share: 0.0,
-        new_per_day: 0.0,
-        deleted_share: 0.0,
-        oddities: false,
-        added_fields: Vec::new(),
-        ..Config::default()
-    });
+    let sim = still(60);
     let database = fresh_database(kind);
     let program = Program::new(&sim, &database.url);
     program.succeed("db_init");
@@ -111,15 +103,7 @@ enum Guard {
 /// One new contact has a value that is there and has to be unique: copies of stored rows are refused for the same reason, but
 /// the table takes rows.
 fn a_value_is_kept_unique(kind: Kind, guard: Guard) {
-    let sim = Simulator::start(Config {
-        contacts: 60,
-        daily_share: 0.0,
-        new_per_day: 0.0,
-        deleted_share: 0.0,
-        oddities: false,
-        added_fields: Vec::new(),
-        ..Config::default()
-    });
+    let sim = still(60);
     let database = fresh_database(kind);
     if guard == Guard::Partition {
         database.execute(
@@ -163,19 +147,7 @@ fn a_value_is_kept_unique(kind: Kind, guard: Guard) {
         Kind::Postgres if guard == Guard::Partition => {
             format!("CREATE UNIQUE INDEX once ON all_of_them ({reference})")
         }
-        Kind::Postgres => format!(
-            "CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF {clash} THEN \
-             RAISE EXCEPTION 'exists'; END IF; RETURN NEW; END $$; \
-             CREATE TRIGGER once BEFORE INSERT ON dfire_contacts FOR EACH ROW EXECUTE PROCEDURE once()"
-        ),
-        Kind::Mysql => format!(
-            "CREATE TRIGGER once BEFORE INSERT ON dfire_contacts FOR EACH ROW \
-             IF {clash} THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'exists'; END IF"
-        ),
-        _ => format!(
-            "CREATE TRIGGER once BEFORE INSERT ON dfire_contacts WHEN {clash} \
-             BEGIN SELECT RAISE(ABORT, 'exists'); END"
-        ),
+        _ => trigger_fails_where(kind, "once", "INSERT", &clash),
     });
     let before = database.dump("dfire_contacts");
     let mut running = program.start("db_init");

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::support::hostile_api::HostileApi;
-use crate::support::program::Ended;
 use crate::support::receiver::Receiver;
 
 const CONTACTS: usize = 40;
@@ -78,27 +77,6 @@ impl Answers {
     }
 }
 
-fn idle_sim() -> Simulator {
-    Simulator::start(Config {
-        contacts: 1,
-        ..Config::default()
-    })
-}
-
-fn program(sim: &Simulator, api: &HostileApi, url: &str) -> Program {
-    Program::new(sim, url)
-        .arg("--api-url", &api.url())
-        .arg("--retry-wait", "1ms")
-}
-
-fn once(program: &Program, mode: &str) -> Ended {
-    let flags: &[&str] = match mode {
-        "db_init" => &[],
-        _ => &["--once"],
-    };
-    program.start_with(mode, flags).wait(MINUTE)
-}
-
 #[test]
 fn contacts_that_an_answer_leaves_out_are_asked_for_alone() {
     let sim = idle_sim();
@@ -120,7 +98,7 @@ fn contacts_that_an_answer_leaves_out_are_asked_for_alone() {
                 "webhook" => &receiver.url(),
                 _ => &database.url,
             };
-            let program = program(&sim, &api, url);
+            let program = of_api(&sim, &api, url);
             let ended = once(&program, mode);
             assert_eq!(ended.code, Some(0), "{mode}: {}", ended.stdout);
             let came = match mode {
@@ -158,7 +136,7 @@ fn db_sync_once_misses_contacts_where_fewer_than_half_came() {
         }
         .start();
         let database = fresh_database(Kind::Sqlite);
-        let program = program(&sim, &api, &database.url);
+        let program = of_api(&sim, &api, &database.url);
         let ended = once(&program, "db_sync");
         assert_eq!(ended.code, Some(code), "{}", ended.stdout);
         let said = format!("no document for {} contacts", CONTACTS - came);
@@ -220,7 +198,7 @@ fn entries_that_cannot_be_used_are_missing_in_the_end() {
                 "webhook" => &receiver.url(),
                 _ => &database.url,
             };
-            let program = program(&sim, &api, url);
+            let program = of_api(&sim, &api, url);
             if is_all && mode == "db_init" {
                 // It would try for ever.
                 let mut running = program.start(mode);
@@ -260,7 +238,7 @@ fn a_closing_line_says_only_once_what_comes_next() {
     let mut receiver = Receiver::start();
     let url = receiver.url();
     receiver.go_down();
-    let ended = once(&program(&sim, &api, &url), "webhook");
+    let ended = once(&of_api(&sim, &api, &url), "webhook");
     assert_eq!(ended.code, Some(1), "{}", ended.stdout);
     assert_eq!(
         ended.stdout.matches("next run").count(),

@@ -8,7 +8,6 @@ use time::format_description::well_known::Rfc3339;
 
 use super::*;
 use crate::support::hostile_api::HostileApi;
-use crate::support::program::Ended;
 use crate::support::receiver::Receiver;
 use crate::support::simulator::{Endpoint, Fault, Faults};
 
@@ -58,27 +57,6 @@ fn api(contacts: usize, document: Document) -> (HostileApi, Arc<AtomicBool>) {
     (api, silent)
 }
 
-fn idle_sim() -> Simulator {
-    Simulator::start(Config {
-        contacts: 1,
-        ..Config::default()
-    })
-}
-
-fn program(sim: &Simulator, api: &HostileApi, url: &str) -> Program {
-    Program::new(sim, url)
-        .arg("--api-url", &api.url())
-        .arg("--retry-wait", "1ms")
-}
-
-fn once(program: &Program, mode: &str) -> Ended {
-    let flags: &[&str] = match mode {
-        "db_init" | "db_update" => &[],
-        _ => &["--once"],
-    };
-    program.start_with(mode, flags).wait(2 * MINUTE)
-}
-
 fn assert_ends(program: &Program, mode: &str, code: i32, said: &str) {
     let ended = once(program, mode);
     let stdout = &ended.stdout;
@@ -97,7 +75,7 @@ fn events_that_were_listed_before_are_missing_where_none_is_listed_any_more() {
             _ => &database.url,
         };
         let yesterday = OffsetDateTime::now_utc().date().previous_day().unwrap();
-        let program = program(&sim, &api, url).arg("--s", &yesterday.to_string());
+        let program = of_api(&sim, &api, url).arg("--s", &yesterday.to_string());
         assert_ends(&program, mode, 0, "complete");
         silent.store(true, Ordering::SeqCst);
         let why = "although it has listed some since then";
@@ -123,7 +101,7 @@ fn contacts_that_were_copied_before_are_missing_where_none_is_listed_any_more() 
     let sim = idle_sim();
     let (api, silent) = api(3, log_of);
     let database = fresh_database(Kind::Sqlite);
-    let program = program(&sim, &api, &database.url);
+    let program = of_api(&sim, &api, &database.url);
     assert_ends(&program, "db_init", 0, "complete: 3 contacts");
     silent.store(true, Ordering::SeqCst);
     let why = "Dialfire lists no contact, although some were copied before; older contacts are still to be copied";
@@ -160,7 +138,7 @@ fn a_first_copy_of_nobody_asks_whether_there_are_transactions() {
             _ => NOTHING.to_owned(),
         });
         let database = fresh_database(Kind::Sqlite);
-        let program = program(&sim, &api, &database.url);
+        let program = of_api(&sim, &api, &database.url);
         for _ in 0..2 {
             assert_ends(&program, "db_init", code, said);
         }
@@ -173,9 +151,9 @@ fn a_round_without_anything_says_that_nothing_was_listed() {
     let (api, silent) = api(3, log_of);
     silent.store(true, Ordering::SeqCst);
     let (database, receiver) = (fresh_database(Kind::Sqlite), Receiver::start());
-    let webhook = program(&sim, &api, &receiver.url());
+    let webhook = of_api(&sim, &api, &receiver.url());
     assert_ends(&webhook, "webhook", 0, " s (Dialfire listed 0 events)");
-    let program = program(&sim, &api, &database.url);
+    let program = of_api(&sim, &api, &database.url);
     let both = " s (Dialfire listed 0 contacts, 0 events)";
     assert_ends(&program, "db_sync", 0, both);
 }
@@ -191,7 +169,7 @@ fn answers_of_other_kinds_are_errors_in_all_modes() {
                 "webhook" => &receiver.url(),
                 _ => &database.url,
             };
-            let ended = once(&program(&sim, &api, url), mode);
+            let ended = once(&of_api(&sim, &api, url), mode);
             let told = format!("{}{}", ended.stdout, ended.stderr);
             assert_eq!(ended.code, Some(1), "{answer}, {mode}: {told}");
             assert!(!told.contains("cannot reach"), "{answer}, {mode}: {told}");
@@ -212,7 +190,7 @@ fn few_contacts_without_the_transactions_that_events_name_are_missing() {
     let other_key: Document = |fired| log_of(fired).replace("$task_log", "$taskLog");
     let (api, _) = api(3, other_key);
     let database = fresh_database(Kind::Sqlite);
-    let program = program(&sim, &api, &database.url);
+    let program = of_api(&sim, &api, &database.url);
     let few = "3 contacts are incomplete";
     assert_ends(&program, "db_sync", 5, few);
     let log = program.log();
@@ -237,7 +215,7 @@ fn transactions_whose_contacts_do_not_come_are_missing_in_webhook() {
         _ => NOTHING.to_owned(),
     });
     let receiver = Receiver::start();
-    let program = program(&sim, &api, &receiver.url());
+    let program = of_api(&sim, &api, &receiver.url());
     let said = "no document for the contacts of 8 transactions that the event list names, and for no more than 0";
     assert_ends(&program, "webhook", 5, said);
 }
