@@ -9,11 +9,12 @@ use dbsync2::sink::mysql::MysqlSink;
 use dbsync2::sink::url::DatabaseUrl;
 use dbsync2::tables::schema::{Schema, Table};
 use dbsync2::tls::Roots;
+use mysql::prelude::Queryable;
 
 use crate::sink_rows::{add, empty, one};
 use crate::support::compare::assert_equal;
 use crate::support::database::Database;
-use crate::support::program::Program;
+use crate::support::program::{Program, tail};
 use crate::support::servers::{Kind, PrivateServer, galera_cluster};
 use crate::support::simulator::{Config, Simulator, TruthFilter};
 
@@ -101,6 +102,62 @@ fn changes(sim: &Simulator, program: &Program, seen_on: &PrivateServer) {
     assert_equal(sim, &TruthFilter::default(), &database);
 }
 
+/// Rows that a node had not applied yet when it was asked are no lost rows.
+fn assert_nothing_counts_as_lost(program: &Program) {
+    let log = program.log();
+    for said in [
+        "restored",
+        "not there any more",
+        "lost their values",
+        "everything is copied again",
+    ] {
+        assert!(!log.contains(said), "{}", tail(&log));
+    }
+}
+
+/// Takes one node out of service for all that this function does.
+fn without(node: &PrivateServer, work: impl FnOnce()) {
+    let reject = |whom: &str| {
+        let sql = format!("SET GLOBAL wsrep_reject_queries = '{whom}'");
+        node.database().execute(&sql);
+    };
+    reject("ALL_KILL");
+    work();
+    reject("NONE");
+}
+
+/// A node that is met before it has applied what another one was told is waited for, and not taken for one that lost it.
+fn a_node_that_lags_is_waited_for(
+    sim: &Simulator,
+    program: &Program,
+    [first, second, third]: [&PrivateServer; 3],
+) {
+    let options = mysql::Opts::from_url(&second.url).unwrap();
+    let mut lock = mysql::Conn::new(options).unwrap();
+    // It goes on receiving, and applies nothing.
+    lock.query_drop("FLUSH TABLES WITH READ LOCK").unwrap();
+    sim.advance(3 * HOUR);
+    program.succeed_once();
+    let count = |server: &PrivateServer| server.database().dump("dfire_transactions").len();
+    assert!(count(first) > count(second));
+    let meet = || {
+        let running = program.start_with("db_sync", &["--once"]);
+        let begun = std::time::Instant::now();
+        let waits = "SELECT COUNT(*) FROM information_schema.processlist \
+                     WHERE command = 'Query' AND time >= 1 AND db IS NOT NULL AND id <> CONNECTION_ID()";
+        while lock.query_first::<u32, _>(waits).unwrap() == Some(0) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "nobody waits");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        lock.query_drop("UNLOCK TABLES").unwrap();
+        let ended = running.wait(Duration::from_secs(120));
+        assert_eq!(ended.code, Some(0), "{}", tail(&program.log()));
+        assert_equal(sim, &TruthFilter::default(), &second.database());
+    };
+    without(first, || without(third, meet));
+    assert_nothing_counts_as_lost(program);
+}
+
 #[test]
 fn a_node_that_is_out_of_its_cluster_or_out_of_service_is_left_for_the_next() {
     let nodes = galera_cluster();
@@ -123,6 +180,18 @@ fn a_node_that_is_out_of_its_cluster_or_out_of_service_is_left_for_the_next() {
         node.database().execute("SET GLOBAL wsrep_max_ws_rows = 0");
     }
     too_large_a_batch_is_to_be_split(first);
+
+    a_node_that_lags_is_waited_for(&sim, &program, [first, second, third]);
+    // Each round meets another node than the one before wrote to, at once.
+    for _ in 0..3 {
+        for node in &nodes[..2] {
+            without(node, || {
+                sim.advance(HOUR);
+                program.succeed_once();
+            });
+        }
+    }
+    changes(&sim, &program, second);
 
     // Out of service by its admin, with its clients or without.
     for how in ["ALL", "ALL_KILL"] {
@@ -179,4 +248,5 @@ fn a_node_that_is_out_of_its_cluster_or_out_of_service_is_left_for_the_next() {
     running.signal("TERM");
     assert_eq!(running.wait(Duration::from_secs(30)).code, Some(0));
     changes(&sim, &program, first);
+    assert_nothing_counts_as_lost(&program);
 }
