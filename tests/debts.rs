@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::support::compare::{assert_equal, assert_holds, truth_of};
 use crate::support::database::{Database, fresh_database};
 use crate::support::program::{Ended, Program, Running, tail};
-use crate::support::servers::Kind;
+use crate::support::servers::{Kind, private_server};
 use crate::support::simulator::{
     Config, Endpoint, Fault, FilterMode, Md5Covers, Readings, Simulator, TruthFilter,
 };
@@ -541,27 +541,37 @@ fn a_signal_and_a_failure_end_with_a_line_and_are_in_the_status_file() {
     assert!(message.contains("cannot reach Dialfire"), "{message}");
 }
 
-/// Only a round in which the database answered is a success.
-#[test]
-fn a_database_that_is_away_in_a_quiet_campaign_shows_in_the_status() {
-    let (sim, database) = (campaign("A", 11), fresh_database(Kind::Sqlite));
-    let program = program(&sim, &database);
+/// A database that can't be reached while nothing changes. Only a round in which it answered is a success; `named` is what
+/// the status says of it.
+fn goes_away_in_a_quiet_campaign(
+    database: &Database,
+    url: &str,
+    named: &str,
+    away: &dyn Fn(),
+    back: &dyn Fn(),
+) {
+    println!("{:?}: {named}", database.kind);
+    let sim = campaign("A", 11);
+    let program = Program::new(&sim, url);
     program.succeed("db_init");
     let mut running = program.start("db_sync");
     running.wait_rounds(3);
-    let path = database.url.strip_prefix("sqlite:").unwrap().to_owned();
-    for suffix in ["", "-wal", "-shm"] {
-        let _ = fs::rename(format!("{path}{suffix}"), format!("{path}.away{suffix}"));
+    assert!(running.status().unwrap()["last_error"].is_null());
+    away();
+    let first = running.wait_until("an error", |status| !status["last_error"].is_null());
+    let attempts = || program.log().matches("trying again in").count();
+    let so_far = attempts();
+    let status = running.wait_until("further attempts", |_| attempts() > so_far + 6);
+    for unchanged in ["last_success", "rounds"] {
+        assert_eq!(status[unchanged], first[unchanged], "{status}");
     }
-    fs::create_dir(&path).unwrap();
-    let status = running.wait_until("an error", |status| !status["last_error"].is_null());
-    let rounds = status["rounds"].clone();
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(running.status().unwrap()["rounds"], rounds);
-    fs::remove_dir(&path).unwrap();
-    for suffix in ["", "-wal", "-shm"] {
-        let _ = fs::rename(format!("{path}.away{suffix}"), format!("{path}{suffix}"));
-    }
+    let message = status["last_error"]["message"].as_str().unwrap();
+    assert!(message.contains(named), "{message}");
+    back();
+    sim.advance(HOUR);
+    running.wait_until("a success", |now| {
+        now["last_success"] != status["last_success"]
+    });
     running.wait_until_copied();
     running.signal("TERM");
     assert_eq!(
@@ -570,6 +580,42 @@ fn a_database_that_is_away_in_a_quiet_campaign_shows_in_the_status() {
         "{}",
         tail(&program.log())
     );
+    assert_equal(&sim, &TruthFilter::default(), database);
+}
+
+#[test]
+fn a_database_that_is_away_in_a_quiet_campaign_shows_in_the_status() {
+    let database = fresh_database(Kind::Sqlite);
+    let path = database.url.strip_prefix("sqlite:").unwrap();
+    let files = ["", "-wal", "-shm"].map(|suffix| format!("{path}{suffix}"));
+    let away = || {
+        for file in &files {
+            let _ = fs::rename(file, format!("{file}.away"));
+        }
+        fs::create_dir(path).unwrap();
+    };
+    let back = || {
+        fs::remove_dir(path).unwrap();
+        for file in &files {
+            let _ = fs::rename(format!("{file}.away"), file);
+        }
+    };
+    goes_away_in_a_quiet_campaign(&database, &database.url, path, &away, &back);
+}
+
+#[test]
+fn a_server_that_is_stopped_in_a_quiet_campaign_shows_in_the_status() {
+    for kind in Kind::SERVERS {
+        let server = private_server(kind);
+        let address = format!("127.0.0.1:{}", server.port());
+        goes_away_in_a_quiet_campaign(
+            &server.database(),
+            &server.url,
+            &address,
+            &|| server.stop(),
+            &|| server.start(),
+        );
+    }
 }
 
 /// A server that ends sessions which nobody uses is nothing to report.
