@@ -1,10 +1,12 @@
 //! Clocks that are wrong by days, on either side: reported, not believed, and nothing of them stays behind.
 
+use std::collections::HashMap;
+
 use time::OffsetDateTime;
 use time::macros::datetime;
 
 use super::*;
-use crate::support::receiver::Receiver;
+use crate::support::receiver::{Receiver, Reply};
 use crate::support::simulator::Endpoint;
 
 /// Far beyond what any clock should show.
@@ -178,4 +180,81 @@ fn webhook_does_not_begin_at_a_time_that_nobody_knows() {
     let ended = program.start_with("webhook", &["--once"]).wait(MINUTE);
     assert_eq!(ended.code, Some(0), "{}", ended.stdout);
     assert_eq!(receiver.count(), 0);
+}
+
+/// A file of the state directory, by the end of its name.
+fn state_file(program: &Program, end: &str) -> Vec<u8> {
+    let mut files = fs::read_dir(program.directory().join("state")).unwrap();
+    let path = files
+        .find_map(|entry| {
+            let path = entry.unwrap().path();
+            path.to_str().unwrap().ends_with(end).then_some(path)
+        })
+        .unwrap();
+    fs::read(path).unwrap()
+}
+
+/// The day of each transaction in the ledger, in days since 1970, by its key.
+fn ledger(program: &Program) -> HashMap<u64, u32> {
+    let bytes = state_file(program, ".ledger");
+    let (records, rest) = bytes.as_chunks::<24>();
+    assert!(rest.is_empty());
+    (records.iter())
+        .map(|record| {
+            let key = u64::from_le_bytes(record[..8].try_into().unwrap());
+            let day = u32::from_le_bytes(record[16..20].try_into().unwrap());
+            // The highest bit tells of what is in the spool.
+            (key, day & (u32::MAX >> 1))
+        })
+        .collect()
+}
+
+/// By its days a ledger without its checkpoint tells where to go on.
+#[test]
+fn what_replay_delivers_is_noted_under_the_day_of_dialfire() {
+    let day = |time: OffsetDateTime| u32::try_from(time.unix_timestamp() / 86_400).unwrap();
+    for local in ["1970-01-02 00:00:00", "2037-01-01 00:00:00"] {
+        for answers in [true, false] {
+            let sim = campaign_of_today();
+            let receiver = Receiver::start();
+            let since = (sim.now() - time::Duration::days(5)).date().to_string();
+            let program = Program::new(&sim, &receiver.url()).arg("--s", &since);
+            let mut refused = Vec::new();
+            receiver.behave(move |arrival| {
+                if refused.len() < 5 && !refused.contains(&arrival.contact_id) {
+                    refused.push(arrival.contact_id.clone());
+                }
+                match refused.contains(&arrival.contact_id) {
+                    true => Reply::status(400),
+                    false => Reply::ok(),
+                }
+            });
+            let mut running = program.start("webhook");
+            running.wait_until("some are spooled", |status| {
+                status["webhook"]["waiting"] == 0
+                    && status["webhook"]["undelivered"].as_u64() > Some(4)
+            });
+            end(running);
+            receiver.mend();
+            let spooled = state_file(&program, ".undelivered.jsonl");
+            let keys: Vec<u64> = (spooled.split(|byte| *byte == b'\n'))
+                .filter(|line| !line.is_empty())
+                .map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap())
+                .map(|entry| entry["key"].as_u64().unwrap())
+                .collect();
+            // Where Dialfire does not answer, it is the last day on which it did.
+            let last = day(sim.now());
+            sim.advance(48 * HOUR);
+            let wanted = if answers { day(sim.now()) } else { last };
+            sim.outage(!answers);
+            let program = with_local_clock(program, local);
+            let ended = program.run("replay");
+            assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+            let ledger = ledger(&program);
+            let days: Vec<u32> = keys.iter().map(|key| ledger[key]).collect();
+            assert!(days.len() > 4);
+            assert!(days.iter().all(|day| *day == wanted), "{days:?}, {wanted}");
+            assert!(ledger.values().all(|day| *day <= wanted), "{ledger:?}");
+        }
+    }
 }

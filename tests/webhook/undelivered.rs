@@ -359,3 +359,96 @@ fn updates_in_the_spool_survive_a_ledger_that_is_older() {
         assert!(spool(&program).is_empty(), "cut to {cut} bytes");
     }
 }
+
+/// A program with so many requests in its spool, of which the receiver takes all from now on.
+fn with_spool(sim: &Simulator, receiver: &Receiver, wanted: usize) -> Program {
+    let (program, _) = since(sim, receiver, 30);
+    let (mut contacts, mut refused) = (Vec::new(), HashSet::new());
+    // Some of every third contact, so that it does not count as an outage.
+    receiver.behave(move |arrival| {
+        if !contacts.contains(&arrival.contact_id) {
+            contacts.push(arrival.contact_id.clone());
+        }
+        let place = contacts.iter().position(|id| *id == arrival.contact_id);
+        if place.unwrap() % 3 == 2 && refused.len() < wanted {
+            refused.insert(arrival.key());
+        }
+        match refused.contains(&arrival.key()) {
+            true => Reply::status(400),
+            false => Reply::ok(),
+        }
+    });
+    let mut running = program.start("webhook");
+    running.wait_until("all are spooled", |status| {
+        status["webhook"]["undelivered"] == wanted && status["webhook"]["waiting"] == 0
+    });
+    end(running);
+    assert_eq!(spool(&program).len(), wanted);
+    receiver.mend();
+    program
+}
+
+/// By the receiver's clock: no request arrives before the rate allows it.
+#[test]
+fn replay_keeps_to_the_rate_and_to_the_pauses_that_are_asked_for() {
+    const REQUESTS: usize = 30;
+    const PER_SECOND: f64 = 20.0;
+    const BURST: f64 = 2.0;
+    const LANES: usize = 4;
+    const PAUSE: Duration = Duration::from_secs(3);
+    for asks_to_wait in [false, true] {
+        let sim = Simulator::start(campaign(200));
+        let receiver = Receiver::start();
+        let program = with_spool(&sim, &receiver, REQUESTS);
+        let wanted: HashSet<String> = (spool(&program).iter())
+            .map(|entry| entry["id"].as_str().unwrap().to_owned())
+            .collect();
+        let before = receiver.count();
+        let mut count = 0;
+        receiver.behave(move |_| {
+            count += 1;
+            match asks_to_wait && count == 10 {
+                true => Reply::Status(429, vec![("Retry-After", PAUSE.as_secs().to_string())]),
+                false => Reply::ok(),
+            }
+        });
+        let begun = std::time::Instant::now();
+        let flags = ["--wr=20", "--wb=2", "--w=4"];
+        let ended = program.start_with("replay", &flags).wait(MINUTE);
+        assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+        let line = ended.stdout.lines().last().unwrap();
+        assert!(
+            line.starts_with(&format!("replay complete: {REQUESTS} requests sent")),
+            "{line}"
+        );
+        assert_eq!(state_file(&program, ".undelivered.jsonl"), None);
+
+        let arrivals = receiver.arrivals()[before..].to_vec();
+        let taken: Vec<&str> = (arrivals.iter())
+            .filter(|arrival| arrival.accepted)
+            .map(Arrival::id)
+            .collect();
+        assert_eq!(taken.len(), REQUESTS);
+        assert_eq!(
+            taken.into_iter().map(str::to_owned).collect::<HashSet<_>>(),
+            wanted
+        );
+        let mut times: Vec<Duration> = (arrivals.iter())
+            .map(|arrival| arrival.at - begun)
+            .collect();
+        times.sort_unstable();
+        for (earlier, at) in times.iter().enumerate() {
+            let earliest = (earlier as f64 + 1.0 - BURST).max(0.0) / PER_SECOND;
+            assert!(at.as_secs_f64() >= earliest, "{earlier} before {at:?}");
+        }
+        let refused: Vec<&Arrival> = arrivals.iter().filter(|a| !a.accepted).collect();
+        assert_eq!(refused.len(), usize::from(asks_to_wait));
+        for refused in refused {
+            let within = (arrivals.iter())
+                .filter(|a| a.at > refused.at && a.at < refused.at + PAUSE)
+                .count();
+            // Those that were under way.
+            assert!(within < LANES, "{within} requests within the pause");
+        }
+    }
+}
