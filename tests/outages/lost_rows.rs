@@ -1,6 +1,7 @@
 //! Databases that lost what they held: tables, files, everything since a backup.
 
 use super::*;
+use crate::support::servers::{PrivateServer, pooler, standby};
 
 #[test]
 fn a_lost_table_is_made_and_filled_again() {
@@ -174,4 +175,103 @@ fn rows_lost_while_the_connection_was_broken_are_filled_in_again() {
     running.wait_rounds(3);
     end(running);
     assert_truth(&sim, &database);
+}
+
+/// A standby that receives nothing from now on, and does not know it.
+fn cut_off(standby: &Database) {
+    standby.execute("ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=1'");
+    standby.execute("SELECT pg_reload_conf()");
+    wait_for("no more receiver", || {
+        (standby.query("SELECT pid FROM pg_stat_wal_receiver")).is_empty()
+    });
+}
+
+/// Waits until a standby has what its primary has.
+fn wait_until_caught_up(primary: &Database, standby: &Database) {
+    let at = primary.query("SELECT pg_current_wal_lsn()")[0][0]
+        .clone()
+        .unwrap();
+    let caught_up = format!("SELECT pg_last_wal_replay_lsn() >= '{at}'");
+    wait_for("the standby follows", || {
+        standby.query(&caught_up)[0][0].as_deref() == Some("1")
+    });
+}
+
+/// A standby takes over that lacks what was written within this time: the last minutes, one commit or a few, or many hours.
+fn a_standby_that_lacks_commits_takes_over(
+    missing: Duration,
+    primary: &PrivateServer,
+    url: &str,
+    take_over: &dyn Fn(&PrivateServer),
+    standby: &PrivateServer,
+) {
+    let sim = undeleted(Md5Covers::ContactOnly);
+    let program = Program::new(&sim, url);
+    program.succeed("db_init");
+    let mut running = follow_for_a_day(&sim, &program);
+    wait_until_caught_up(&primary.database(), &standby.database());
+    cut_off(&standby.database());
+    let count = |server: &PrivateServer| server.database().dump("dfire_transactions").len();
+    let written = count(standby);
+    for _ in 0..5 {
+        sim.advance(missing / 5);
+        running.wait_until_copied();
+    }
+    while count(primary) == written {
+        sim.advance(MINUTE);
+        running.wait_until_copied();
+    }
+    take_over(standby);
+    assert_eq!(count(standby), written);
+    for _ in 0..2 {
+        sim.advance(HOUR);
+        running.wait_until_copied();
+    }
+    end(running);
+    assert_truth(&sim, &standby.database());
+}
+
+#[test]
+fn a_standby_that_lacked_the_last_commits_takes_over() {
+    for missing in [5 * MINUTE, 9 * HOUR] {
+        let primary = private_server(Kind::Postgres);
+        let standby = standby(&primary);
+        let address = |server: &PrivateServer| format!("127.0.0.1:{}", server.port());
+        let hosts = format!("{},{}", address(&primary), address(&standby));
+        let url = primary.url.replace(&address(&primary), &hosts);
+        let take_over = |standby: &PrivateServer| {
+            primary.kill();
+            standby.promote();
+        };
+        a_standby_that_lacks_commits_takes_over(missing, &primary, &url, &take_over, &standby);
+    }
+}
+
+/// The connection to the pooler holds.
+#[test]
+fn a_pooler_is_pointed_to_a_standby_that_lacked_the_last_commits() {
+    for missing in [5 * MINUTE, 9 * HOUR] {
+        let primary = private_server(Kind::Postgres);
+        let standby = standby(&primary);
+        let pooler = pooler(primary.port());
+        let take_over = |standby: &PrivateServer| {
+            standby.promote();
+            let settings = pooler.directory().join("pgbouncer/pgbouncer.ini");
+            let text = fs::read_to_string(&settings).unwrap();
+            let port = |server: &PrivateServer| format!("port={}\n", server.port());
+            let changed = text.replace(&port(&primary), &port(standby));
+            assert_ne!(changed, text);
+            fs::write(&settings, changed).unwrap();
+            let (server, _) = pooler.url.rsplit_once('/').unwrap();
+            let console = format!("{server}/pgbouncer");
+            Database::at(Kind::Postgres, console).execute("RELOAD");
+        };
+        a_standby_that_lacks_commits_takes_over(
+            missing,
+            &primary,
+            &pooler.url,
+            &take_over,
+            &standby,
+        );
+    }
 }
