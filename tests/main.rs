@@ -8,6 +8,7 @@
     clippy::panic
 )]
 
+mod added_fields;
 mod altered_fields;
 mod by_name;
 mod certificates_of_servers;

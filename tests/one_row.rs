@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::support::compare::{assert_equal, assert_holds};
 use crate::support::database::{Database, fresh_database};
+use crate::support::other_user::OtherUser;
 use crate::support::program::{Program, Running};
 use crate::support::servers::Kind;
 use crate::support::simulator::{Config, Row, Rows, Simulator, Truth, TruthFilter, Which};
@@ -98,48 +99,6 @@ fn accept(database: &Database, table: &str) {
         Kind::SqlServer => format!("ALTER TABLE dfire_{table} DROP CONSTRAINT {name}"),
         Kind::Mysql | Kind::Sqlite => format!("DROP TRIGGER {name}"),
     });
-}
-
-/// Another user of a database, who goes with it.
-struct OtherUser<'a> {
-    /// The address of the database for this user.
-    url: String,
-    database: &'a Database,
-    name: String,
-}
-
-impl<'a> OtherUser<'a> {
-    /// With what these statements give to the user of this name.
-    fn of(database: &'a Database, grants: impl FnOnce(&str) -> Vec<String>) -> Self {
-        let (scheme, rest) = database.url.split_once("://").unwrap();
-        let (_, place) = rest.rsplit_once('@').unwrap();
-        let (_, number) = place.rsplit_once("dbsync_test").unwrap();
-        let name = format!("other{number}");
-        database.execute(&match database.kind {
-            Kind::Postgres => format!("CREATE ROLE {name} LOGIN PASSWORD 'pw'"),
-            _ => format!("CREATE USER {name} IDENTIFIED BY 'pw'"),
-        });
-        for grant in grants(&name) {
-            database.execute(&grant);
-        }
-        OtherUser {
-            url: format!("{scheme}://{name}:pw@{place}"),
-            database,
-            name,
-        }
-    }
-}
-
-impl Drop for OtherUser<'_> {
-    fn drop(&mut self) {
-        let name = &self.name;
-        self.database.execute(&match self.database.kind {
-            Kind::Postgres => format!(
-                "REASSIGN OWNED BY {name} TO CURRENT_USER; DROP OWNED BY {name}; DROP ROLE {name}"
-            ),
-            _ => format!("DROP USER {name}"),
-        });
-    }
 }
 
 fn key_column(kind: Kind, table: &str) -> &'static str {

@@ -1,4 +1,4 @@
-//! Somebody else who keeps everybody from writing to the contacts table.
+//! Somebody else who keeps everybody from writing to the contacts table, or from altering it.
 
 use std::time::Duration;
 
@@ -66,11 +66,41 @@ impl Locked {
         }
     }
 
+    /// Reads the table in a transaction that stays open: rows can be written, and the table can't be altered.
+    ///
+    /// # Errors
+    /// As [`Locked::new`].
+    pub fn reading(database: &Database) -> Result<Locked, String> {
+        let text = |error: &dyn ToString| error.to_string();
+        match database.kind {
+            Kind::Postgres => {
+                let mut client = postgres::Client::connect(&database.url, postgres::NoTls)
+                    .map_err(|e| text(&e))?;
+                client
+                    .batch_execute("BEGIN; SELECT count(*) FROM dfire_contacts")
+                    .map_err(|e| text(&e))?;
+                Ok(Locked::Postgres(Box::new(client)))
+            }
+            Kind::Mysql => {
+                let options = mysql::Opts::from_url(&database.url).map_err(|e| text(&e))?;
+                let mut client = mysql::Conn::new(options).map_err(|e| text(&e))?;
+                for sql in ["BEGIN", "SELECT count(*) FROM dfire_contacts"] {
+                    client.query_drop(sql).map_err(|e| text(&e))?;
+                }
+                Ok(Locked::Mysql(client))
+            }
+            kind => panic!("a reader of {kind:?} keeps others from writing"),
+        }
+    }
+
     /// Gives it back.
     pub fn release(self) {
         match self {
-            Locked::Postgres(mut client) => client.batch_execute("ROLLBACK").unwrap(),
-            Locked::Mysql(mut client) => client.query_drop("UNLOCK TABLES").unwrap(),
+            Locked::Postgres(mut client) => client.batch_execute("COMMIT").unwrap(),
+            Locked::Mysql(mut client) => {
+                client.query_drop("UNLOCK TABLES").unwrap();
+                client.query_drop("COMMIT").unwrap();
+            }
             Locked::Sqlite(client) => client.execute_batch("ROLLBACK").unwrap(),
             Locked::SqlServer(mut client) => client.run("ROLLBACK TRANSACTION").unwrap(),
         }

@@ -7,6 +7,7 @@ pub mod hostile_api;
 pub mod http_client;
 pub mod impostor;
 pub mod locked;
+pub mod other_user;
 pub mod program;
 pub mod proxy;
 pub mod reading;
