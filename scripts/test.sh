@@ -3,8 +3,8 @@
 #
 # usage: scripts/test.sh [--nightly] [arguments for cargo test, such as: --test behaviour -- outage]
 #
-# --nightly    more of the same in the tests that kill, interrupt and generate (tests/support/size.rs), and an hour of
-#              scripts/torture.sh if no arguments are given
+# --nightly    more of the same in the tests that kill, interrupt and generate (tests/support/size.rs), and if no arguments
+#              are given an hour of scripts/torture.sh and one of its sequences
 #
 # The servers keep their data in memory where there is room, and don't wait for the disk: what a server has committed
 # survives that it is killed, which the tests do, all the same. DBSYNC_TEST_FAST=0 lets them wait, with data on disk.
@@ -135,6 +135,8 @@ fi
 if [ "$code" = 0 ] && [ -n "$all" ] && [ -n "$nightly" ]; then
     say 'scripts/torture.sh 60'
     scripts/torture.sh 60 || code=$?
+    say 'scripts/torture.sh --sequences 60'
+    scripts/torture.sh --sequences 60 || code=$?
 fi
 say "$([ "$code" = 0 ] && echo 'All tests passed' || echo "Tests failed, exit code $code")"
 exit "$code"

@@ -21,7 +21,7 @@ cd "$(dirname "$0")/.."
 servers=$PWD/scripts/servers.sh
 [ -x "${HOME-}/.cargo/bin/cargo" ] && PATH="$PATH:$HOME/.cargo/bin"
 
-minutes=10 seed='' numbers=0 build=debug rounds='' targets=''
+minutes=10 seed='' numbers=0 build=debug rounds='' targets='' sequences=''
 flags=()
 while [ $# -gt 0 ]; do
     case $1 in
@@ -30,7 +30,8 @@ while [ $# -gt 0 ]; do
         exit
         ;;
     --release) build=release ;;
-    --quiet | --sequences) flags+=("$1") ;;
+    --quiet) flags+=("$1") ;;
+    --sequences) sequences=1 flags+=("$1") ;;
     --rounds | --targets | --life)
         [ $# -gt 1 ] || {
             echo "torture.sh: $1 needs a value" >&2
@@ -102,6 +103,16 @@ trap 'exit 143' TERM HUP
 "$servers" certificates "$directory"
 DBSYNC_TEST_FAKETIME=$("$servers" faketime)
 export DBSYNC_TEST_FAKETIME DBSYNC_TEST_CERTIFICATES=$directory DBSYNC_TEST_PROGRAM=$target/dbsync2 DBSYNC_TEST_FAST=1
+if [ -n "$sequences" ]; then
+    # Each sequence has a database of its own in servers that all of them share.
+    port=$("$servers" free-port)
+    "$servers" start postgres "$directory" "$port"
+    DBSYNC_TEST_POSTGRES=$("$servers" url postgres "$directory" "$port")
+    port=$("$servers" free-port)
+    "$servers" start mariadb "$directory" "$port"
+    DBSYNC_TEST_MYSQL=$("$servers" url mariadb "$directory" "$port")
+    export DBSYNC_TEST_POSTGRES DBSYNC_TEST_MYSQL
+fi
 export DBSYNC_TORTURE_KEEP=${DBSYNC_TORTURE_KEEP:-${TMPDIR:-/tmp}}
 
 # Job control gives it a process group of its own; waiting for it lets signals through at once.
