@@ -305,8 +305,10 @@ impl World {
                 Step::Rename(table) => {
                     self.renamed += 1;
                     let name = format!("renamed_{}", self.renamed);
-                    self.lose(table, |table| {
-                        format!("ALTER TABLE {table} RENAME TO {name}")
+                    let kind = self.database.kind;
+                    self.lose(table, |table| match kind {
+                        Kind::SqlServer => format!("EXEC sp_rename '{table}', '{name}'"),
+                        _ => format!("ALTER TABLE {table} RENAME TO {name}"),
                     });
                 }
                 Step::Empty(table) => self.lose(table, |table| format!("DELETE FROM {table}")),

@@ -31,6 +31,11 @@ fn sequences_of_modes_end_in_the_truth_with_postgresql() {
 }
 
 #[test]
+fn sequences_of_modes_end_in_the_truth_with_sql_server() {
+    all_are_true(Kind::SqlServer, 301, 2);
+}
+
+#[test]
 fn sequences_of_modes_end_in_the_truth_with_mariadb() {
     all_are_true(Kind::Mysql, 201, 3);
 }

@@ -245,6 +245,41 @@ fn altering_a_column_keeps_to_the_rules() {
 }
 
 #[test]
+fn dropping_a_column_and_renaming_a_table_keep_to_the_rules() {
+    let server = ordinary();
+    server.execute(
+        "CREATE TABLE t (id nvarchar(20) NOT NULL PRIMARY KEY, i nvarchar(10), a int, [b c] int)
+         CREATE INDEX x ON t (i) INSERT INTO t VALUES (N'k', N'z', 1, 2) CREATE TABLE u (id int)",
+    );
+    for (statement, wanted) in [
+        ("ALTER TABLE t DROP COLUMN id", vec![5074]),
+        ("ALTER TABLE t DROP COLUMN i", vec![5074]),
+        ("ALTER TABLE t DROP COLUMN nothing", vec![4924]),
+        // Wholly or not at all.
+        ("ALTER TABLE t DROP COLUMN a, nothing", vec![4924]),
+        ("ALTER TABLE t DROP COLUMN [b c]", vec![]),
+        ("ALTER TABLE t ADD [b c] int", vec![]),
+        ("EXEC sp_rename 'v', 'w'", vec![15_225]),
+        ("EXEC sp_rename 't', 'u'", vec![15_335]),
+        ("EXEC sp_rename 'dbo.t', 'old t'", vec![]),
+        ("SELECT * FROM t", vec![208]),
+    ] {
+        assert_eq!(errors(&server, statement), wanted, "{statement}");
+    }
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        server.query("SELECT * FROM [old t]"),
+        [[text("k"), text("z"), text("1"), None]]
+    );
+    // No number is given twice.
+    assert_eq!(
+        server.query("SELECT name, column_id FROM sys.columns WHERE object_id = OBJECT_ID(N'[old t]') ORDER BY column_id"),
+        [("id", "1"), ("i", "2"), ("a", "3"), ("b c", "5")]
+            .map(|(name, id)| [text(name), text(id)])
+    );
+}
+
+#[test]
 fn the_catalogue_tells_what_there_is() {
     let server = ordinary();
     server.execute(

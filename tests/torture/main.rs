@@ -32,7 +32,7 @@ Tortures dbsync2; to be run by scripts/torture.sh.
   --seed N      (1)       chooses what happens when
   --targets A,B           of sqlite, postgres, mariadb, sqlserver, webhook; all by default, at the same time
   --life N      (0)       the campaign to begin with: to get to a finding quickly
-  --sequences             sequences of modes instead, from this seed on, against sqlite, postgres and mariadb in turn
+  --sequences             sequences of modes instead, from this seed on, against all databases in turn
   --rounds N              no torture: so many rounds without faults, measured
   --quiet                 only the figures
 ";
@@ -125,6 +125,7 @@ fn run_sequences(arguments: &Arguments) -> bool {
     for seed in arguments.seed.. {
         let kind = match seed % 8 {
             0 => Kind::Postgres,
+            2 => Kind::SqlServer,
             4 => Kind::Mysql,
             _ => Kind::Sqlite,
         };

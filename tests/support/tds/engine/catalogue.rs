@@ -95,7 +95,7 @@ pub fn create(connection: &Connection, place: Place) -> rusqlite::Result<()> {
     let place = place.name();
     connection.execute_batch(&format!(
         "CREATE TABLE IF NOT EXISTS {place}.tds_objects(object_id INTEGER PRIMARY KEY AUTOINCREMENT,
-           name TEXT NOT NULL COLLATE tsql UNIQUE, created TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f','now')));
+           name TEXT NOT NULL COLLATE tsql UNIQUE, columns_made INTEGER NOT NULL DEFAULT 0, created TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f','now')));
          CREATE TABLE IF NOT EXISTS {place}.tds_columns(object_id INTEGER NOT NULL, column_id INTEGER NOT NULL,
            name TEXT NOT NULL COLLATE tsql, type TEXT NOT NULL, length INTEGER NOT NULL, precision INTEGER NOT NULL,
            scale INTEGER NOT NULL, nullable INTEGER NOT NULL, PRIMARY KEY(object_id, column_id));
@@ -181,6 +181,32 @@ pub fn add_table(connection: &Connection, place: Place, name: &str) -> rusqlite:
         [name],
     )?;
     Ok(connection.last_insert_rowid())
+}
+
+/// Gives a table another name.
+pub fn rename_table(connection: &Connection, table: &Table, name: &str) -> rusqlite::Result<()> {
+    let sql = format!(
+        "UPDATE {}.tds_objects SET name = ?2 WHERE object_id = ?1",
+        table.place.name()
+    );
+    (connection.execute(&sql, params![table.id, name])).map(drop)
+}
+
+/// The `column_id` of the column that is made next: none of one that was dropped.
+pub fn next_column(connection: &Connection, place: Place, table: i64) -> rusqlite::Result<i64> {
+    let sql = format!(
+        "UPDATE {}.tds_objects SET columns_made = columns_made + 1 WHERE object_id = ?1 RETURNING columns_made",
+        place.name()
+    );
+    connection.query_row(&sql, [table], |row| row.get(0))
+}
+
+pub fn remove_column(connection: &Connection, table: &Table, column: i64) -> rusqlite::Result<()> {
+    let sql = format!(
+        "DELETE FROM {}.tds_columns WHERE object_id = ?1 AND column_id = ?2",
+        table.place.name()
+    );
+    connection.execute(&sql, [table.id, column]).map(drop)
 }
 
 /// Notes a column; an existing one of the same id is replaced.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::error::{Result, SqlError};
 use super::super::language::ast::{Argument, Name};
+use super::super::language::tokens::Tokens;
 use super::super::wire::answer::Answer;
 use super::super::wire::tokens::command;
 use super::super::wire::types::SqlType;
@@ -12,6 +13,7 @@ use super::super::wire::values::Value;
 use super::convert::convert;
 use super::render::{Variable, Variables};
 use super::session::{Flow, Session};
+use super::transactions::Access;
 
 impl Session {
     pub fn call(
@@ -127,6 +129,21 @@ impl Session {
                     variables.insert(name, Variable { kind, value });
                 }
                 self.run(&statement, variables, answer);
+                Ok(0)
+            }
+            "sp_rename" => {
+                if argument("@objtype", 2).is_some() {
+                    return Err(SqlError::beyond_this_server(
+                        "other names than those of tables",
+                    ));
+                }
+                let table = Tokens::cut(&text("@objname", 0))?.object_name()?;
+                let new = text("@newname", 1);
+                self.atomically(Access::Write, answer, |session, _| {
+                    session.rename_table(&table, &new)
+                })?;
+                let caution = "Caution: Changing any part of an object name could break scripts and stored procedures.";
+                answer.message(&SqlError::new(15_477, 10, caution), 1);
                 Ok(0)
             }
             _ => Err(SqlError {

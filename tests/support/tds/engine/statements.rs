@@ -59,6 +59,11 @@ impl Session {
                     session.drop_constraint(table, name)
                 })?;
             }
+            Statement::DropColumns { table, names } => {
+                self.define(access(table), answer, |session, _| {
+                    session.drop_columns(table, names)
+                })?;
+            }
             Statement::CreateIndex {
                 name,
                 table,

@@ -201,7 +201,11 @@ impl Session {
                 ));
             }
             let column = Column {
-                id: table.columns.iter().map(|c| c.id).max().unwrap_or(0) + 1,
+                id: self.catalogue(catalogue::next_column(
+                    &self.connection,
+                    table.place,
+                    table.id,
+                ))?,
                 name: definition.name.clone(),
                 kind: definition.kind,
                 nullable: definition.nullable.unwrap_or(!in_key(&definition.name)),
@@ -253,6 +257,83 @@ impl Session {
             table.stored,
             column.stored_name()
         ))
+    }
+
+    pub fn drop_columns(&mut self, name: &Name, columns: &[String]) -> Result<()> {
+        let table = self.alterable(name)?;
+        for dropped in columns {
+            let column = table.column(dropped).ok_or_else(|| {
+                SqlError::new(
+                    4924,
+                    16,
+                    format!("ALTER TABLE DROP COLUMN failed because column '{dropped}' does not exist in table '{}'.", table.name),
+                )
+            })?;
+            let index = (table.indexes.iter()).find(|index| index.columns.contains(&column.id));
+            if let Some(index) = index {
+                let what = if index.constraint { "object" } else { "index" };
+                return Err(SqlError::new(
+                    5074,
+                    16,
+                    format!(
+                        "The {what} '{}' is dependent on column '{}'.",
+                        index.name, column.name
+                    ),
+                ));
+            }
+            if table.columns.len() == 1 {
+                return Err(SqlError::new(
+                    4923,
+                    16,
+                    format!(
+                        "ALTER TABLE DROP COLUMN failed because '{}' is the only data column in table '{}'. A table must have at least one data column.",
+                        column.name, table.name
+                    ),
+                ));
+            }
+            self.sqlite(&format!(
+                "ALTER TABLE {} DROP COLUMN {}",
+                table.stored,
+                column.stored_name()
+            ))?;
+            self.catalogue(catalogue::remove_column(
+                &self.connection,
+                &table,
+                column.id,
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// sp_rename, of a table.
+    pub fn rename_table(&mut self, name: &Name, new: &str) -> Result<()> {
+        let table = (self.renderer().table(name).ok())
+            .filter(|table| !table.system && table.place == Place::Main && self.facts.rights.alter)
+            .ok_or_else(|| {
+                SqlError::new(
+                    15_225,
+                    11,
+                    format!(
+                        "No item by the name of '{}' could be found in the current database '{}', given that @itemtype was input as '(null)'.",
+                        name.display(),
+                        self.facts.database
+                    ),
+                )
+            })?;
+        self.check_writable()?;
+        if self
+            .catalogue(catalogue::find(&self.connection, table.place, new))?
+            .is_some()
+        {
+            return Err(SqlError::new(
+                15_335,
+                11,
+                format!(
+                    "Error: The new name '{new}' is already in use as a OBJECT name and would cause a duplicate that is not permitted."
+                ),
+            ));
+        }
+        self.catalogue(catalogue::rename_table(&self.connection, &table, new))
     }
 
     fn has_rows(&self, table: &Table) -> Result<bool> {

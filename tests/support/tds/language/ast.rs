@@ -255,6 +255,10 @@ pub enum Statement {
         table: Name,
         name: String,
     },
+    DropColumns {
+        table: Name,
+        names: Vec<String>,
+    },
     CreateIndex {
         name: String,
         table: Name,

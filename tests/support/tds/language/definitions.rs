@@ -76,6 +76,10 @@ pub fn alter(tokens: &mut Tokens) -> Result<Statement> {
         let name = tokens.name()?;
         return Ok(Statement::DropConstraint { table, name });
     }
+    if tokens.take(&["DROP", "COLUMN"]) {
+        let names = tokens.comma_separated(Tokens::name)?;
+        return Ok(Statement::DropColumns { table, names });
+    }
     if tokens.take(&["ADD"]) {
         let (columns, keys) = elements(tokens)?;
         return Ok(Statement::AddColumns {
