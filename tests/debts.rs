@@ -619,6 +619,54 @@ fn a_server_that_is_stopped_in_a_quiet_campaign_shows_in_the_status() {
     }
 }
 
+/// Its sessions end as well, as an admin does who suspects somebody; those that are open would go on for days.
+#[test]
+fn a_password_that_is_changed_in_a_quiet_campaign_shows_in_the_status() {
+    for kind in Kind::SERVERS {
+        let database = fresh_database(kind);
+        let server = Database::of_server(kind);
+        let (place, name) = database.url.rsplit_once('/').unwrap();
+        let (scheme, place) = (
+            place.split_once("://").unwrap().0,
+            place.rsplit_once('@').unwrap().1,
+        );
+        let user = format!("quiet_{name}");
+        let url = format!("{scheme}://{user}:first@{place}/{name}");
+        let (make, set, end, refusal) = match kind {
+            Kind::Postgres => (
+                format!(
+                    "CREATE ROLE {user} LOGIN PASSWORD 'first'; ALTER DATABASE {name} OWNER TO {user}"
+                ),
+                format!("ALTER ROLE {user} PASSWORD"),
+                format!(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{user}'"
+                ),
+                "password",
+            ),
+            _ => (
+                format!(
+                    "CREATE USER {user}@'%' IDENTIFIED BY 'first'; GRANT ALL ON {name}.* TO {user}@'%'"
+                ),
+                format!("ALTER USER {user}@'%' IDENTIFIED BY"),
+                format!("KILL CONNECTION USER {user}@'%'"),
+                "Access denied",
+            ),
+        };
+        server.execute(&make);
+        let away = || {
+            server.execute(&format!("{set} 'second'"));
+            server.execute(&end);
+        };
+        let back = || server.execute(&format!("{set} 'first'"));
+        goes_away_in_a_quiet_campaign(&database, &url, refusal, &away, &back);
+        drop(database);
+        server.execute(&match kind {
+            Kind::Postgres => format!("DROP ROLE {user}"),
+            _ => format!("DROP USER {user}@'%'"),
+        });
+    }
+}
+
 /// A server that ends sessions which nobody uses is nothing to report.
 #[test]
 fn a_connection_lost_while_it_was_idle_is_opened_again_without_a_word() {

@@ -102,9 +102,9 @@ pub fn refuses(
     let mut taken = rehearsal.first_taken(copies);
     let only_twins = rehearsal.only_twins;
     if taken.is_none() {
-        let others = others.iter().filter(|row| row.key() != key);
-        let others = others.map(|row| (row.key().to_owned(), Some(*row)));
-        taken = rehearsal.first_taken(others.take(MAX_SAMPLES));
+        let new = not_stored(rehearsal.sink, table, key, others)?;
+        let new = new.into_iter().map(|row| (row.key().to_owned(), Some(row)));
+        taken = rehearsal.first_taken(new);
     }
     let pattern = near.rows.iter().next().or(samples.first().copied());
     let changed = pattern.map(|row| other_values(schema.table(table), row));
@@ -188,6 +188,34 @@ impl Near {
             .map(move |row| of_batch(row.key()).unwrap_or(row))
             .chain(own)
     }
+}
+
+/// Some of the rows beside the one of this key, of those that the table does not hold: adding what is there adds nothing,
+/// which proves nothing.
+fn not_stored<'r>(
+    sink: &mut dyn Sink,
+    table: Table,
+    key: &str,
+    others: &[Row<'r>],
+) -> Result<Vec<Row<'r>>> {
+    let others: Vec<Row<'_>> = (others.iter().copied())
+        .filter(|row| row.key() != key)
+        .take(MAX_SAMPLES)
+        .collect();
+    if others.is_empty() {
+        return Ok(others);
+    }
+    let keys: Vec<&str> = others.iter().map(|row| row.key()).collect();
+    let Some(stored) = readable(sink.present(table, &keys, &[]))? else {
+        return Ok(Vec::new());
+    };
+    let is_stored = |row: &Row<'_>| {
+        let key = row.key();
+        stored
+            .iter()
+            .any(|there| there.key.eq_ignore_ascii_case(key))
+    };
+    Ok(others.into_iter().filter(|row| !is_stored(row)).collect())
 }
 
 /// What was read; `None` where the database refuses that.

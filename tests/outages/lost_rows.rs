@@ -177,6 +177,58 @@ fn rows_lost_while_the_connection_was_broken_are_filled_in_again() {
     assert_truth(&sim, &database);
 }
 
+/// What the log says when it notices a loss.
+const NOTICED: &str = "everything is copied again";
+
+/// As when a pooler is pointed to a standby that lacked them, or somebody restores in place: nothing but the rows tells.
+#[test]
+fn rows_lost_while_the_connection_held_are_filled_in_again() {
+    let newer = |table: &str, key: &str| {
+        format!("DELETE FROM dfire_{table} WHERE {key} NOT IN (SELECT {key} FROM backup_{table})")
+    };
+    for kind in [Kind::Sqlite, Kind::Postgres, Kind::Mysql] {
+        let sim = undeleted(Md5Covers::ContactOnly);
+        let database = fresh_database(kind);
+        let program = Program::new(&sim, &database.url);
+        program.succeed("db_init");
+        back_up(&database);
+        let mut running = follow_for_a_day(&sim, &program);
+        let id = kind.quote("$id");
+        let losses: [&dyn Fn(); 4] = [
+            &|| restore(&database),
+            &|| database.execute("DELETE FROM dfire_connections"),
+            // What was written last.
+            &|| database.execute(&newer("transactions", &id)),
+            &|| {
+                for table in TABLES {
+                    database.execute(&newer(table, &id));
+                }
+            },
+        ];
+        for (number, lose) in losses.into_iter().enumerate() {
+            let noticed = program.log().matches(NOTICED).count();
+            let count = || TABLES.map(|table| database.dump(&format!("dfire_{table}")).len());
+            let before = count();
+            running.signal("STOP");
+            lose();
+            running.signal("CONT");
+            assert_ne!(count(), before, "{kind:?}, loss {number}");
+            // The next reconcile.
+            sim.advance(HOUR);
+            running.wait_rounds(3);
+            assert_truth(&sim, &database);
+            let log = program.log();
+            assert!(
+                log.matches(NOTICED).count() > noticed,
+                "{kind:?}, loss {number}\n{}",
+                tail(&log)
+            );
+            running.wait_rounds(3);
+        }
+        end(running);
+    }
+}
+
 /// A standby that receives nothing from now on, and does not know it.
 fn cut_off(standby: &Database) {
     standby.execute("ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=1'");
