@@ -12,9 +12,6 @@ use crate::webhook::sender::Sender;
 /// How often it looks whether it was told to stop.
 const STEP: Duration = Duration::from_millis(100);
 
-/// Time that requests under way have after the order to end.
-const LAST_REQUESTS: Duration = Duration::from_millis(2500);
-
 /// Posts all requests of the spool, oldest first, prints what became of each, and returns the exit code.
 ///
 /// # Errors
@@ -23,7 +20,7 @@ pub fn run(sender: &Sender, shutdown: &Shutdown) -> Result<u8> {
     let begin = Instant::now();
     let mut names = BTreeMap::new();
     let done = post_all(sender, shutdown, &mut names);
-    sender.stop(LAST_REQUESTS);
+    sender.stop();
     sender.sync_ledger()?;
     sender.spool().tidy()?;
     let left: BTreeSet<u64> = sender.spool().keys().into_iter().collect();

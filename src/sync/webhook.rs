@@ -44,9 +44,6 @@ pub use begin::{ledger_cutoff, post_lost_again};
 /// How often the main thread looks whether it was told to stop.
 const STEP: Duration = Duration::from_millis(100);
 
-/// Time that requests under way have after the order to end; the process ends after 4 s in any case.
-const LAST_REQUESTS: Duration = Duration::from_millis(2500);
-
 /// What a [`Courier`] is made of.
 pub struct Parts {
     /// What was asked for.
@@ -133,7 +130,7 @@ impl Courier {
     pub fn run(&mut self) -> Result<u8> {
         let begin = Instant::now();
         let result = self.follow();
-        self.sender.stop(LAST_REQUESTS);
+        self.sender.stop();
         self.client.shut_down();
         if let Err(error) = self.save() {
             log::error!("{error}");

@@ -26,6 +26,12 @@ const MOST_DELIVERIES: usize = 1000;
 /// How often a thread looks whether something has changed of which nobody tells it.
 const STEP: Duration = Duration::from_millis(100);
 
+/// Time that requests under way have after the order to end; the process ends after 4 s in any case.
+const LAST_REQUESTS: Duration = Duration::from_millis(2500);
+
+/// Time that the lanes have then to record what was answered.
+const LAST_RECORDS: Duration = Duration::from_secs(1);
+
 /// What the lanes work with.
 pub struct Options {
     /// Campaign id.
@@ -266,17 +272,23 @@ impl Sender {
         }
     }
 
-    /// Lets no further request begin, waits for those under way at most this time, then breaks them off.
-    pub fn stop(&self, time: Duration) {
+    /// Lets no further request begin, waits for those under way, breaks off what takes longer, and lets the lanes record
+    /// what was answered until then: it would be posted again otherwise.
+    pub fn stop(&self) {
+        lock(&self.shared.state).stopped = true;
+        self.shared.work.notify_all();
+        self.wait_for_lanes(LAST_REQUESTS);
+        self.shared.receiver.shut_down();
+        self.wait_for_lanes(LAST_RECORDS);
+    }
+
+    /// Until no request is under way, at most this time.
+    fn wait_for_lanes(&self, time: Duration) {
         let begin = Instant::now();
         let mut state = lock(&self.shared.state);
-        state.stopped = true;
-        self.shared.work.notify_all();
         while state.queue.is_busy() && begin.elapsed() < time {
             state = sleep(&self.shared.progress, state, STEP);
         }
-        drop(state);
-        self.shared.receiver.shut_down();
     }
 }
 
