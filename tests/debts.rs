@@ -649,7 +649,7 @@ fn a_password_that_is_changed_in_a_quiet_campaign_shows_in_the_status() {
                 ),
                 format!("ALTER USER {user}@'%' IDENTIFIED BY"),
                 format!("KILL CONNECTION USER {user}@'%'"),
-                "Access denied",
+                "password rejected",
             ),
         };
         server.execute(&make);
