@@ -364,8 +364,15 @@ fn log_in(directory: &Path) -> String {
         // A test may have put a FIFO there, which would not end.
         .filter(|path| std::fs::symlink_metadata(path).is_ok_and(|data| data.is_file()))
         .collect();
-    files.sort();
+    // Names have the second and the process, and the next process may have a smaller number.
+    files.sort_by_key(|path| (modified(path), path.clone()));
     files.iter().map(|path| read(path)).collect()
+}
+
+fn modified(path: &Path) -> Option<std::time::SystemTime> {
+    std::fs::metadata(path)
+        .and_then(|data| data.modified())
+        .ok()
 }
 
 fn read(path: &Path) -> String {

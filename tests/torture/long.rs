@@ -172,13 +172,16 @@ pub fn assert_flat(measured: &Measured) {
     assert!(most(|s| s.files) <= before.files + 3, "{measured}");
     assert!(most(|s| s.threads) <= before.threads + 2, "{measured}");
     assert!(most(|s| s.memory) < 40 * 1024, "{measured}");
-    assert!(most(|s| s.memory) <= before.memory + 4 * 1024, "{measured}");
+    // What is held for a moment is given back: a leak is there in the end.
+    let last = late.last().unwrap();
+    assert!(last.memory <= before.memory + 4 * 1024, "{measured}");
     // The ledger forgets when half of it, and 10,000 records, are superfluous.
     let ledger = match measured.course.target {
         Target::Webhook => 24 * 2 * 20_000,
         Target::Database(_) => 0,
     };
-    assert!(most(|s| s.state) <= 64 * 1024 + ledger, "{measured}");
+    // The checkpoint is there twice while it is replaced.
+    assert!(most(|s| s.state) <= 2 * 64 * 1024 + ledger, "{measured}");
     // Ten files of 10 MiB, each longer by at most its last line.
     assert!(most(|s| s.log) <= 10 * ((10 << 20) + 10_000), "{measured}");
 }
