@@ -5,14 +5,14 @@
 //!
 //! ```text
 //!  flags, environment                    Dialfire's REST API
-//!         │ cli                                 │ dialfire
+//!         │ cli                                 │ source
 //!         ▼                                     ▼
 //!     Settings ──────────────────▶ sync:  list what has changed     one thread
 //!                                         fetch the contacts        `--w` threads
 //!                                           │ tables: document → rows, in the fetching threads
 //!                                           ▼
 //!                                         write a batch             the main thread
-//!                                           │ sink: one transaction per batch
+//!                                           │ destination::sql: one transaction per batch
 //!                                           ▼
 //!                                  PostgreSQL, MySQL/MariaDB, SQL Server or SQLite
 //!                                           │ committed
@@ -30,10 +30,11 @@
 //! | Module | What it is | Knows nothing of |
 //! | --- | --- | --- |
 //! | [`cli`] | what was asked for: one table of flags, from which parser, help, manual page, completions and README come; [`cli::Settings`] | all else |
-//! | [`dialfire`] | the source: calls, paging, retries, the server's clock; documents as unparsed JSON | SQL, tables |
+//! | [`net`] | one HTTP request and its retries, names, proxies, TLS, secrets | Dialfire, what is posted |
+//! | [`source`] | Dialfire's API: calls, paging, retries, the server's clock; documents as unparsed JSON | SQL, tables |
 //! | [`tables`] | what a contact becomes: the five tables, columns for fields, filters, ids, rows in batches | HTTP, databases |
-//! | [`sink`] | the destinations, behind the trait [`sink::Sink`]: addresses, TLS, types, upserts, what errors mean | Dialfire |
-//! | [`webhook`] | the other destination, a web service: requests, lanes, what was delivered and what could not be | SQL |
+//! | [`destination::sql`] | databases, behind the trait [`Sink`](destination::sql::Sink): addresses, TLS, types, upserts, what errors mean | Dialfire |
+//! | [`destination::webhook`] | a web service: requests, lanes, what was delivered and what could not be | SQL |
 //! | [`sync`] | from one to the other: which time ranges are due, passes over them, writing whatever happens | – |
 //! | [`state`] | what outlives a run: checkpoint and lock | – |
 //! | [`files`] | how every file that is kept is opened, made and replaced, whatever others have prepared in its place | what is in them |
@@ -41,7 +42,6 @@
 //! | [`shutdown`] | signals | – |
 //! | [`moment`], [`percent`] | how times are shown, percent-decoding | all else |
 //! | [`text`] | text from outside, made fit for a log line or a terminal | all else |
-//! | [`tls`] | one set-up of rustls for all | – |
 //! | [`error`] | the one error type; its kind decides what follows: try again, set aside, or end with an exit code | – |
 //!
 //! # Glossary
@@ -74,21 +74,20 @@
 //! data are the truth that the tables are compared with.
 
 pub mod cli;
-pub mod dialfire;
+pub mod destination;
 pub mod error;
 pub mod files;
 pub mod logging;
 pub mod moment;
+pub mod net;
 pub mod percent;
 pub mod progress;
 #[cfg(test)]
 mod scratch;
 pub mod shutdown;
-pub mod sink;
+pub mod source;
 pub mod state;
 pub mod status;
 pub mod sync;
 pub mod tables;
 pub mod text;
-pub mod tls;
-pub mod webhook;

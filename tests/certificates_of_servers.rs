@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dbsync2::sink::tls::{certificate_problem, client_config};
-use dbsync2::sink::url::TlsMode;
-use dbsync2::tls::Roots;
+use dbsync2::destination::sql::tls::{certificate_problem, client_config};
+use dbsync2::destination::sql::url::TlsMode;
+use dbsync2::net::tls::Roots;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};

@@ -1,8 +1,8 @@
 //! Fields whose names a database may take for the same: each keeps a column of its own.
 
-use dbsync2::cli::settings::FieldLimit;
-use dbsync2::sink::Target;
+use dbsync2::destination::sql::Target;
 use dbsync2::tables::batch::Batch;
+use dbsync2::tables::fields::FieldLimit;
 use dbsync2::tables::fields::{CustomField, Layout, Slot};
 use dbsync2::tables::schema::Table;
 

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use dbsync2::destination::sql::Sink;
+use dbsync2::destination::sql::mysql::MysqlSink;
+use dbsync2::destination::sql::url::DatabaseUrl;
 use dbsync2::error::ErrorKind;
-use dbsync2::sink::Sink;
-use dbsync2::sink::mysql::MysqlSink;
-use dbsync2::sink::url::DatabaseUrl;
+use dbsync2::net::tls::Roots;
 use dbsync2::tables::schema::{Schema, Table};
-use dbsync2::tls::Roots;
 use mysql::prelude::Queryable;
 
 use crate::sink_rows::{add, empty, one};

@@ -10,13 +10,14 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::env;
 
-use dbsync2::cli::settings::{FieldLimit, FilterMode};
-use dbsync2::dialfire::contacts::each_contact;
-use dbsync2::dialfire::json::mend_surrogates;
-use dbsync2::sink::Target;
+use dbsync2::destination::sql::Target;
+use dbsync2::source::contacts::each_contact;
+use dbsync2::source::json::mend_surrogates;
 use dbsync2::tables::batch::Batch;
+use dbsync2::tables::fields::FieldLimit;
 use dbsync2::tables::fields::{CustomField, Layout, Slot};
 use dbsync2::tables::filter::Filter;
+use dbsync2::tables::filter::FilterMode;
 use dbsync2::tables::rows::{Remarks, RowMaker};
 use dbsync2::tables::schema::{ColumnKind, Table};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dbsync2::cli::help;
 use dbsync2::cli::settings::Mode;
-use dbsync2::sink::dialect::{MYSQL, POSTGRES, SQLITE, SQLSERVER};
+use dbsync2::destination::sql::dialect::{MYSQL, POSTGRES, SQLITE, SQLSERVER};
 use dbsync2::status::{Status, Totals};
 use dbsync2::tables::schema::{ColumnKind, Table, columns};
 use time::OffsetDateTime;

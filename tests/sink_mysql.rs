@@ -8,12 +8,12 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dbsync2::destination::sql::mysql::MysqlSink;
+use dbsync2::destination::sql::url::{DatabaseUrl, Host, MysqlUrl, Servers, TlsMode};
+use dbsync2::destination::sql::{Sink, StoredContact};
 use dbsync2::error::{Error, ErrorKind, Result};
-use dbsync2::sink::mysql::MysqlSink;
-use dbsync2::sink::url::{DatabaseUrl, Host, MysqlUrl, Servers, TlsMode};
-use dbsync2::sink::{Sink, StoredContact};
+use dbsync2::net::tls::Roots;
 use dbsync2::tables::schema::{ColumnKind, Table};
-use dbsync2::tls::Roots;
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
 
@@ -101,7 +101,7 @@ impl Database {
         let password = if password.reveal() == "pw" {
             password
         } else {
-            dbsync2::cli::settings::Secret::new("pw")
+            dbsync2::net::secret::Secret::new("pw")
         };
         MysqlUrl {
             user,

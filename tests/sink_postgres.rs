@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use dbsync2::cli::settings::Secret;
+use dbsync2::destination::sql::postgres::PostgresSink;
+use dbsync2::destination::sql::url::{DatabaseUrl, Host, PostgresUrl, Servers, TlsMode};
+use dbsync2::destination::sql::{Sink, StoredContact};
 use dbsync2::error::{Error, ErrorKind};
-use dbsync2::sink::postgres::PostgresSink;
-use dbsync2::sink::url::{DatabaseUrl, Host, PostgresUrl, Servers, TlsMode};
-use dbsync2::sink::{Sink, StoredContact};
+use dbsync2::net::secret::Secret;
+use dbsync2::net::tls::Roots;
 use dbsync2::tables::batch::Batch;
 use dbsync2::tables::schema::{Column, ColumnKind, Schema, Table};
-use dbsync2::tls::Roots;
 use postgres::{Client, NoTls, SimpleQueryMessage};
 
 mod connection;

@@ -1,6 +1,6 @@
 //! What the engine asks of each database between writes: whether it answers, and whether rows are still there.
 
-use dbsync2::sink::{PresentRow, Target};
+use dbsync2::destination::sql::{PresentRow, Target};
 use dbsync2::tables::batch::Rows;
 use dbsync2::tables::schema::Table;
 

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dbsync2::destination::sql::sqlite::SqliteSink;
+use dbsync2::destination::sql::{Sink, StoredContact};
 use dbsync2::error::ErrorKind;
-use dbsync2::sink::sqlite::SqliteSink;
-use dbsync2::sink::{Sink, StoredContact};
 use dbsync2::tables::schema::{ColumnKind, Table};
 use rusqlite::Connection;
 use rusqlite::types::Value;

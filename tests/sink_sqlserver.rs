@@ -4,12 +4,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use dbsync2::destination::sql::sqlserver::SqlServerSink;
+use dbsync2::destination::sql::url::{Encryption, SqlServerUrl};
+use dbsync2::destination::sql::{Sink, StoredContact, Target};
 use dbsync2::error::{Error, ErrorKind, Result};
-use dbsync2::sink::sqlserver::SqlServerSink;
-use dbsync2::sink::url::{Encryption, SqlServerUrl};
-use dbsync2::sink::{Sink, StoredContact, Target};
+use dbsync2::net::tls::Roots;
 use dbsync2::tables::schema::{ColumnKind, Schema, Table};
-use dbsync2::tls::Roots;
 
 use crate::sink_rows::{HOSTILE_NAMES, add, empty, odd_texts, one, schema};
 use crate::support::database::{Database, fresh_database};

@@ -30,12 +30,10 @@ pub mod parse;
 pub mod settings;
 mod start_date;
 pub mod variables;
-mod web_address;
 mod webhook;
 
 pub use parse::{Parsed, parse};
 pub use settings::Settings;
-pub use web_address::{is_host_and_port, is_web_address};
 
 #[cfg(test)]
 mod tests;

@@ -8,11 +8,14 @@ use std::time::Duration;
 use super::arguments::{self, Origin, Request, Value, Values};
 use super::completions::Shell;
 use super::flags;
-use super::settings::{FieldLimit, FilterMode, Mode, Secret, Settings};
-use super::web_address::{is_host_and_port, is_web_address};
+use super::settings::{Mode, Settings};
 use super::{duration, first_line, start_date, webhook};
 use crate::error::{Error, Result};
 use crate::files::input;
+use crate::net::secret::Secret;
+use crate::net::web_address::{is_host_and_port, is_web_address};
+use crate::tables::fields::FieldLimit;
+use crate::tables::filter::FilterMode;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest campaign id, in characters; real ones have 16.

@@ -1,32 +1,13 @@
 //! Typed, validated settings: what the rest of the program knows of the command line.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-/// A text that must never be printed: it has neither `Debug` output nor `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Secret(text.into())
-    }
-
-    /// The text itself, for the one place that sends it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
+use crate::net::secret::Secret;
+use crate::tables::fields::FieldLimit;
+use crate::tables::filter::FilterMode;
 
 /// What the program is asked to do (`--a`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,26 +48,6 @@ impl Mode {
             Mode::Check => "check",
         }
     }
-}
-
-/// Which transactions are stored (`--fm`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FilterMode {
-    /// All of them.
-    All,
-    /// Only those of type `update`.
-    UpdatesOnly,
-    /// Only those of type `update` that a human made.
-    HiUpdatesOnly,
-}
-
-/// How many custom fields become columns (`--fields`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FieldLimit {
-    /// The first fields of the campaign's list, up to this number.
-    First(usize),
-    /// All that the database can hold.
-    All,
 }
 
 /// Everything that was asked for, checked.

@@ -18,10 +18,12 @@ use std::time::Duration;
 
 use time::macros::datetime;
 
-use super::settings::{FieldLimit, FilterMode, Mode};
+use super::settings::Mode;
 use super::{Parsed, Settings, flags, parse};
 use crate::error::{Error, ErrorKind};
 use crate::scratch::Scratch;
+use crate::tables::fields::FieldLimit;
+use crate::tables::filter::FilterMode;
 
 const REQUIRED: [&str; 8] = [
     "--a",

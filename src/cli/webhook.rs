@@ -5,8 +5,9 @@ use std::path::Path;
 use super::arguments::{Value, Values};
 use super::first_line;
 use super::parse::{chosen, given, optional, secret};
-use super::settings::{Mode, Secret};
+use super::settings::Mode;
 use crate::error::Result;
+use crate::net::secret::Secret;
 
 /// Headers that the program sets itself, or that belong to the transport.
 const RESERVED: [&str; 7] = [

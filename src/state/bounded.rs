@@ -7,7 +7,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{MAX_ABSENT, MAX_KEEPERS, MAX_RECENT, MAX_WITNESSES, MOST_RETRIES, Unmatched, Witness};
-use crate::dialfire::pages::MAX_ID;
+use crate::source::pages::MAX_ID;
 use crate::tables::schema::Table;
 
 /// The longest that is remembered for another try: an event of three parts and a pointer.

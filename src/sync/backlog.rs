@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use time::OffsetDateTime;
 
 use super::list::EVENT_PAGES;
-use crate::dialfire::client::Client;
-use crate::dialfire::event::Event;
-use crate::dialfire::pages::{PageError, Pages};
 use crate::error::{Error, Result};
+use crate::source::client::Client;
+use crate::source::event::Event;
+use crate::source::pages::{PageError, Pages};
 
 /// The most pages that are gathered at the beginning, or while the contacts of those before are fetched. The more events
 /// at a time, the fewer contacts are fetched several times; 1000 events take about 130 kB.

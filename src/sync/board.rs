@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
-use crate::dialfire::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::shutdown::{LastWords, Shutdown};
+use crate::source::clock::Clock;
 use crate::status::{self, LastError, Status};
 
 /// A round that takes longer than this publishes what it has done so far.

@@ -6,15 +6,15 @@ use std::time::Instant;
 
 use super::closing::Closing;
 use crate::cli::Settings;
-use crate::dialfire::retry::Pause;
+use crate::destination::sql::{CheckLine, Target};
+use crate::destination::webhook::receiver::Receiver;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 use crate::logging::LogFile;
-use crate::sink::{CheckLine, Target};
+use crate::net::retry::Pause;
 use crate::state::{lock_holder, none_of, stem};
 use crate::tables::fields::{CustomField, Layout};
 use crate::text;
-use crate::webhook::receiver::Receiver;
 
 /// Where things are to go.
 pub enum Place {

@@ -12,12 +12,13 @@ use super::pass::Tally;
 use super::readings::{Doubt, Readings, unread};
 use super::silence::{contradiction, is_empty_list_believed, not_for_a_day};
 use super::windows::{Due, Nets, after_listing, after_round, back_from_the_future, due, promise};
-use crate::cli::settings::{FilterMode, Mode, Settings};
-use crate::dialfire::client::EventQuery;
-use crate::dialfire::retry::{RetryPolicy, random};
+use crate::cli::settings::{Mode, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::moment;
+use crate::net::retry::{RetryPolicy, random};
+use crate::source::client::EventQuery;
 use crate::state::{Checkpoint, Owed, Reason};
+use crate::tables::filter::FilterMode;
 use crate::tables::schema::Table;
 
 /// How far db_update goes back without `--s`.

@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use super::backlog::Wanted;
 use super::fetch::{Failures, IDS_PER_REQUEST, InVain, halving};
-use crate::dialfire::client::Client;
-use crate::dialfire::contacts::each_contact;
-use crate::dialfire::event::Event;
-use crate::dialfire::json::{Object, compact};
-use crate::dialfire::large::Held;
+use crate::destination::webhook::digest;
+use crate::destination::webhook::payload::{self, TaskLog};
+use crate::destination::webhook::queue::{Content, Delivery};
 use crate::error::{Error, ErrorKind, Result};
+use crate::net::large::Held;
+use crate::source::client::Client;
+use crate::source::contacts::each_contact;
+use crate::source::event::Event;
+use crate::source::json::{Object, compact};
 use crate::tables::filter::Filter;
-use crate::webhook::digest;
-use crate::webhook::payload::{self, TaskLog};
-use crate::webhook::queue::{Content, Delivery};
 
 /// Deliveries that are handed over at a time, but for those of the last answer.
 const MAX_DELIVERIES: usize = 1000;

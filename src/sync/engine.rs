@@ -23,11 +23,11 @@ use super::silence::Lists;
 use super::splitter::{Splitter, Written};
 use super::writer::Writer;
 use crate::cli::settings::{Mode, Settings};
-use crate::dialfire::client::Client;
 use crate::error::{Error, Result};
 use crate::logging::limit::LogLimit;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
+use crate::source::client::Client;
 use crate::state::{Checkpoint, MOST_RETRIES, StateFiles};
 use crate::tables::batch::Batch;
 use crate::tables::fields::{CustomField, Layout, Naming, Slot};
@@ -600,7 +600,7 @@ impl Engine {
 }
 
 /// The campaign's fields as far as their columns are concerned.
-pub fn custom_fields(fields: &[crate::dialfire::fields::Field]) -> Vec<CustomField> {
+pub fn custom_fields(fields: &[crate::source::fields::Field]) -> Vec<CustomField> {
     fields
         .iter()
         .map(|field| CustomField {

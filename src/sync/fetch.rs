@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use super::list::Message;
 use super::profile::{Activity, Profile};
-use crate::dialfire::client::{Client, Fetched};
-use crate::dialfire::contacts::each_contact;
-use crate::dialfire::large::Held;
 use crate::error::{Error, Result};
 use crate::logging::limit::LogLimit;
+use crate::net::large::Held;
+use crate::source::client::{Client, Fetched};
+use crate::source::contacts::each_contact;
 use crate::tables::batch::Batch;
 use crate::tables::fields::Layout;
 use crate::tables::filter::Filter;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::witness;
+use crate::destination::sql::{MissingColumn, Sink, StoredContact};
 use crate::error::Result;
-use crate::sink::{MissingColumn, Sink, StoredContact};
 use crate::state::{Checkpoint, Reason, Witness};
 use crate::tables::batch::Batch;
 use crate::tables::fields::Naming;

@@ -8,10 +8,10 @@ use time::{Date, OffsetDateTime};
 
 use super::fetch::Answer;
 use super::profile::{Activity, Profile};
-use crate::dialfire::client::{Client, EventQuery, InboundCall, Listed};
-use crate::dialfire::event::Event;
-use crate::dialfire::pages::{Entry, Page, PageError, Pages};
 use crate::error::{Error, Result};
+use crate::source::client::{Client, EventQuery, InboundCall, Listed};
+use crate::source::event::Event;
+use crate::source::pages::{Entry, Page, PageError, Pages};
 
 /// Events are gathered over so many pages before they are handed on, so that a contact with events on several of
 /// them is fetched once, and after all of them were listed.

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::retries::Gathered;
 use super::writer::{MAX_ATTEMPTS, MAX_ATTEMPTS_OF_PARTS, Writer};
+use crate::destination::sql::Sink;
 use crate::error::Result;
 use crate::logging::limit::LogLimit;
-use crate::sink::Sink;
 use crate::tables::schema::Table;
 use crate::text;
 

@@ -23,10 +23,10 @@ use super::retries::Gathered;
 use super::seen::Version;
 use super::silence;
 use super::windows::call_time;
-use crate::dialfire::client::{EventQuery, InboundCall, Listed};
-use crate::dialfire::event::Event;
-use crate::dialfire::json::Document;
 use crate::error::{Error, Result};
+use crate::source::client::{EventQuery, InboundCall, Listed};
+use crate::source::event::Event;
+use crate::source::json::Document;
 use crate::tables::batch::Batch;
 use crate::tables::rows::{Remarks, RowMaker, Unread};
 

@@ -1,7 +1,7 @@
 //! Tells a table that takes no rows, or none of a kind, from a row that it does not take.
 
+use crate::destination::sql::Sink;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::Sink;
 use crate::tables::batch::{Batch, Row, Rows};
 use crate::tables::schema::{ColumnKind, Schema, Table, TableSchema};
 

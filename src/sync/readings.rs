@@ -9,11 +9,11 @@ use super::engine::Engine;
 use super::fetch::IDS_PER_REQUEST;
 use super::pass::Tally;
 use super::webhook::MANY_CONTACTS;
-use crate::dialfire::client::{EventQuery, Fetched};
-use crate::dialfire::contacts::each_contact;
-use crate::dialfire::pages::PageError;
-use crate::dialfire::shape;
 use crate::error::{Error, ErrorKind, Result};
+use crate::source::client::{EventQuery, Fetched};
+use crate::source::contacts::each_contact;
+use crate::source::pages::PageError;
+use crate::source::shape;
 use crate::tables::rows::has_transactions;
 use crate::text;
 

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::closing::{Closing, say};
+use crate::destination::webhook::sender::Sender;
 use crate::error::{Error, ErrorKind, Result};
 use crate::shutdown::Shutdown;
-use crate::webhook::sender::Sender;
 
 /// How often it looks whether it was told to stop.
 const STEP: Duration = Duration::from_millis(100);

@@ -4,9 +4,9 @@
 
 use time::{Date, Duration, OffsetDateTime};
 
-use crate::dialfire::client::EventQuery;
-use crate::dialfire::event::Event;
 use crate::moment;
+use crate::source::client::EventQuery;
+use crate::source::event::Event;
 use crate::state::{Checkpoint, Recent};
 use crate::tables::schema::Table;
 

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::writer::{MAX_ATTEMPTS_OF_PARTS, Writer};
+use crate::destination::sql::NUL_SIGN;
+use crate::destination::sql::decimal::Decimal;
 use crate::error::Result;
-use crate::sink::NUL_SIGN;
-use crate::sink::decimal::Decimal;
 use crate::tables::batch::{Row, Rows};
 use crate::tables::schema::{ColumnKind, Schema, Table, TableSchema};
 

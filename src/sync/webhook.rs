@@ -27,15 +27,16 @@ use super::retries::{Gathered, retry_later};
 use super::seen::{Seen, Version};
 use super::silence::{self, contradiction, not_for_a_day};
 use super::windows::{Due, Nets, after_round, back_from_the_future, due};
-use crate::cli::settings::{FilterMode, Settings};
-use crate::dialfire::client::{Client, EventQuery};
-use crate::dialfire::event::Event;
+use crate::cli::settings::Settings;
+use crate::destination::webhook::digest;
+use crate::destination::webhook::sender::Sender;
 use crate::error::{Error, Result};
 use crate::shutdown::Shutdown;
+use crate::source::client::{Client, EventQuery};
+use crate::source::event::Event;
 use crate::state::{Checkpoint, MOST_RETRIES, StateFiles};
 use crate::tables::filter::Filter;
-use crate::webhook::digest;
-use crate::webhook::sender::Sender;
+use crate::tables::filter::FilterMode;
 
 pub(super) use unmatched::MANY_CONTACTS;
 

@@ -18,8 +18,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
+use crate::destination::sql::{Sink, StoredContact};
 use crate::error::Result;
-use crate::sink::{Sink, StoredContact};
 use crate::state::{MAX_KEEPERS, MAX_WITNESSES, Reason, Witness};
 use crate::tables::batch::Batch;
 use crate::tables::schema::{Schema, Table, TableSchema};

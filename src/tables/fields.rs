@@ -5,7 +5,15 @@ use std::collections::{HashMap, HashSet};
 use md5::{Digest, Md5};
 
 use super::schema::{Column, ColumnKind, Schema, Table};
-use crate::cli::settings::FieldLimit;
+
+/// How many custom fields become columns (`--fields`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldLimit {
+    /// The first fields of the campaign's list, up to this number.
+    First(usize),
+    /// All that the database can hold.
+    All,
+}
 
 /// How a database compares and limits the names of columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

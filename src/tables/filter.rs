@@ -1,7 +1,17 @@
 //! `--fm` and `--fp`: which transactions are stored.
 
-use crate::cli::settings::FilterMode;
-use crate::dialfire::json::{Object, Value};
+use crate::source::json::{Object, Value};
+
+/// Which transactions are stored (`--fm`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FilterMode {
+    /// All of them.
+    All,
+    /// Only those of type `update`.
+    UpdatesOnly,
+    /// Only those of type `update` that a human made.
+    HiUpdatesOnly,
+}
 
 /// The filter of one run. The contact's own row is stored whatever the filter says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +57,7 @@ fn is_update(transaction: &Object<'_>) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::dialfire::json::Document;
+    use crate::source::json::Document;
 
     fn passes(mode: FilterMode, prefixes: &[&str], transaction: &str) -> bool {
         Filter {

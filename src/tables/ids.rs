@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use md5::{Digest, Md5};
 
-use crate::dialfire::json::{Object, Value};
+use crate::source::json::{Object, Value};
 
 /// The id of a connection: its own, else derived as the vendor's first client did.
 pub fn connection_id(call: &Object<'_>, transaction_id: &str) -> Option<String> {

@@ -15,8 +15,8 @@ use super::filter::Filter;
 use super::ids::{connection_id, hash, transaction_ids};
 use super::numbers::plain_decimal;
 use super::schema::{ColumnKind, Table, columns};
-use crate::dialfire::fields::MAX_FIELD_NAME;
-use crate::dialfire::json::{LISTS, Object, Value};
+use crate::source::fields::MAX_FIELD_NAME;
+use crate::source::json::{LISTS, Object, Value};
 pub use remarks::{Oddity, Remarks, Unread};
 use room::Room;
 

@@ -142,7 +142,7 @@ fn log_in_errors_say_what_to_do() {
     let mut db = Database::new("login");
     let place = host().to_string();
     let wrong = MysqlUrl {
-        password: dbsync2::cli::settings::Secret::new("hush"),
+        password: dbsync2::net::secret::Secret::new("hush"),
         ..db.url()
     };
     let error = open_error(&wrong);

@@ -15,11 +15,11 @@ fn an_account_of_the_method_ed25519_works() {
         // Each log-in has another challenge.
         for tls in [TlsMode::Disable, TlsMode::Require].repeat(3) {
             url.tls = tls;
-            url.password = dbsync2::cli::settings::Secret::new(password);
+            url.password = dbsync2::net::secret::Secret::new(password);
             let mut sink = open(&url).unwrap();
             sink.prepare(&schema(&[])).unwrap();
         }
-        url.password = dbsync2::cli::settings::Secret::new("hush");
+        url.password = dbsync2::net::secret::Secret::new("hush");
         let error = open_error(&url);
         assert_eq!(error.kind(), ErrorKind::Setup);
         assert!(

@@ -14,7 +14,7 @@ fn nobody_there_and_somebody_else_there() {
     // Accepts, and never says anything.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = SqlServerUrl {
-        hosts: vec![dbsync2::sink::url::Host {
+        hosts: vec![dbsync2::destination::sql::url::Host {
             name: "127.0.0.1".to_owned(),
             port: listener.local_addr().unwrap().port(),
         }],

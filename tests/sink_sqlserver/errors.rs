@@ -111,7 +111,7 @@ fn log_in_and_database_are_refused_with_a_sentence() {
     let roots = Roots::load(None).unwrap();
     let good = parsed(&url);
     let wrong = SqlServerUrl {
-        password: dbsync2::cli::settings::Secret::new("hush"),
+        password: dbsync2::net::secret::Secret::new("hush"),
         ..good.clone()
     };
     let message = setup_error(&wrong, &roots);

@@ -15,15 +15,15 @@ mod heap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use dbsync2::dialfire::retry::RetryPolicy;
-use dbsync2::tls::Roots;
-use dbsync2::webhook::digest;
-use dbsync2::webhook::ledger::Ledger;
-use dbsync2::webhook::queue::{Content, Delivery};
-use dbsync2::webhook::receiver::{self, Address, Receiver};
-use dbsync2::webhook::sender::{self, Sender};
-use dbsync2::webhook::signature::Signer;
-use dbsync2::webhook::spool::Spool;
+use dbsync2::destination::webhook::digest;
+use dbsync2::destination::webhook::ledger::Ledger;
+use dbsync2::destination::webhook::queue::{Content, Delivery};
+use dbsync2::destination::webhook::receiver::{self, Address, Receiver};
+use dbsync2::destination::webhook::sender::{self, Sender};
+use dbsync2::destination::webhook::signature::Signer;
+use dbsync2::destination::webhook::spool::Spool;
+use dbsync2::net::retry::RetryPolicy;
+use dbsync2::net::tls::Roots;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

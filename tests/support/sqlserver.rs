@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
-use dbsync2::sink::url::{DatabaseUrl, Encryption, Host, SqlServerUrl};
+use dbsync2::destination::sql::url::{DatabaseUrl, Encryption, Host, SqlServerUrl};
 
 use super::database::{Database, OnRow, fresh_database, plain_decimal};
 use super::proxy::Proxy;

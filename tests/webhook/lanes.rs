@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use dbsync2::dialfire::retry::RetryPolicy;
-use dbsync2::tls::Roots;
-use dbsync2::webhook::digest;
-use dbsync2::webhook::ledger::{Ledger, Mark};
-use dbsync2::webhook::queue::{Content, Delivery};
-use dbsync2::webhook::receiver::{self, Address};
-use dbsync2::webhook::sender::{self, Sender};
-use dbsync2::webhook::signature::Signer;
-use dbsync2::webhook::spool::{Entry, Spool};
+use dbsync2::destination::webhook::digest;
+use dbsync2::destination::webhook::ledger::{Ledger, Mark};
+use dbsync2::destination::webhook::queue::{Content, Delivery};
+use dbsync2::destination::webhook::receiver::{self, Address};
+use dbsync2::destination::webhook::sender::{self, Sender};
+use dbsync2::destination::webhook::signature::Signer;
+use dbsync2::destination::webhook::spool::{Entry, Spool};
+use dbsync2::net::retry::RetryPolicy;
+use dbsync2::net::tls::Roots;
 
 use super::wait_for;
 use crate::support::receiver::{Receiver, Reply};

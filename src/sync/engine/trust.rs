@@ -12,7 +12,6 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use super::Engine;
-use crate::cli::settings::FilterMode;
 use crate::error::Result;
 use crate::state::{Checkpoint, MOST_RETRIES, Owed, Reason};
 use crate::sync::marking;
@@ -20,6 +19,7 @@ use crate::sync::pass::Leftover;
 use crate::sync::retries::Gathered;
 use crate::tables::fields::{Layout, Slot};
 use crate::tables::filter::Filter;
+use crate::tables::filter::FilterMode;
 use crate::tables::schema::{ColumnKind, Table};
 
 /// The most contacts of a pass that are fetched again as their documents could not be read as a whole: half of all that can
@@ -270,9 +270,9 @@ fn rfc3339(time: OffsetDateTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::settings::FieldLimit;
-    use crate::sink::dialect::POSTGRES;
+    use crate::destination::sql::dialect::POSTGRES;
     use crate::tables::fields::CustomField;
+    use crate::tables::fields::FieldLimit;
 
     /// The checksums of version 0.1: after an upgrade nothing is copied again.
     #[test]

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::{Courier, Tally};
-use crate::dialfire::event::Event;
 use crate::error::Result;
+use crate::source::event::Event;
 
 impl Courier {
     /// What still waits for another try of the contacts that these events name: it has to be posted before, so that the

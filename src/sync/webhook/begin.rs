@@ -6,6 +6,9 @@ use time::OffsetDateTime;
 
 use super::unmatched::those_given_up;
 use super::{Courier, Parts};
+use crate::destination::webhook::ledger::Ledger;
+use crate::destination::webhook::sender::day;
+use crate::destination::webhook::spool::Spool;
 use crate::error::{Error, Result};
 use crate::moment;
 use crate::state::{Checkpoint, StateFiles};
@@ -15,9 +18,6 @@ use crate::sync::fetch::Failures;
 use crate::sync::missing::Missing;
 use crate::sync::seen::Seen;
 use crate::tables::filter::Filter;
-use crate::webhook::ledger::Ledger;
-use crate::webhook::sender::day;
-use crate::webhook::spool::Spool;
 
 /// The ledger goes back at least so many days behind the checkpoint: the longest net reaches back one.
 const SHORTEST_LEDGER: u32 = 2;

@@ -6,11 +6,11 @@ use time::OffsetDateTime;
 
 use super::begin::ledger_cutoff;
 use super::{Courier, STEP, Tally};
-use crate::dialfire::retry::random;
+use crate::destination::webhook::sender::day;
 use crate::error::{Error, ErrorKind, Result};
+use crate::net::retry::random;
 use crate::status::Deliveries;
 use crate::sync::database::backoff;
-use crate::webhook::sender::day;
 
 impl Courier {
     /// Waits until nothing moves any more: what remains rests before its next attempt. With `--once` nothing remains.

@@ -9,8 +9,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use time::{Duration, OffsetDateTime};
 
 use super::{Courier, Tally};
-use crate::dialfire::event::Event;
 use crate::error::{Error, Result};
+use crate::source::event::Event;
 use crate::state::{MOST_RETRIES, Unmatched};
 use crate::sync::missing::PATIENCE;
 use crate::sync::retries::retry_later;

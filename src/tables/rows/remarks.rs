@@ -1,7 +1,7 @@
 //! What reading documents brings besides rows, without any of their values.
 
-use crate::dialfire::json::{Document, Object, Value, each_element};
-use crate::dialfire::shape;
+use crate::source::json::{Document, Object, Value, each_element};
+use crate::source::shape;
 use crate::text;
 
 /// What [`Oddity`]s repeat of an id.

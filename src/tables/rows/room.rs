@@ -1,6 +1,6 @@
 //! How much memory the rows of one contact may take.
 
-use crate::dialfire::json::Object;
+use crate::source::json::Object;
 use crate::tables::batch::Batch;
 
 /// The rows of a contact may take so many times the bytes of its document, and [`ROWS_AT_LEAST`] more. Real ones take less

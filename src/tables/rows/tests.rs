@@ -4,9 +4,10 @@
 use md5::{Digest, Md5};
 
 use super::*;
-use crate::cli::settings::{FieldLimit, FilterMode};
-use crate::dialfire::json::Document;
+use crate::source::json::Document;
+use crate::tables::fields::FieldLimit;
 use crate::tables::fields::{CustomField, NameUnit, Naming};
+use crate::tables::filter::FilterMode;
 
 const CONTACT: &str = include_str!("../../../tests/support/samples/sample-contact.json");
 const CALL: &str = include_str!("../../../tests/support/samples/sample-inbound-call.json");

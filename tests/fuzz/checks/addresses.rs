@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use dbsync2::sink::url::DatabaseUrl;
-use dbsync2::webhook::receiver::Address;
+use dbsync2::destination::sql::url::DatabaseUrl;
+use dbsync2::destination::webhook::receiver::Address;
 
 use super::memory::bounded;
 

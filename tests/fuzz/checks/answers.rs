@@ -4,11 +4,11 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use dbsync2::cli::settings::Secret;
-use dbsync2::sink::Target;
-use dbsync2::tls::{self, Roots};
-use dbsync2::webhook::receiver::{Address, Options, Receiver};
-use dbsync2::webhook::signature::Signer;
+use dbsync2::destination::sql::Target;
+use dbsync2::destination::webhook::receiver::{Address, Options, Receiver};
+use dbsync2::destination::webhook::signature::Signer;
+use dbsync2::net::secret::Secret;
+use dbsync2::net::tls::{self, Roots};
 
 use super::memory::bounded_by;
 use super::peer::Peer;

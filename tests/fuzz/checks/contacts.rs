@@ -1,15 +1,16 @@
 //! The answer to `POST contacts` → documents → rows, and request bodies for a web service.
 
-use dbsync2::cli::settings::{FieldLimit, FilterMode};
-use dbsync2::dialfire::contacts::each_contact;
-use dbsync2::dialfire::event::Event;
-use dbsync2::dialfire::json::{Document, Object, Value};
+use dbsync2::destination::webhook::payload::{self, TaskLog};
+use dbsync2::source::contacts::each_contact;
+use dbsync2::source::event::Event;
+use dbsync2::source::json::{Document, Object, Value};
 use dbsync2::tables::batch::Batch;
+use dbsync2::tables::fields::FieldLimit;
 use dbsync2::tables::fields::{CustomField, Layout, NameUnit, Naming};
 use dbsync2::tables::filter::Filter;
+use dbsync2::tables::filter::FilterMode;
 use dbsync2::tables::rows::{Remarks, RowMaker};
 use dbsync2::tables::schema::{ColumnKind, Table};
-use dbsync2::webhook::payload::{self, TaskLog};
 use serde_json::value::RawValue;
 
 use super::memory::bounded;

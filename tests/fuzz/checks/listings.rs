@@ -1,11 +1,11 @@
 //! Event strings, pages of listings, and the list of fields.
 
-use dbsync2::cli::settings::FieldLimit;
-use dbsync2::dialfire::client::{InboundCall, Listed};
-use dbsync2::dialfire::event::Event;
-use dbsync2::dialfire::pages::Unusable;
-use dbsync2::dialfire::{fields, pages};
-use dbsync2::sink::dialect;
+use dbsync2::destination::sql::dialect;
+use dbsync2::source::client::{InboundCall, Listed};
+use dbsync2::source::event::Event;
+use dbsync2::source::pages::Unusable;
+use dbsync2::source::{fields, pages};
+use dbsync2::tables::fields::FieldLimit;
 use dbsync2::tables::fields::{CustomField, Layout, NameUnit, Naming, Slot};
 use dbsync2::tables::schema::Table;
 use serde_json::value::RawValue;

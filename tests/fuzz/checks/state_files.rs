@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use dbsync2::destination::webhook::ledger::{Ledger, Mark};
+use dbsync2::destination::webhook::spool::{Entry, Spool};
 use dbsync2::state::StateFiles;
-use dbsync2::webhook::ledger::{Ledger, Mark};
-use dbsync2::webhook::spool::{Entry, Spool};
 
 use super::memory::bounded;
 
