@@ -243,3 +243,69 @@ fn the_kind_of_an_error_follows_its_sqlstate() {
         }
     }
 }
+
+#[test]
+fn a_row_that_a_trigger_leaves_out_silently_is_a_refused_row() {
+    for is_new in [false, true] {
+        let mut db = Database::new(&format!("left{is_new}"));
+        let schema = Schema::new("l_");
+        let mut sink = db.open();
+        sink.prepare(&schema).unwrap();
+        let mut write = |ids: &[&str]| {
+            let mut batch = batch(&schema);
+            for id in ids {
+                let values = [("$id", *id), ("$md5", "new")];
+                add(&mut batch, &schema, Table::Contacts, &values);
+            }
+            batch.is_new = is_new;
+            sink.write(&batch)
+        };
+        write(&["A", "B"]).unwrap();
+        db.run(
+            "UPDATE l_contacts SET \"$md5\" = 'old'; \
+             CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; \
+             CREATE TRIGGER no_new BEFORE INSERT ON l_contacts FOR EACH ROW WHEN (NEW.\"$id\" = 'C') \
+             EXECUTE FUNCTION leave(); \
+             CREATE TRIGGER no_change BEFORE UPDATE ON l_contacts FOR EACH ROW WHEN (NEW.\"$id\" = 'A') \
+             EXECUTE FUNCTION leave()",
+        );
+        for ids in [["A", "B"], ["C", "D"]] {
+            let error = write(&ids).unwrap_err();
+            assert_error(&error, ErrorKind::Data, &["left out 1 rows", "l_contacts"]);
+        }
+        write(&["B", "D"]).unwrap();
+        let rows = db.rows("SELECT \"$id\", \"$md5\" FROM l_contacts ORDER BY 1");
+        let row = |id: &str, md5: &str| vec![Some(id.to_owned()), Some(md5.to_owned())];
+        assert_eq!(rows, [row("A", "old"), row("B", "new"), row("D", "new")]);
+    }
+}
+
+/// The way to part a table before PostgreSQL 10, which some tools still go.
+#[test]
+fn rows_that_a_trigger_puts_into_a_child_table_are_stored() {
+    for is_new in [false, true] {
+        let mut db = Database::new(&format!("child{is_new}"));
+        let schema = Schema::new("h_");
+        let mut sink = db.open();
+        sink.prepare(&schema).unwrap();
+        db.run(
+            "CREATE TABLE h_child () INHERITS (h_contacts); \
+             CREATE FUNCTION route() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             DELETE FROM h_child WHERE \"$id\" = NEW.\"$id\"; \
+             INSERT INTO h_child SELECT NEW.*; RETURN NULL; END $$; \
+             CREATE TRIGGER route BEFORE INSERT ON h_contacts FOR EACH ROW EXECUTE FUNCTION route()",
+        );
+        for md5 in ["1", "2"] {
+            let mut batch = batch(&schema);
+            for id in ["A", "B"] {
+                let values = [("$id", id), ("$md5", md5)];
+                add(&mut batch, &schema, Table::Contacts, &values);
+            }
+            batch.is_new = is_new && md5 == "1";
+            sink.write(&batch).unwrap();
+            let rows = db.rows("SELECT \"$id\", \"$md5\" FROM h_contacts ORDER BY 1");
+            let row = |id: &str| vec![Some(id.to_owned()), Some(md5.to_owned())];
+            assert_eq!(rows, [row("A"), row("B")]);
+        }
+    }
+}

@@ -41,12 +41,12 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Inserts the rows; fails where one of the keys is there already.
+/// Inserts the rows, and returns how many the server counts; fails where one of the keys is there already.
 pub(super) fn copy(
     transaction: &mut Transaction<'_>,
     upsert: &Upsert,
     rows: &Rows,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     let mut writer = transaction.copy_in(&upsert.copy)?;
     let mut lines = String::with_capacity(2 * CHUNK);
     for row in rows.by_key() {
@@ -66,6 +66,5 @@ pub(super) fn copy(
         }
     }
     writer.write_all(lines.as_bytes())?;
-    writer.finish()?;
-    Ok(())
+    Ok(writer.finish()?)
 }

@@ -67,22 +67,32 @@ pub(super) fn fill(
         let upsert = prepared(tables, *table)?;
         let name = upsert.relation.quoted();
         let adds_only = batch.only_adds_to(*table);
-        let written = upsert.run(transaction, batch.rows(*table), adds_only);
-        let written = written.map_err(|e| {
+        let left_out = upsert.run(transaction, batch.rows(*table), adds_only);
+        let left_out = left_out.map_err(|e| {
             let grant = format!(
                 "GRANT SELECT, INSERT, UPDATE ON {name} TO \"{}\"",
                 server.user
             );
             server.write_error(&e, &format!("cannot write table {name}"), &grant)
         })?;
-        if !written {
-            return Err(Error::of_row(format!(
-                "cannot write table {name} in PostgreSQL at {}: a key counts as equal to that of another row, by the type or \
-                 the collation of column {}",
-                server.address,
-                POSTGRES.quote(upsert.wanted.table.key())
-            )));
+        if left_out == 0 {
+            continue;
         }
+        let refused = format!(
+            "cannot write table {name} in PostgreSQL at {}",
+            server.address
+        );
+        return Err(if upsert.has_exact_key() {
+            Error::data(format!(
+                "{refused}: a trigger left out {left_out} rows without an error (let it raise one)"
+            ))
+        } else {
+            Error::of_row(format!(
+                "{refused}: a key counts as equal to that of another row, by the type or the collation of column {}, or a \
+                 trigger left rows out",
+                POSTGRES.quote(upsert.wanted.table.key())
+            ))
+        });
     }
     Ok(())
 }
@@ -100,8 +110,12 @@ fn load(
     let mut savepoint = transaction.transaction().map_err(failed)?;
     for table in filled {
         let upsert = prepared(tables, *table)?;
-        if let Err(failure) = load::copy(&mut savepoint, upsert, batch.rows(*table)) {
-            if failure.is_clash() {
+        let rows = batch.rows(*table);
+        let loaded = load::copy(&mut savepoint, upsert, rows);
+        // Those that a trigger leaves out are not counted.
+        let is_whole = |count: u64| usize::try_from(count).is_ok_and(|count| count >= rows.len());
+        if !loaded.as_ref().is_ok_and(|count| is_whole(*count)) {
+            if loaded.is_err_and(|failure| failure.is_clash()) {
                 loading.met_a_row();
             } else {
                 loading.refused();

@@ -111,22 +111,53 @@ impl Upsert {
     }
 
     /// Inserts the rows, or replaces those with the same key unless rows are only added. The rows hold no key twice.
-    /// Returns false where a key counts as equal to that of another row, which then stays as it is.
+    /// Returns how many were left out: where a key counts as equal to that of another row, which then stays as it is, and
+    /// where a trigger of the users' returns NULL.
     pub(super) fn run(
         &self,
         transaction: &mut Transaction<'_>,
         rows: &Rows,
         only_adds: bool,
-    ) -> Result<bool, Error> {
+    ) -> Result<u64, Error> {
         let sql = if only_adds { &self.insert } else { &self.sql };
         let rows = rows.by_key();
-        let mut written = 0;
+        let mut left_out = 0;
         for rows in rows.chunks(ROWS) {
-            written += self.run_once(transaction, sql, rows)?;
+            let wanted = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+            let written = self.run_once(transaction, sql, rows)?;
+            if written < wanted && !self.are_in_children(transaction, rows)? {
+                left_out += wanted - written;
+            }
         }
-        // Elsewhere a trigger of the users' may leave rows out.
-        let wanted = u64::try_from(rows.len()).unwrap_or(u64::MAX);
-        Ok(self.has_exact_key() || written >= wanted)
+        Ok(left_out)
+    }
+
+    /// Whether the table is parted by inheritance, where a trigger puts rows into the children and NULL in their place, and
+    /// all of these rows are there.
+    fn are_in_children(
+        &self,
+        transaction: &mut Transaction<'_>,
+        rows: &[Row<'_>],
+    ) -> Result<bool, Error> {
+        let Some(key) = self.target(self.wanted.table.key()) else {
+            return Ok(false);
+        };
+        let keys: Vec<Cow<'_, str>> = rows.iter().map(|row| without_nul(row.key())).collect();
+        let (table, name, cast) = (self.relation.quoted(), POSTGRES.quote(&key.name), &key.cast);
+        let sql = format!(
+            "SELECT count(*) FROM {table} AS stored, pg_catalog.pg_class AS parent WHERE parent.oid = $2::text::pg_catalog.regclass \
+             AND parent.relkind = 'r' AND parent.relhassubclass AND stored.{name} = ANY ($1::text[]::{cast}[]) \
+             AND stored.tableoid <> parent.oid"
+        );
+        let found = transaction.query_typed(
+            &sql,
+            &[
+                (&keys as &(dyn ToSql + Sync), Type::TEXT_ARRAY),
+                (&table as &(dyn ToSql + Sync), Type::TEXT),
+            ],
+        )?;
+        let count: i64 = found.first().map_or(Ok(0), |row| row.try_get(0))?;
+        Ok(usize::try_from(count).is_ok_and(|count| count >= rows.len()))
     }
 
     /// Whether only the same texts count as equal keys.
