@@ -201,6 +201,11 @@ impl Holdings {
         witness::note(&mut self.witnesses, batch, schema, stored);
     }
 
+    /// Forgets what was known of the rows of a batch that was not written whole.
+    pub fn doubt(&mut self, batch: &Batch) {
+        witness::forget(&mut self.witnesses, batch);
+    }
+
     /// From now on nothing is known: what was lost is noted elsewhere.
     pub fn forget(&mut self) {
         *self = Holdings::default();

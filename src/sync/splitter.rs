@@ -152,6 +152,8 @@ impl Splitter {
         // What is not there can't be lost.
         if is_complete {
             writer.note(batch);
+        } else {
+            writer.doubt(batch);
         }
         Ok(work.written)
     }

@@ -64,18 +64,13 @@ pub fn note(
     let mut changed: HashMap<String, String> = (stored.into_iter())
         .filter_map(|contact| Some((contact.id, contact.changed?)))
         .collect();
-    witnesses.retain(|witness| {
-        witness.table != Table::Recordings || !batch.placeholders.contains(&witness.id)
-    });
+    // What is written again is there again, whatever had happened to it.
+    forget(witnesses, batch);
     for table in Table::ALL {
         let rows = batch.rows(table);
         let (Some(smallest), count) = (rows.iter().map(|row| row.key()).min(), rows.len()) else {
             continue;
         };
-        let written: HashSet<&str> = rows.iter().map(|row| row.key()).collect();
-        // What is written again is there again, whatever had happened to it.
-        witnesses
-            .retain(|witness| witness.table != table || !written.contains(witness.id.as_str()));
         let mut new: Vec<&str> = last_of(batch, table);
         if count > MAX_OF_A_BATCH && !new.contains(&smallest) {
             new.push(smallest);
@@ -93,6 +88,18 @@ pub fn note(
         bound(witnesses, table);
         keep(witnesses, batch, schema.table(table));
     }
+}
+
+/// Forgets the rows of a batch of which some were refused or kept back: nobody knows which of them are as they were.
+pub fn forget(witnesses: &mut Vec<Witness>, batch: &Batch) {
+    let written: HashSet<(Table, &str)> = (Table::ALL.into_iter())
+        .flat_map(|table| batch.rows(table).iter().map(move |row| (table, row.key())))
+        .collect();
+    witnesses.retain(|witness| {
+        let is_deleted =
+            witness.table == Table::Recordings && batch.placeholders.contains(&witness.id);
+        !is_deleted && !written.contains(&(witness.table, witness.id.as_str()))
+    });
 }
 
 /// Takes rows of a batch that have a value in columns which no witness is known to fill.
@@ -459,6 +466,26 @@ mod tests {
         assert_eq!(witnesses.len(), MAX_WITNESSES);
         let ids = ids(&witnesses);
         assert_eq!(ids[4..8], ["y95", "y94", "x99", "x98"]);
+    }
+
+    #[test]
+    fn rows_of_a_batch_that_was_not_written_whole_prove_nothing() {
+        let of = |table, id| Witness {
+            table,
+            ..contact(id, None)
+        };
+        let mut witnesses = vec![
+            of(Table::Transactions, "t1"),
+            of(Table::Connections, "t1"),
+            of(Table::Recordings, "p"),
+            of(Table::Recordings, "q"),
+            of(Table::Transactions, "t2"),
+        ];
+        let mut batch = batch(&["t1", "t3"]);
+        batch.placeholders.push("p".to_owned());
+        forget(&mut witnesses, &batch);
+        assert_eq!(ids(&witnesses), ["t1", "q", "t2"]);
+        assert_eq!(witnesses.first().map(|w| w.table), Some(Table::Connections));
     }
 
     #[test]

@@ -301,6 +301,11 @@ impl Writer {
         }
     }
 
+    /// Takes note of a batch of which not all is stored.
+    pub fn doubt(&mut self, batch: &Batch) {
+        self.options.holdings.doubt(batch);
+    }
+
     /// Does something with the open database, and again after each loss.
     ///
     /// # Errors
