@@ -16,7 +16,7 @@ if [ -z "${SQLFLUFF-}" ]; then
 fi
 
 DBSYNC_TEST_STATEMENTS=$directory/statements.sql \
-    cargo test --locked --lib sink::sqlserver::statement::tests::every_statement >"$directory/output" 2>&1 </dev/null || {
+    cargo test --locked --lib destination::sql::sqlserver::statement::tests::every_statement >"$directory/output" 2>&1 </dev/null || {
     cat "$directory/output" >&2
     exit 1
 }
