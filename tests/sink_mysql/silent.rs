@@ -243,3 +243,30 @@ fn a_server_cannot_send_more_than_it_was_asked_for() {
         assert!(error.to_string().contains(told), "{what}: {error}");
     }
 }
+
+#[test]
+fn a_socket_whose_queue_is_full_is_left_within_the_time_for_connecting() {
+    use std::os::unix::net::UnixStream;
+
+    let directory = crate::support::temp::TempDir::new();
+    let path = directory.path().join("mysqld.sock");
+    let address = socket2::SockAddr::unix(&path).unwrap();
+    let new = || socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    let listener = new();
+    listener.bind(&address).unwrap();
+    listener.listen(0).unwrap();
+    // Nobody accepts: those that wait fill the queue.
+    let waiting = UnixStream::connect(&path).unwrap();
+    let url = MysqlUrl {
+        servers: Servers::Socket {
+            path: path.clone(),
+            port: 3306,
+        },
+        ..hasty(Vec::new(), TlsMode::Disable)
+    };
+    let begin = Instant::now();
+    let error = open_error(&url);
+    assert_eq!(error.kind(), ErrorKind::Transient, "{error}");
+    assert!(begin.elapsed() < SOON, "{error}");
+    drop((waiting, listener));
+}

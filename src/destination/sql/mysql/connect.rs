@@ -135,7 +135,7 @@ impl Attempts<'_> {
     #[cfg(unix)]
     fn socket(&self, path: &std::path::Path) -> std::result::Result<Session, Failure> {
         let until = Instant::now() + self.url.connect_timeout;
-        let socket = Socket::Unix(std::os::unix::net::UnixStream::connect(path)?);
+        let socket = Socket::Unix(unix(path, until)?);
         let client = self.log_in(Wire::new(socket, until), None, true)?;
         self.session(client, path.display().to_string(), None)
     }
@@ -272,6 +272,32 @@ fn tcp(address: SocketAddr, until: Instant) -> std::result::Result<TcpStream, Fa
         .with_retries(4);
     socket2::SockRef::from(&tcp).set_tcp_keepalive(&keepalive)?;
     Ok(tcp)
+}
+
+/// The wait before a socket is tried again whose server has not accepted those before us.
+#[cfg(unix)]
+const SOCKET_PAUSE: Duration = Duration::from_millis(20);
+
+/// Opens a Unix socket. Where its queue is full, connecting fails at once if it is not to block, and can't be waited for.
+#[cfg(unix)]
+fn unix(path: &std::path::Path, until: Instant) -> io::Result<std::os::unix::net::UnixStream> {
+    let address = socket2::SockAddr::unix(path)?;
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    loop {
+        match socket.connect(&address) {
+            Ok(()) => break,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                if Instant::now() >= until {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                std::thread::sleep(SOCKET_PAUSE);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    socket.set_nonblocking(false)?;
+    Ok(socket.into())
 }
 
 /// Whether the server takes statements now. Both a node outside of its cluster and one that an admin took out of service
