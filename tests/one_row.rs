@@ -3,6 +3,7 @@
 mod bad_tables;
 mod codes;
 mod large;
+mod long_rows;
 mod marks;
 mod some_values;
 mod texts;

@@ -8,6 +8,9 @@ use crate::tables::schema::{ColumnKind, Schema, Table, TableSchema};
 /// Stored rows that are tried: some of them may be of the kind that the table refuses since yesterday.
 const MAX_SAMPLES: usize = 20;
 
+/// Bytes of them after which no more are read: each may be as long as a document of Dialfire.
+const MAX_SAMPLE_BYTES: usize = 8 << 20;
+
 /// Columns of which another value is tried alone.
 const MAX_COLUMNS: usize = 50;
 
@@ -57,10 +60,12 @@ pub fn refuses(
     others: &[Row<'_>],
 ) -> Result<Option<(Extent, Error)>> {
     let Refused { table, key, reason } = refused;
-    let mut stored = Rows::new(schema.table(table).columns.len());
-    if readable(sink.sample(table, MAX_SAMPLES + 1, &mut stored))?.is_none() {
+    let Some(keys) = readable(sink.sample(table, MAX_SAMPLES + 1))? else {
         return Ok(None);
-    }
+    };
+    let Some(stored) = stored_rows(sink, schema, table, &keys)? else {
+        return Ok(None);
+    };
     let mut rehearsal = Rehearsal {
         sink,
         schema,
@@ -168,13 +173,8 @@ impl Near {
         }
         keys.sort_unstable();
         keys.dedup();
-        let mut rows = Rows::new(of_table.columns.len());
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let read = sink.rows(table, &keys, &mut rows);
-        Ok(match readable(read)? {
-            Some(()) => Near { rows },
-            None => Near::default(),
-        })
+        let rows = stored_rows(sink, schema, table, &keys)?;
+        Ok(rows.map_or_else(Near::default, |rows| Near { rows }))
     }
 
     /// What may be written in their places: those of the batch as they are to be, all others, and last the refused one, as
@@ -216,6 +216,26 @@ fn not_stored<'r>(
             .any(|there| there.key.eq_ignore_ascii_case(key))
     };
     Ok(others.into_iter().filter(|row| !is_stored(row)).collect())
+}
+
+/// The rows with these keys, as far as they are short enough together; `None` where the database refuses that. Each is read
+/// alone: where some are long, all of them would be more than an answer may have.
+fn stored_rows(
+    sink: &mut dyn Sink,
+    schema: &Schema,
+    table: Table,
+    keys: &[String],
+) -> Result<Option<Rows>> {
+    let mut rows = Rows::new(schema.table(table).columns.len());
+    for key in keys {
+        if rows.bytes() >= MAX_SAMPLE_BYTES {
+            break;
+        }
+        if readable(sink.rows(table, &[key], &mut rows))?.is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(rows))
 }
 
 /// What was read; `None` where the database refuses that.

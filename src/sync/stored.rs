@@ -36,18 +36,13 @@ impl StoredRows {
     ) -> Result<()> {
         let columns = schema.table(table).columns.len();
         for keys in keys.chunks(KEYS_PER_QUERY) {
-            let read = writer.attempt(Some(MAX_ATTEMPTS_OF_PARTS), |sink| {
-                let mut rows = Rows::new(columns);
-                sink.rows(table, keys, &mut rows).map(|()| rows)
-            })?;
-            let rows = match read {
+            let rows = match read(writer, table, columns, keys, 1)? {
                 Ok(rows) => rows,
-                Err(error) => {
-                    log::debug!("stored rows can't be compared with new ones: {error}");
+                // Long ones may be too much for one answer.
+                Err(_) => {
                     let mut rows = Rows::new(columns);
-                    for row in writer.run(|sink| sink.present(table, keys, &[]))? {
-                        rows.begin();
-                        rows.set(0, &row.key);
+                    for key in keys {
+                        rows.append(&one(writer, table, columns, key)?);
                     }
                     rows
                 }
@@ -70,6 +65,34 @@ impl StoredRows {
         let place = self.places.get(&(table, key.to_owned()))?;
         Some(self.rows.get(table.index())?.row(*place))
     }
+}
+
+/// The row of this key, if the table holds it; nothing but the key where its values can't be read.
+fn one(writer: &mut Writer, table: Table, columns: usize, key: &str) -> Result<Rows> {
+    let error = match read(writer, table, columns, &[key], MAX_ATTEMPTS_OF_PARTS)? {
+        Ok(rows) => return Ok(rows),
+        Err(error) => error,
+    };
+    log::debug!("a stored row can't be compared with a new one: {error}");
+    let mut rows = Rows::new(columns);
+    for row in writer.run(|sink| sink.present(table, &[key], &[]))? {
+        rows.begin();
+        rows.set(0, &row.key);
+    }
+    Ok(rows)
+}
+
+fn read(
+    writer: &mut Writer,
+    table: Table,
+    columns: usize,
+    keys: &[&str],
+    patience: u32,
+) -> Result<Result<Rows>> {
+    writer.attempt(Some(patience), |sink| {
+        let mut rows = Rows::new(columns);
+        sink.rows(table, keys, &mut rows).map(|()| rows)
+    })
 }
 
 /// Whether a stored row holds all that is to be written, apart from the time of writing.

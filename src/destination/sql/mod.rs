@@ -153,10 +153,11 @@ pub trait Sink {
     /// code and names, and only [`Error::detail`](crate::error::Error::detail) has the text.
     fn write(&mut self, batch: &Batch) -> Result<()>;
 
-    /// Adds up to `most` stored rows of a prepared table to `rows`, whose columns are those of the schema.
-    fn sample(&mut self, table: Table, most: usize, rows: &mut Rows) -> Result<()>;
+    /// The keys of up to `most` stored rows of a prepared table.
+    fn sample(&mut self, table: Table, most: usize) -> Result<Vec<String>>;
 
-    /// The same for the rows with these keys, of which there are up to a few dozen.
+    /// Adds the stored rows with these keys, of which there are up to a few dozen, to `rows`, whose columns are those of the
+    /// schema. Of long rows only few fit into an answer.
     fn rows(&mut self, table: Table, keys: &[&str], rows: &mut Rows) -> Result<()>;
 
     /// The names of the triggers of a prepared table.

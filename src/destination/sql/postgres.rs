@@ -430,20 +430,31 @@ impl Sink for PostgresSink {
         }
     }
 
-    fn sample(&mut self, table: Table, most: usize, rows: &mut Rows) -> Result<()> {
-        let upsert = prepared(&self.tables, table)?;
-        let end = format!("LIMIT {most}");
-        probe::rows(&mut self.client, &self.session, upsert, &end, &[], rows)
-            .map_err(|e| self.cannot_read(&e, &upsert.relation.quoted()))
+    fn sample(&mut self, table: Table, most: usize) -> Result<Vec<String>> {
+        let relation = prepared(&self.tables, table)?.relation.quoted();
+        let key = POSTGRES.quote(table.key());
+        let sql =
+            format!("SELECT {key}::text FROM {relation} WHERE {key} IS NOT NULL LIMIT {most}");
+        self.session
+            .query(&mut self.client, &sql, &[])
+            .and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect())
+            .map_err(|e| self.cannot_read(&e, &relation))
     }
 
     fn rows(&mut self, table: Table, keys: &[&str], rows: &mut Rows) -> Result<()> {
         let upsert = prepared(&self.tables, table)?;
-        let end = format!("WHERE {}", key_is_one_of(upsert));
+        let condition = key_is_one_of(upsert);
         let keys: Vec<_> = keys.iter().map(|key| without_nul(key)).collect();
         let keys: &Parameters<'_> = &[(&keys, Type::TEXT_ARRAY)];
-        probe::rows(&mut self.client, &self.session, upsert, &end, keys, rows)
-            .map_err(|e| self.cannot_read(&e, &upsert.relation.quoted()))
+        probe::rows(
+            &mut self.client,
+            &self.session,
+            upsert,
+            &condition,
+            keys,
+            rows,
+        )
+        .map_err(|e| self.cannot_read(&e, &upsert.relation.quoted()))
     }
 
     fn triggers(&mut self, table: Table) -> Result<Vec<String>> {

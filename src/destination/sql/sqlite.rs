@@ -445,16 +445,15 @@ impl Sink for SqliteSink {
         end.map_err(|e| refusal(conn, path, "committing a batch", &e))
     }
 
-    fn sample(&mut self, table: Table, most: usize, rows: &mut Rows) -> Result<()> {
-        let end = format!("LIMIT {most}");
-        probe::rows(&self.conn, self.table(table)?, &end, &[], rows)
+    fn sample(&mut self, table: Table, most: usize) -> Result<Vec<String>> {
+        probe::sample(&self.conn, self.table(table)?, most)
             .map_err(|e| failure(&self.path, "reading stored rows", &e))
     }
 
     fn rows(&mut self, table: Table, keys: &[&str], rows: &mut Rows) -> Result<()> {
         let (key, count) = (SQLITE.quote(table.key()), keys.len());
-        let end = format!("WHERE {key} IN ({})", placeholders(count));
-        probe::rows(&self.conn, self.table(table)?, &end, keys, rows)
+        let condition = format!("{key} IN ({})", placeholders(count));
+        probe::rows(&self.conn, self.table(table)?, &condition, keys, rows)
             .map_err(|e| failure(&self.path, "reading stored rows", &e))
     }
 

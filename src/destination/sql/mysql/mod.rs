@@ -159,6 +159,20 @@ impl MysqlSink {
         Ok(())
     }
 
+    /// The keys that a statement selects.
+    fn keys(&mut self, sql: &str, most: usize) -> Result<Vec<String>> {
+        let expected = Expected {
+            rows: most,
+            bytes: MAX_STORED,
+        };
+        let found = self
+            .session
+            .rows(sql, expected)
+            .map_err(|e| self.failed("looking for rows", &e, ErrorKind::Transient))?;
+        let keys = found.into_iter().filter_map(|row| row.into_iter().next());
+        Ok(keys.flatten().collect())
+    }
+
     /// Whether the database has a column, key or constraint of this name.
     fn has(&mut self, name: &str) -> bool {
         matches!(self.session.catalogue(&probe::names(name)), Ok(found) if !found.is_empty())
@@ -356,18 +370,7 @@ impl Sink for MysqlSink {
             probe::trusted_after(self.prepared(Table::Contacts)?, stamp, campaign),
             probe::is_after(after)
         );
-        let expected = Expected {
-            rows: most,
-            bytes: MAX_STORED,
-        };
-        let found = self
-            .session
-            .rows(&sql, expected)
-            .map_err(|e| self.failed("looking for rows", &e, ErrorKind::Transient))?;
-        Ok(found
-            .into_iter()
-            .filter_map(|row| row.into_iter().next().flatten())
-            .collect())
+        self.keys(&sql, most)
     }
 
     fn distrust(&mut self, ids: &[&str]) -> Result<u64> {
@@ -391,9 +394,9 @@ impl Sink for MysqlSink {
         outcome
     }
 
-    fn sample(&mut self, table: Table, most: usize, into: &mut Rows) -> Result<()> {
+    fn sample(&mut self, table: Table, most: usize) -> Result<Vec<String>> {
         let sql = probe::sample(self.prepared(table)?, most)?;
-        self.read_rows(table, &sql, most, into)
+        self.keys(&sql, most)
     }
 
     fn rows(&mut self, table: Table, keys: &[&str], into: &mut Rows) -> Result<()> {

@@ -6,7 +6,7 @@ use super::literal::{list, push_text};
 use crate::destination::sql::dialect::MYSQL;
 use crate::error::{Error, Result};
 
-/// Stored rows to be written once more.
+/// The keys of stored rows that are to be written once more.
 ///
 /// # Errors
 /// [`Setup`](crate::error::ErrorKind::Setup) where that could not be undone.
@@ -17,29 +17,25 @@ pub(super) fn sample(table: &Prepared, most: usize) -> Result<String> {
             table.real.engine, table.name
         )));
     }
-    Ok(format!("{} LIMIT {most}", rows(table)))
-}
-
-/// Stored rows with these keys.
-pub(super) fn rows_of(table: &Prepared, keys: &[&str]) -> String {
-    format!(
-        "{} WHERE {} IN {}",
-        rows(table),
+    Ok(format!(
+        "SELECT {} FROM {} LIMIT {most}",
         MYSQL.quote(table.table.key()),
-        list(keys.iter().copied())
-    )
+        MYSQL.quote(&table.name)
+    ))
 }
 
-/// Stored rows, with the columns that are written.
-fn rows(table: &Prepared) -> String {
+/// Stored rows with these keys, with the columns that are written.
+pub(super) fn rows_of(table: &Prepared, keys: &[&str]) -> String {
     let names: Vec<String> = (table.columns.iter())
         .filter_map(|column| table.real.columns.get(column.real))
         .map(|real| MYSQL.quote(&real.name))
         .collect();
     format!(
-        "SELECT {} FROM {}",
+        "SELECT {} FROM {} WHERE {} IN {}",
         names.join(","),
-        MYSQL.quote(&table.name)
+        MYSQL.quote(&table.name),
+        MYSQL.quote(table.table.key()),
+        list(keys.iter().copied())
     )
 }
 

@@ -10,12 +10,12 @@ use super::upsert::Upsert;
 use crate::destination::sql::dialect::POSTGRES;
 use crate::tables::batch::Rows;
 
-/// Adds stored rows, as texts: those that the end of the statement selects.
+/// Adds stored rows, as texts: those for which the condition holds.
 pub(super) fn rows(
     client: &mut Client,
     session: &Session,
     upsert: &Upsert,
-    end: &str,
+    condition: &str,
     parameters: &Parameters<'_>,
     into: &mut Rows,
 ) -> Result<(), Error> {
@@ -23,7 +23,7 @@ pub(super) fn rows(
         .map(|target| format!("{}::text", POSTGRES.quote(&target.name)))
         .collect();
     let sql = format!(
-        "SELECT {} FROM {} {end}",
+        "SELECT {} FROM {} WHERE {condition}",
         texts.join(", "),
         upsert.relation.quoted()
     );

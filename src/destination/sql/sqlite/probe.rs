@@ -9,16 +9,32 @@ use super::Prepared;
 use crate::destination::sql::dialect::SQLITE;
 use crate::tables::batch::Rows;
 
-/// Adds stored rows, as texts: those that the end of the statement selects with these values.
+/// The keys of some stored rows.
+pub(super) fn sample(
+    conn: &Connection,
+    table: &Prepared,
+    most: usize,
+) -> rusqlite::Result<Vec<String>> {
+    let key = SQLITE.quote(table.table.key());
+    let sql = format!(
+        "SELECT CAST({key} AS TEXT) FROM {} WHERE {key} IS NOT NULL LIMIT {most}",
+        table.name
+    );
+    conn.prepare(&sql)?
+        .query_map([], |row| row.get(0))?
+        .collect()
+}
+
+/// Adds stored rows, as texts: those for which the condition holds with these values.
 pub(super) fn rows(
     conn: &Connection,
     table: &Prepared,
-    end: &str,
+    condition: &str,
     values: &[&str],
     into: &mut Rows,
 ) -> rusqlite::Result<()> {
     let sql = format!(
-        "SELECT {} FROM {} {end}",
+        "SELECT {} FROM {} WHERE {condition}",
         table.names.join(", "),
         table.name
     );

@@ -223,6 +223,14 @@ impl SqlServerSink {
         Ok(())
     }
 
+    /// The keys that a statement selects.
+    fn keys(&mut self, sql: &str) -> Result<Vec<String>> {
+        let rows = (self.connection.query(sql, ANSWER))
+            .map_err(|e| self.failed("looking for rows", &e, ErrorKind::Transient))?;
+        let keys = rows.into_iter().filter_map(|row| row.into_iter().next());
+        Ok(keys.flatten().collect())
+    }
+
     /// Takes checksums away.
     fn mark(&mut self, sql: &str) -> Result<u64> {
         let doing = "marking contacts for a fresh look";
@@ -371,12 +379,7 @@ impl Sink for SqlServerSink {
     ) -> Result<Vec<String>> {
         let campaign = self.tells_campaigns()?.then_some(campaign);
         let sql = statement::trusted_after(&self.contacts()?, stamp, campaign, after, most);
-        let rows = (self.connection.query(&sql, ANSWER))
-            .map_err(|e| self.failed("looking for rows", &e, ErrorKind::Transient))?;
-        Ok(rows
-            .into_iter()
-            .filter_map(|row| row.into_iter().next().flatten())
-            .collect())
+        self.keys(&sql)
     }
 
     fn distrust(&mut self, ids: &[&str]) -> Result<u64> {
@@ -393,10 +396,9 @@ impl Sink for SqlServerSink {
         stage::write(self, batch)
     }
 
-    fn sample(&mut self, table: Table, most: usize, into: &mut Rows) -> Result<()> {
-        let prepared = self.prepared(table)?;
-        let sql = statement::sample(&prepared.schema.name, &prepared.real_columns(), most);
-        self.read_rows(table, &sql, into)
+    fn sample(&mut self, table: Table, most: usize) -> Result<Vec<String>> {
+        let sql = statement::sample(&self.table(table)?, table.key(), most);
+        self.keys(&sql)
     }
 
     fn rows(&mut self, table: Table, keys: &[&str], into: &mut Rows) -> Result<()> {

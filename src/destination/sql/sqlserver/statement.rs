@@ -401,32 +401,31 @@ pub(super) fn delete<'a>(table: &TableSchema, ids: impl Iterator<Item = &'a str>
     )
 }
 
-/// Stored rows, each value as text.
-pub(super) fn sample(table: &str, columns: &[&RealColumn], most: usize) -> String {
-    let texts = texts(columns);
-    format!("SELECT TOP ({most}) {texts} FROM {}", quote(table))
+/// The keys of some stored rows.
+pub(super) fn sample(table: &str, key: &str, most: usize) -> String {
+    let key = quote(key);
+    format!(
+        "SELECT TOP ({most}) CONVERT(nvarchar(max), {key}) FROM {}",
+        quote(table)
+    )
 }
 
-/// Those with these keys.
+/// The stored rows with these keys, each value as text.
 pub(super) fn rows<'a>(
     table: &TableSchema,
     columns: &[&RealColumn],
     keys: impl Iterator<Item = &'a str>,
 ) -> String {
+    let texts: Vec<String> = (columns.iter())
+        .map(|column| format!("CONVERT(nvarchar(max), {})", quote(&column.name)))
+        .collect();
     format!(
         "SELECT {} FROM {} WHERE {} IN ({})",
-        texts(columns),
+        texts.join(", "),
         quote(&table.name),
         quote(table.table.key()),
         list(keys)
     )
-}
-
-fn texts(columns: &[&RealColumn]) -> String {
-    let texts: Vec<String> = (columns.iter())
-        .map(|column| format!("CONVERT(nvarchar(max), {})", quote(&column.name)))
-        .collect();
-    texts.join(", ")
 }
 
 /// The names of a table's triggers that are switched on.

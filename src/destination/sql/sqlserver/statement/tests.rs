@@ -110,7 +110,7 @@ fn all() -> Vec<String> {
         let columns: Vec<&RealColumn> = columns.iter().collect();
         statements.extend(upsert(table, &columns));
         statements.push(left_out(table, &columns));
-        statements.push(sample(name, &columns, 9));
+        statements.push(sample(name, "id", 9));
         statements.push(super::rows(table, &columns, ids.into_iter()));
     }
     statements
