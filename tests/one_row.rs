@@ -1,5 +1,6 @@
 //! Promise 5: a row that the database refuses costs that row alone, until it is accepted.
 
+mod added_only;
 mod bad_tables;
 mod codes;
 mod large;

@@ -2,6 +2,7 @@
 //!
 //! A contact of which rows are kept back is written without its `$md5`, so that it is not taken for complete.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use super::probe::Extent;
@@ -72,9 +73,9 @@ impl LeftOut {
 
 /// What of a batch can be written.
 #[derive(Debug)]
-pub struct Stripped {
+pub struct Stripped<'a> {
     /// The rows that the tables should take.
-    pub batch: Batch,
+    pub batch: Cow<'a, Batch>,
     /// Whether rows are kept back.
     pub keeps_back: bool,
     /// Contacts of which rows are kept back.
@@ -85,6 +86,23 @@ pub struct Stripped {
     pub calls: Vec<(String, Option<String>)>,
     /// How many stored rows stay as they are, and are others.
     pub stay: u64,
+    /// Contacts of which some do, and whose own rows can't say so: their checksums stay as well.
+    pub unmarked: Vec<String>,
+}
+
+impl<'a> Stripped<'a> {
+    /// Nothing is left out of this batch.
+    pub fn none(batch: &'a Batch) -> Self {
+        Stripped {
+            batch: Cow::Borrowed(batch),
+            keeps_back: false,
+            contacts: Vec::new(),
+            keeps_calls: false,
+            calls: Vec::new(),
+            stay: 0,
+            unmarked: Vec::new(),
+        }
+    }
 }
 
 impl ClosedTables {
@@ -165,20 +183,19 @@ impl ClosedTables {
     }
 
     /// Leaves out the rows that they refuse. `stored` has those of the batch that are in tables of [`ClosedTables::partly`].
-    pub fn strip(&self, batch: &Batch, schema: &Schema, stored: &StoredRows) -> Stripped {
-        let mut stripped = Stripped {
-            batch: Batch::for_schema(schema),
-            keeps_back: false,
-            contacts: Vec::new(),
-            keeps_calls: false,
-            calls: Vec::new(),
-            stay: 0,
-        };
+    pub fn strip<'a>(
+        &self,
+        batch: &'a Batch,
+        schema: &Schema,
+        stored: &StoredRows,
+    ) -> Stripped<'a> {
+        let mut stripped = Stripped::none(batch);
+        let mut taken = Batch::for_schema(schema);
         let md5 = schema.table(Table::Contacts).position("$md5");
         for unit in 0..batch.units() {
             let mut unit = batch.slice(unit, unit + 1);
             let contact = unit.rows(Table::Contacts).row(0).key().to_owned();
-            let (mut kept_back, mut stays) = (false, false);
+            let (mut kept_back, mut stays, mut is_trusted) = (false, false, false);
             for table in Table::ALL {
                 let Some(extent) = self.extent(table).filter(|_| !unit.rows(table).is_empty())
                 else {
@@ -187,23 +204,24 @@ impl ClosedTables {
                 let of_table = schema.table(table);
                 let started = of_table.position("started");
                 let rows = std::mem::take(unit.rows_mut(table));
-                let mut taken = Rows::new(rows.columns());
+                let mut open = Rows::new(rows.columns());
                 for row in rows.iter() {
                     let found = stored.find(table, row.key());
                     let Some(left_out) = LeftOut::of(extent, of_table, row, found) else {
-                        taken.push(row);
+                        open.push(row);
                         continue;
                     };
                     kept_back |= left_out == LeftOut::Waits;
                     stays |= left_out == LeftOut::Stays;
                     stripped.stay += u64::from(left_out == LeftOut::Stays);
+                    is_trusted |= table == Table::Contacts && has_same(md5, row, found);
                     if table == Table::InboundCalls && left_out == LeftOut::Waits {
                         stripped.keeps_calls = true;
                         let started = started.and_then(|at| row.get(at)).map(str::to_owned);
                         stripped.calls.push((row.key().to_owned(), started));
                     }
                 }
-                *unit.rows_mut(table) = taken;
+                *unit.rows_mut(table) = open;
             }
             if self.has(Table::Recordings) && !unit.placeholders.is_empty() {
                 kept_back = true;
@@ -217,11 +235,21 @@ impl ClosedTables {
             }
             if kept_back && !contact.is_empty() {
                 stripped.contacts.push(contact);
+            } else if stays && is_trusted {
+                stripped.unmarked.push(contact);
             }
-            stripped.batch.append(&unit);
+            taken.append(&unit);
         }
+        stripped.batch = Cow::Owned(taken);
         stripped
     }
+}
+
+/// Whether a row and the stored one have the same value in this column.
+fn has_same(column: Option<usize>, row: Row<'_>, stored: Option<Row<'_>>) -> bool {
+    let value = column.and_then(|at| row.get(at));
+    let there = column.and_then(|at| stored.and_then(|row| row.get(at)));
+    value.is_some() && value == there
 }
 
 #[cfg(test)]
@@ -250,7 +278,7 @@ mod tests {
         batch
     }
 
-    fn stripped_of(table: Table) -> (Stripped, Vec<Option<String>>) {
+    fn stripped_of(table: Table) -> (Stripped<'static>, Vec<Option<String>>) {
         let schema = Schema::new("dfire_");
         let mut closed = ClosedTables::default();
         closed.close(
@@ -261,7 +289,12 @@ mod tests {
             Error::transient("none"),
         );
         assert!(closed.keeps_back() && closed.has(table) && closed.due(Instant::now()).is_empty());
-        let stripped = closed.strip(&batch(&schema), &schema, &StoredRows::default());
+        let batch = batch(&schema);
+        let mut stripped = closed.strip(&batch, &schema, &StoredRows::default());
+        let stripped = Stripped {
+            batch: Cow::Owned(std::mem::take(stripped.batch.to_mut())),
+            ..stripped
+        };
         closed.open(table);
         assert!(!closed.any());
         let md5 = schema.table(Table::Contacts).position("$md5").unwrap_or(0);
@@ -288,7 +321,8 @@ mod tests {
         let (no, none) = (Error::data("no"), Error::transient("none"));
         closed.close(Table::Recordings, Extent::Changes, "k", no, none);
         assert!(closed.any() && !closed.keeps_back() && closed.error().is_none());
-        let stripped = closed.strip(&batch(&schema), &schema, &StoredRows::default());
+        let batch = batch(&schema);
+        let stripped = closed.strip(&batch, &schema, &StoredRows::default());
         assert_eq!(stripped.batch.counts(), [2, 0, 0, 1, 1]);
         assert!(stripped.contacts.is_empty() && !stripped.keeps_back && stripped.stay == 0);
         assert_eq!(closed.only_adds(), [false, false, false, true, false]);
@@ -301,7 +335,8 @@ mod tests {
         let (no, none) = (Error::data("no"), Error::transient("none"));
         closed.close(Table::InboundCalls, Extent::New, "k", no, none);
         assert!(closed.keeps_back() && closed.partly().eq([Table::InboundCalls]));
-        let stripped = closed.strip(&batch(&schema), &schema, &StoredRows::default());
+        let batch = batch(&schema);
+        let stripped = closed.strip(&batch, &schema, &StoredRows::default());
         assert_eq!(stripped.batch.counts(), [2, 0, 0, 1, 0]);
         assert!(stripped.keeps_calls && stripped.keeps_back);
         assert_eq!(stripped.calls, [("call".to_owned(), None)]);

@@ -17,7 +17,7 @@ use super::list::Scope;
 use super::missing::Missing;
 use super::pass::{Leftover, Pass, Tally};
 use super::profile::Profile;
-use super::retries::retry_later;
+use super::retries::{retry_if_room, retry_later};
 use super::seen::Seen;
 use super::silence::Lists;
 use super::splitter::{Splitter, Written};
@@ -274,6 +274,9 @@ impl Engine {
             MOST_RETRIES,
         )
         .and_then(|()| retry_later(&mut self.checkpoint.retry, tried, left.retry, MOST_RETRIES));
+        if kept.is_ok() {
+            retry_if_room(&mut self.checkpoint.retry, left.unmarked, MOST_RETRIES / 2);
+        }
         self.progress.clear();
         let tally = result?;
         kept.map(|()| tally)

@@ -75,6 +75,8 @@ pub struct Tally {
 pub struct Leftover {
     /// Contacts to try again at the next reconcile: a row was refused, or they could not be fetched.
     pub retry: Gathered,
+    /// The same where stored rows stay as they are, as their tables refuse changes.
+    pub unmarked: Gathered,
     /// Contacts that Dialfire had no document for, to ask for again at the next reconcile.
     pub absent: Gathered,
     /// Contacts that Dialfire did not return, or not in a form that can be read.
@@ -502,6 +504,9 @@ impl<'e> Pass<'e> {
         self.tally.rejected += written.rejected;
         for id in &written.incomplete {
             self.left.retry.add(id);
+        }
+        for id in &written.unmarked {
+            self.left.unmarked.add(id);
         }
         self.kept_back |= !written.kept_back.is_empty() || written.calls_kept_back;
         for id in self.arrived.drain(..) {

@@ -75,6 +75,19 @@ pub fn retry_later(
     Ok(())
 }
 
+/// Adds what may stay as it is, such as in a table that is meant to be added to only, until `most` wait: it keeps out nothing
+/// else, and whatever there is no room for is left as it is.
+pub fn retry_if_room(
+    waiting: &mut Vec<String>,
+    staying: impl IntoIterator<Item = String>,
+    most: usize,
+) {
+    let known: HashSet<String> = waiting.iter().cloned().collect();
+    let new = staying.into_iter().filter(|text| !known.contains(text));
+    let room = most.saturating_sub(waiting.len());
+    waiting.extend(new.take(room));
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -112,5 +125,14 @@ mod tests {
         assert_eq!(waiting, ["A", "B"]);
         retry_later(&mut waiting, tried, texts(&["C", "B"]), 2).unwrap();
         assert_eq!(waiting, ["B", "C"]);
+    }
+
+    #[test]
+    fn what_stays_waits_while_there_is_room() {
+        let mut waiting = texts(&["A"]);
+        retry_if_room(&mut waiting, texts(&["A", "B", "C"]), 2);
+        assert_eq!(waiting, ["A", "B"]);
+        retry_if_room(&mut waiting, texts(&["D"]), 1);
+        assert_eq!(waiting, ["A", "B"]);
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Instant;
 
-use super::closed::{ClosedTables, LeftOut};
+use super::closed::{ClosedTables, LeftOut, Stripped};
 use super::part_size::{PartSize, Tries};
 use super::probe::{self, Extent, Refused};
 use super::rejected::RejectFile;
@@ -35,6 +35,8 @@ pub struct Written {
     pub rejected: usize,
     /// Contacts of which a row was refused.
     pub incomplete: Vec<String>,
+    /// Contacts of which stored rows stay although others were to take their place, and that can't be marked as such.
+    pub unmarked: Vec<String>,
     /// Inbound calls that were refused or kept back, with the times of their rows.
     pub refused_calls: Vec<(String, Option<String>)>,
     /// Contacts of which rows were kept back, as a table takes none: they have to be fetched again.
@@ -75,6 +77,16 @@ impl Work<'_> {
             (true, 0 | 1) => MAX_ATTEMPTS_OF_PARTS,
             (true, _) => 1,
         }
+    }
+
+    /// Notes what was left out of a part that is not split any more.
+    fn note(&mut self, stripped: &mut Stripped<'_>) {
+        let written = &mut self.written;
+        written.kept_back.append(&mut stripped.contacts);
+        written.unmarked.append(&mut stripped.unmarked);
+        written.calls_kept_back |= stripped.keeps_calls;
+        written.refused_calls.append(&mut stripped.calls);
+        self.stay += stripped.stay;
     }
 
     /// Whether all rows are stored.
@@ -126,17 +138,21 @@ impl Splitter {
             } else {
                 Cow::Owned(batch.slice(from, to))
             };
-            let part = self.open_part(writer, part, &mut work)?;
-            match self.write_part(writer, &part, work.patience(units))? {
+            let mut stripped = self.strip(writer, &part, &work.schema)?;
+            let patience = work.patience(units);
+            match self.write_part(writer, &stripped.batch, patience)? {
                 Outcome::Written => {
-                    add(&mut work.written.rows, part.counts());
+                    work.note(&mut stripped);
+                    add(&mut work.written.rows, stripped.batch.counts());
                     tries.taken(units);
                 }
                 Outcome::Refused(error) => {
                     tries.refused(units);
                     work.was_patient |= error.kind() == ErrorKind::Transient;
                     if units <= 1 {
-                        self.write_unit(writer, &part, &mut work)?;
+                        work.note(&mut stripped);
+                        let contact = part.rows(Table::Contacts).row(0).key();
+                        self.write_unit(writer, contact, &stripped, &mut work)?;
                     } else {
                         log::debug!("a batch of {units} is refused and split: {error}");
                         let middle = from + units / 2;
@@ -146,6 +162,7 @@ impl Splitter {
                 }
             }
         }
+        self.unchanged += work.stay;
         let is_complete = work.is_complete();
         // Where each part alone was taken, they were too much together.
         self.part_size.after(batch.units(), &tries, is_complete);
@@ -224,28 +241,22 @@ impl Splitter {
     }
 
     /// Leaves out the rows of tables that refuse them.
-    fn open_part<'b>(
-        &mut self,
+    fn strip<'b>(
+        &self,
         writer: &mut Writer,
-        part: Cow<'b, Batch>,
-        work: &mut Work<'_>,
-    ) -> Result<Cow<'b, Batch>> {
+        part: &'b Batch,
+        schema: &Schema,
+    ) -> Result<Stripped<'b>> {
         if !self.closed.any() {
-            return Ok(part);
+            return Ok(Stripped::none(part));
         }
         let mut stored = StoredRows::default();
         for table in self.closed.partly() {
             let keys: HashSet<&str> = part.rows(table).iter().map(|row| row.key()).collect();
             let keys: Vec<&str> = keys.into_iter().collect();
-            stored.add(writer, &work.schema, table, &keys)?;
+            stored.add(writer, schema, table, &keys)?;
         }
-        let stripped = self.closed.strip(&part, &work.schema, &stored);
-        work.written.kept_back.extend(stripped.contacts);
-        work.written.calls_kept_back |= stripped.keeps_calls;
-        work.written.refused_calls.extend(stripped.calls);
-        work.stay += stripped.stay;
-        self.unchanged += stripped.stay;
-        Ok(Cow::Owned(stripped.batch))
+        Ok(self.closed.strip(part, schema, &stored))
     }
 
     fn write_part(&self, writer: &mut Writer, part: &Batch, patience: u32) -> Result<Outcome> {
@@ -253,12 +264,20 @@ impl Splitter {
     }
 
     /// Writes one contact or inbound call that is refused as a whole: row by row, the contact's own row last, and without
-    /// its `$md5` if one of its rows is not stored, as a stored one means that everything of this version is there.
-    fn write_unit(&mut self, writer: &mut Writer, unit: &Batch, work: &mut Work<'_>) -> Result<()> {
-        let contact = unit.rows(Table::Contacts).row(0).key().to_owned();
+    /// its `$md5` if one of its rows is not stored, as a stored one means that everything of this version is there. What a
+    /// closed table refuses of it is left out already.
+    fn write_unit(
+        &mut self,
+        writer: &mut Writer,
+        contact: &str,
+        stripped: &Stripped<'_>,
+        work: &mut Work<'_>,
+    ) -> Result<()> {
+        let unit = &stripped.batch;
         let mut placeholders = unit.slice(0, 0);
         placeholders.placeholders.clone_from(&unit.placeholders);
-        let (mut incomplete, mut kept_back, mut stays) = (false, false, false);
+        let (mut incomplete, mut kept_back, mut stays) = (false, false, stripped.stay > 0);
+        let mut is_marked = false;
         let patience = work.patience(1);
         if let Outcome::Refused(error) = self.write_part(writer, &placeholders, patience)? {
             incomplete = true;
@@ -289,11 +308,14 @@ impl Splitter {
                     single.rows_mut(kind).set_null(md5);
                 }
                 match self.write_row(writer, kind, row, &single, work)? {
-                    None => add(&mut work.written.rows, single.counts()),
+                    None => {
+                        is_marked |= kind == Table::Contacts;
+                        add(&mut work.written.rows, single.counts());
+                    }
                     Some(Ok(left_out)) => {
                         kept_back |= left_out == LeftOut::Waits;
                         stays |= left_out == LeftOut::Stays;
-                        self.leave_out(kind, row, left_out, work);
+                        Self::leave_out(kind, row, left_out, work);
                     }
                     Some(Err(error)) => {
                         incomplete = true;
@@ -305,11 +327,14 @@ impl Splitter {
         if contact.is_empty() {
             return Ok(());
         }
+        let written = &mut work.written;
         if kept_back {
-            work.written.kept_back.push(contact.clone());
+            written.kept_back.push(contact.to_owned());
         }
         if incomplete {
-            work.written.incomplete.push(contact);
+            written.incomplete.push(contact.to_owned());
+        } else if stays && !is_marked {
+            written.unmarked.push(contact.to_owned());
         }
         Ok(())
     }
@@ -344,13 +369,12 @@ impl Splitter {
     }
 
     /// Notes a row that is not written to a closed table.
-    fn leave_out(&mut self, kind: Table, row: Row<'_>, left_out: LeftOut, work: &mut Work<'_>) {
+    fn leave_out(kind: Table, row: Row<'_>, left_out: LeftOut, work: &mut Work<'_>) {
         if left_out == LeftOut::Same {
             return;
         }
         if left_out == LeftOut::Stays {
             work.stay += 1;
-            self.unchanged += 1;
         }
         // One whose stored row stays would stay each time it is read.
         if left_out == LeftOut::Waits {
