@@ -3,6 +3,7 @@
 mod failures;
 mod lanes;
 mod outages;
+mod refused_again;
 mod requests;
 mod signatures;
 mod undelivered;

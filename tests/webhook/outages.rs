@@ -29,6 +29,10 @@ fn outage(down: impl Fn(&mut Receiver), up: impl Fn(&mut Receiver)) {
     assert!(!running.has_ended());
     assert_eq!(spool(&program), [serde_json::Value::Null; 0]);
     up(&mut receiver);
+    // Rounds go by during an outage, too.
+    running.wait_until("the outage is over", |status| {
+        status["webhook"]["waiting"] == 0
+    });
     follow(&sim, &mut running, 12);
     end(running);
     succeed_once(&program);

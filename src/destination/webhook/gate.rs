@@ -112,8 +112,8 @@ impl Gate {
         }
     }
 
-    /// The attempt that was admitted is not made.
-    pub fn not_made(&mut self, probe: bool) {
+    /// The attempt that was admitted is not made, or says nothing about the receiver.
+    pub fn disregard(&mut self, probe: bool) {
         if let Some(outage) = self.outage.as_mut().filter(|_| probe) {
             outage.probing = false;
         }

@@ -14,10 +14,16 @@ use crate::sync::database::backoff;
 
 impl Courier {
     /// Waits until nothing moves any more: what remains rests before its next attempt. With `--once` nothing remains.
+    ///
+    /// Without it, an outage keeps nobody from the next poll: where it is only what is here that the receiver refuses, what
+    /// comes next ends it.
     pub(super) fn wait_until_quiet(&self) -> Result<()> {
         let mut standing = self.sender.standing();
         while standing.moving || (self.settings.once && standing.waiting > 0) {
             self.patience()?;
+            if standing.outage.is_some() && !self.settings.once {
+                break;
+            }
             standing = self.sender.rest(STEP);
         }
         Ok(())

@@ -197,7 +197,7 @@ fn a_probe_may_meet_a_busy_receiver_or_not_be_made() {
     assert_eq!(bench.admit(), Admission::Wait(Duration::from_secs(6)));
     bench.pass(6);
     assert_eq!(bench.admit(), PROBE);
-    bench.gate.not_made(true);
+    bench.gate.disregard(true);
     assert_eq!(bench.admit(), PROBE);
 }
 

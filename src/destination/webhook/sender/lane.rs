@@ -63,7 +63,7 @@ impl Shared {
                 }
             };
             let Some(delivery) = state.queue.take() else {
-                state.gate.not_made(probe);
+                state.gate.disregard(probe);
                 continue;
             };
             let could_not_note = state.unnoted.is_some();
@@ -82,11 +82,11 @@ impl Shared {
             state = lock(&self.state);
             match before {
                 Ok(_) => {
-                    state.gate.not_made(probe);
+                    state.gate.disregard(probe);
                     self.done(&mut state, &delivery);
                 }
                 Err(error) => {
-                    state.gate.not_made(probe);
+                    state.gate.disregard(probe);
                     state.queue.put_back(delivery);
                     self.cannot_note(&mut state, error.to_string());
                     state = self.rest(state, STEP);

@@ -8,6 +8,7 @@ use time::format_description::well_known::Rfc3339;
 use super::lane::Job;
 use super::{Shared, State, lock};
 use crate::destination::webhook::digest;
+use crate::destination::webhook::gate::Effect;
 use crate::destination::webhook::ledger::Mark;
 use crate::destination::webhook::queue::{Content, Delivery};
 use crate::destination::webhook::receiver::{Outcome, Verdict};
@@ -144,14 +145,24 @@ impl Shared {
         let mut state = lock(&self.state);
         state.counts.failed += 1;
         let outage_before = state.gate.outage().is_some();
-        let effect = state.gate.failed(
-            contact,
-            &mut delivery.first_failure,
-            &outcome.verdict,
-            probe,
-            now,
-            random(),
-        );
+        let effect = match (&delivery.content, &outcome.verdict) {
+            // That a request of the spool fails again says nothing about the receiver, not even during an outage.
+            (Content::Spooled { .. }, Verdict::Refused(_) | Verdict::Troubled(_)) => {
+                state.gate.disregard(probe);
+                Effect {
+                    spent: true,
+                    at_gate: false,
+                }
+            }
+            _ => state.gate.failed(
+                contact,
+                &mut delivery.first_failure,
+                &outcome.verdict,
+                probe,
+                now,
+                random(),
+            ),
+        };
         // What only waits for the gate must not wait ever longer after an outage.
         delivery.tries = delivery.tries.saturating_add(u32::from(!effect.at_gate));
         delivery.spent += u32::from(effect.spent);
