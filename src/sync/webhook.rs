@@ -130,11 +130,14 @@ impl Courier {
     /// [`Stopped`](crate::error::ErrorKind::Stopped) when told to.
     pub fn run(&mut self) -> Result<u8> {
         let begin = Instant::now();
-        let result = self.follow();
+        let mut result = self.follow();
         self.sender.stop();
         self.client.shut_down();
         if let Err(error) = self.save() {
             log::error!("{error}");
+            if self.settings.once {
+                result = result.and(Err(error));
+            }
         }
         if self.settings.once {
             return Ok(self.end(begin, result));
@@ -223,7 +226,7 @@ impl Courier {
                     if !doubts && tally.silent.is_none() {
                         after_round(&mut self.checkpoint, &due, tally.answered.unwrap_or(poll));
                     }
-                    self.ended(&tally, begin);
+                    self.ended(&tally, begin)?;
                     self.attendance = tally.attendance;
                     self.silent = tally.silent;
                 }

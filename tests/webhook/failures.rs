@@ -190,3 +190,42 @@ fn one_round_on_a_full_disk_ends_with_an_error() {
     // What a lane had under way when the disk was full could not be noted.
     assert_delivered(&sim, &all(), since, &arrivals, Allowed { kills: 1 });
 }
+
+/// The ledger can be written to all the same, so that everything is delivered.
+#[test]
+fn one_round_whose_checkpoint_cannot_be_saved_is_no_success() {
+    let sim = Simulator::start(campaign(200));
+    let receiver = Receiver::start();
+    let (program, since) = since(&sim, &receiver, 10);
+    succeed_once(&program);
+    let status = || -> serde_json::Value {
+        let path = program.directory().join("status.json");
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    };
+    let before = status()["last_success"].clone();
+    assert!(before.is_string());
+    let checkpoint = state_file(&program, ".json").unwrap();
+    let aside = program.directory().join("checkpoint");
+    let (place, kept) = (checkpoint.clone(), aside.clone());
+    // From the first request on, there is a directory where the checkpoint belongs.
+    receiver.behave(move |_| {
+        if !kept.exists() {
+            std::fs::rename(&place, &kept).unwrap();
+            std::fs::create_dir(&place).unwrap();
+        }
+        Reply::ok()
+    });
+    sim.advance(6 * HOUR);
+    let ended = program.start_with("webhook", &["--once"]).wait(MINUTE);
+    assert_eq!(ended.code, Some(1), "{}", ended.stdout);
+    let line = ended.stdout.lines().last().unwrap();
+    assert!(line.starts_with("webhook incomplete: "), "{line}");
+    let after = status();
+    assert_eq!(after["last_success"], before);
+    assert!(after["last_error"]["message"].is_string(), "{after}");
+    std::fs::remove_dir(&checkpoint).unwrap();
+    std::fs::rename(&aside, &checkpoint).unwrap();
+    succeed_once(&program);
+    let arrivals = receiver.arrivals();
+    assert_delivered(&sim, &all(), since, &arrivals, Allowed::default());
+}

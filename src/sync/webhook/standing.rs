@@ -103,9 +103,18 @@ impl Courier {
         self.sender.spool().tidy()
     }
 
-    pub(super) fn ended(&mut self, tally: &Tally, begin: Instant) {
+    /// The end of a round, which is a success only if the checkpoint was saved as well.
+    ///
+    /// # Errors
+    /// With `--once`, that it could not be saved.
+    pub(super) fn ended(&mut self, tally: &Tally, begin: Instant) -> Result<()> {
         self.missing.end_round();
-        if let Err(error) = self.save() {
+        let saved = self.save();
+        let is_saved = saved.is_ok();
+        if let Err(error) = saved {
+            if self.settings.once {
+                return Err(error);
+            }
             log::error!("{error}");
             self.board.borrow_mut().trouble(&error);
         }
@@ -126,7 +135,8 @@ impl Courier {
             .map(|poll| (self.client.clock().now() - poll).whole_seconds().max(0));
         let mut board = self.board.borrow_mut();
         match &tally.doubt {
-            None => board.status.rounds += 1,
+            None if is_saved => board.status.rounds += 1,
+            None => board.status.failed_rounds += 1,
             Some(error) => {
                 log::error!("this round does not count as a success: {error}");
                 board.status.failed_rounds += 1;
@@ -135,13 +145,14 @@ impl Courier {
         }
         board.status.unanswered += u64::try_from(tally.unanswered).unwrap_or(u64::MAX);
         // A web service that takes nothing has not answered.
-        if self.sender.standing().outage.is_none() && tally.doubt.is_none() {
+        if self.sender.standing().outage.is_none() && tally.doubt.is_none() && is_saved {
             board.status.last_success = Some(OffsetDateTime::now_utc());
         }
         board.status.checkpoint = self.checkpoint.poll;
         board.status.lag_seconds = lag.and_then(|lag| u64::try_from(lag).ok());
         board.status.webhook = Some(deliveries);
         board.publish();
+        Ok(())
     }
 
     pub(super) fn failed(&mut self, error: Error, failures: u32) -> Result<()> {
