@@ -24,7 +24,7 @@ pub use recent::{MAX_RECENT, Recent};
 
 /// The most contacts that are remembered for another try; beyond it they are forgotten, and logged. The most transactions
 /// of webhook; beyond it none is forgotten, and the checkpoint waits.
-pub const MOST_RETRIES: usize = 10_000;
+pub const MAX_RETRIES: usize = 10_000;
 
 /// The most contacts that are asked for again as they were not returned: a list may name any number of deleted ones.
 pub const MAX_ABSENT: usize = 5_000;

@@ -20,7 +20,7 @@ use ureq::unversioned::transport::NextTimeout;
 const FRESH: Duration = Duration::from_secs(60);
 
 /// As many addresses as ureq has room for.
-const MOST_ADDRESSES: usize = 16;
+const MAX_ADDRESSES: usize = 16;
 
 type Lookup = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
@@ -131,7 +131,7 @@ impl Resolver for RememberingResolver {
         for address in self
             .addresses(&host_and_port, *timeout.after)?
             .into_iter()
-            .take(MOST_ADDRESSES)
+            .take(MAX_ADDRESSES)
         {
             resolved.push(address);
         }

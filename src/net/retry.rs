@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::logging::limit::Line;
 
 /// The longest wait that a server can ask for with `Retry-After`.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// Waits for a time; fails with [`Error::stopped`] as soon as the program is told to stop.
 pub type Sleep = dyn Fn(Duration) -> Result<()> + Send + Sync;
@@ -98,7 +98,7 @@ impl RetryPolicy {
             .min(self.longest_wait);
         let nanos = longest.as_nanos().saturating_mul(u128::from(random)) / u128::from(u64::MAX);
         let jitter = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER) + jitter
+        retry_after.unwrap_or_default().min(MAX_RETRY_AFTER) + jitter
     }
 
     /// Makes attempts until one is done, fails for good, or is the last one. Each failed one is logged.

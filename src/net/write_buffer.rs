@@ -10,7 +10,7 @@ use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
 /// More than this is not held back.
-const MOST_HELD: usize = 16 << 10;
+const MAX_HELD: usize = 16 << 10;
 
 /// From here on a time limit is rounded up to whole seconds.
 const LONG: Duration = Duration::from_secs(10);
@@ -78,7 +78,7 @@ impl<In: Transport> Transport for Buffered<In> {
         let output = self.inner.buffers().output();
         self.held
             .extend_from_slice(output.get(..amount).unwrap_or_default());
-        if self.held.len() >= MOST_HELD {
+        if self.held.len() >= MAX_HELD {
             self.flush(timeout)?;
         }
         Ok(())
@@ -209,7 +209,7 @@ mod tests {
             write(&mut connection, &[n; 700]);
             wanted.extend([n; 700]);
         }
-        assert!(connection.held.len() < MOST_HELD);
+        assert!(connection.held.len() < MAX_HELD);
         assert!(!connection.inner.packets.is_empty());
         connection.await_input(timeout()).unwrap();
         assert_eq!(connection.inner.packets.concat(), wanted);

@@ -6,27 +6,27 @@ use std::marker::PhantomData;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{MAX_ABSENT, MAX_KEEPERS, MAX_RECENT, MAX_WITNESSES, MOST_RETRIES, Unmatched, Witness};
+use super::{MAX_ABSENT, MAX_KEEPERS, MAX_RECENT, MAX_RETRIES, MAX_WITNESSES, Unmatched, Witness};
 use crate::source::pages::MAX_ID;
 use crate::tables::schema::Table;
 
 /// The longest that is remembered for another try: an event of three parts and a pointer.
 const MAX_RETRY: usize = 4 * MAX_ID;
 
-/// Reads [`MOST_RETRIES`] ids, without those that are too long for one.
+/// Reads [`MAX_RETRIES`] ids, without those that are too long for one.
 pub(super) fn retries<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Vec<String>, D::Error> {
-    let mut read: Vec<String> = deserializer.deserialize_seq(First::new(MOST_RETRIES))?;
+    let mut read: Vec<String> = deserializer.deserialize_seq(First::new(MAX_RETRIES))?;
     read.retain(|name| name.len() <= MAX_RETRY);
     Ok(read)
 }
 
-/// Reads [`MOST_RETRIES`] events that wait, and as many that are given up.
+/// Reads [`MAX_RETRIES`] events that wait, and as many that are given up.
 pub(super) fn unmatched<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Vec<Unmatched>, D::Error> {
-    let mut read: Vec<Unmatched> = deserializer.deserialize_seq(First::new(2 * MOST_RETRIES))?;
+    let mut read: Vec<Unmatched> = deserializer.deserialize_seq(First::new(2 * MAX_RETRIES))?;
     read.retain(|unmatched| unmatched.event.len() <= MAX_RETRY);
     Ok(read)
 }

@@ -13,7 +13,7 @@ use crate::source::pages::{PageError, Pages};
 
 /// The most pages that are gathered at the beginning, or while the contacts of those before are fetched. The more events
 /// at a time, the fewer contacts are fetched several times; 1000 events take about 130 kB.
-const MOST_PAGES: usize = 40;
+const MAX_PAGES: usize = 40;
 
 /// A contact, and the events that name it.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub fn gather(
     needed: &AtomicBool,
 ) -> Result<Gathered> {
     let mut gathered = Gathered::default();
-    for number in 0..MOST_PAGES {
+    for number in 0..MAX_PAGES {
         if number >= EVENT_PAGES && needed.load(Ordering::Relaxed) {
             break;
         }

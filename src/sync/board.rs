@@ -88,7 +88,7 @@ impl Board {
     }
 
     /// Takes note of an error and writes the file.
-    pub fn trouble(&mut self, error: &Error) {
+    pub fn record_error(&mut self, error: &Error) {
         self.status.last_error = Some(LastError {
             time: OffsetDateTime::now_utc(),
             message: error.to_string(),
@@ -105,7 +105,7 @@ impl Board {
         if let Err(error) = &done
             && !matches!(error.kind(), ErrorKind::Stopped | ErrorKind::Locked)
         {
-            self.trouble(error);
+            self.record_error(error);
         }
         done
     }
@@ -115,7 +115,7 @@ impl Board {
     pub fn doubts(&mut self, clock: &Clock) -> bool {
         let doubt = clock.doubt();
         if let Some(why) = &doubt {
-            self.trouble(&Error::transient(why.as_str()));
+            self.record_error(&Error::transient(why.as_str()));
         }
         doubt.is_some()
     }

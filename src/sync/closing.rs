@@ -183,7 +183,7 @@ impl Closing {
         ));
         if let Some(board) = board {
             let error = failed.clone().unwrap_or_else(|| Error::transient(missing));
-            board.borrow_mut().trouble(&error);
+            board.borrow_mut().record_error(&error);
         }
         failed.map_or(EXIT_INCOMPLETE, |error| error.exit_code())
     }

@@ -25,14 +25,14 @@ use crate::tables::schema::Table;
 const UPDATE_SPAN: Duration = Duration::days(7);
 
 /// The longest wait between two failed rounds.
-const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(300);
+const MAX_WAIT: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// The waits between failed rounds, and between attempts to reach the database: doubling from `first` to five minutes.
 pub fn backoff(first: std::time::Duration, attempts: u32) -> RetryPolicy {
     RetryPolicy {
         attempts,
         first_wait: first,
-        longest_wait: LONGEST_WAIT,
+        longest_wait: MAX_WAIT,
     }
 }
 
@@ -328,7 +328,7 @@ fn follow(engine: &mut Engine) -> Result<()> {
                     log::error!(
                         "{error}; the copy goes on, and would begin at the last saved checkpoint after a restart"
                     );
-                    engine.board.borrow_mut().trouble(&error);
+                    engine.board.borrow_mut().record_error(&error);
                 }
                 engine.wait_for_ever();
                 ended(engine, &tally, begin, is_saved && engine.unread().is_none());
@@ -483,7 +483,7 @@ fn ended(engine: &Engine, tally: &Tally, begin: Instant, is_saved: bool) {
         Some(why) => {
             log::error!("this round does not count as a success: {why}");
             board.status.failed_rounds += 1;
-            board.trouble(&Error::transient(why));
+            board.record_error(&Error::transient(why));
         }
     }
     board.status.unanswered += u64::try_from(tally.unanswered).unwrap_or(u64::MAX);
@@ -516,7 +516,7 @@ fn failed(engine: &mut Engine, error: Error, failures: u32) -> Result<()> {
     {
         let mut board = engine.board.borrow_mut();
         board.status.failed_rounds += 1;
-        board.trouble(&error);
+        board.record_error(&error);
     }
     if engine.sleep(wait) {
         Err(Error::stopped())

@@ -28,7 +28,7 @@ use crate::logging::limit::LogLimit;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
 use crate::source::client::Client;
-use crate::state::{Checkpoint, MOST_RETRIES, StateFiles};
+use crate::state::{Checkpoint, MAX_RETRIES, StateFiles};
 use crate::tables::batch::Batch;
 use crate::tables::fields::{CustomField, Layout, Naming, Slot};
 use crate::tables::filter::Filter;
@@ -43,7 +43,7 @@ const ODDITIES_LOGGED: u64 = 5;
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The longest such pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Everything that a run works with.
 pub struct Engine {
@@ -271,11 +271,11 @@ impl Engine {
             &mut self.checkpoint.absent,
             tried.clone(),
             left.absent,
-            MOST_RETRIES,
+            MAX_RETRIES,
         )
-        .and_then(|()| retry_later(&mut self.checkpoint.retry, tried, left.retry, MOST_RETRIES));
+        .and_then(|()| retry_later(&mut self.checkpoint.retry, tried, left.retry, MAX_RETRIES));
         if kept.is_ok() {
-            retry_if_room(&mut self.checkpoint.retry, left.unmarked, MOST_RETRIES / 2);
+            retry_if_room(&mut self.checkpoint.retry, left.unmarked, MAX_RETRIES / 2);
         }
         self.progress.clear();
         let tally = result?;
@@ -321,7 +321,7 @@ impl Engine {
             .next_try
             .get_or_insert((time + FIRST_PAUSE, FIRST_PAUSE));
         if now || time >= due {
-            let pause = (pause * 2).min(LONGEST_PAUSE);
+            let pause = (pause * 2).min(MAX_PAUSE);
             self.next_try = Some((time + pause, pause));
             self.ready()?;
         }

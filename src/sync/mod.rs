@@ -234,7 +234,7 @@ fn post(
         board,
         shutdown,
     };
-    webhook::Courier::start(parts, old_client)?.run()
+    webhook::WebhookRun::start(parts, old_client)?.run()
 }
 
 /// The lanes with all that they work with.

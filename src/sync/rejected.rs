@@ -13,10 +13,10 @@ use crate::tables::batch::Row;
 use crate::tables::schema::TableSchema;
 
 /// When the file has this size it is renamed to `….old`, in place of an earlier one: 20 MiB in all.
-const LARGEST: u64 = 10 * 1024 * 1024;
+const MAX_BYTES: u64 = 10 * 1024 * 1024;
 
 /// How many refusals are remembered so as not to be written again by each reconcile.
-const MOST_KNOWN: usize = 10_000;
+const MAX_KNOWN: usize = 10_000;
 
 /// Writes refused rows to the reject file.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl RejectFile {
     pub fn new(path: PathBuf) -> Self {
         RejectFile {
             path,
-            largest: LARGEST,
+            largest: MAX_BYTES,
             known: HashSet::new(),
         }
     }
@@ -71,7 +71,7 @@ impl RejectFile {
                 self.path.display()
             ))
         })?;
-        if self.known.len() >= MOST_KNOWN {
+        if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }
         self.known.insert(known);

@@ -22,7 +22,7 @@ pub fn run(sender: &Sender, shutdown: &Shutdown) -> Result<u8> {
     let done = post_all(sender, shutdown, &mut names);
     sender.stop();
     sender.sync_ledger()?;
-    sender.spool().tidy()?;
+    sender.spool().compact()?;
     let left: BTreeSet<u64> = sender.spool().keys().into_iter().collect();
     let refusals = sender.refusals();
     for (key, name) in &names {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::error::{Error, Result};
-use crate::state::MOST_RETRIES;
+use crate::state::MAX_RETRIES;
 
 /// Texts that are gathered to be tried again: as many as can wait, and one more, by which is known that there are too many.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub struct Gathered {
 impl Gathered {
     /// Adds one, or only counts it where there are too many.
     pub fn add(&mut self, text: &str) {
-        if self.texts.len() <= MOST_RETRIES {
+        if self.texts.len() <= MAX_RETRIES {
             self.texts.insert(text.to_owned());
         } else if !self.texts.contains(text) {
             self.beyond += 1;
@@ -101,13 +101,13 @@ mod tests {
     #[test]
     fn so_many_are_gathered_and_the_rest_is_counted() {
         let mut gathered = Gathered::default();
-        for number in 0..3 * MOST_RETRIES {
+        for number in 0..3 * MAX_RETRIES {
             gathered.add(&number.to_string());
         }
         gathered.add("0");
-        assert_eq!(gathered.beyond(), 2 * MOST_RETRIES - 1);
-        assert_eq!(gathered.iter().count(), MOST_RETRIES + 1);
-        let kept = retry_later(&mut Vec::new(), Vec::new(), gathered, MOST_RETRIES);
+        assert_eq!(gathered.beyond(), 2 * MAX_RETRIES - 1);
+        assert_eq!(gathered.iter().count(), MAX_RETRIES + 1);
+        let kept = retry_later(&mut Vec::new(), Vec::new(), gathered, MAX_RETRIES);
         assert_eq!(kept.unwrap_err().kind(), ErrorKind::Transient);
     }
 

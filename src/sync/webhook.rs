@@ -34,7 +34,7 @@ use crate::error::{Error, Result};
 use crate::shutdown::Shutdown;
 use crate::source::client::{Client, EventQuery};
 use crate::source::event::Event;
-use crate::state::{Checkpoint, MOST_RETRIES, StateFiles};
+use crate::state::{Checkpoint, MAX_RETRIES, StateFiles};
 use crate::tables::filter::Filter;
 use crate::tables::filter::FilterMode;
 
@@ -45,7 +45,7 @@ pub use begin::{ledger_cutoff, post_lost_again};
 /// How often the main thread looks whether it was told to stop.
 const STEP: Duration = Duration::from_millis(100);
 
-/// What a [`Courier`] is made of.
+/// What a [`WebhookRun`] is made of.
 pub struct Parts {
     /// What was asked for.
     pub settings: Settings,
@@ -91,7 +91,7 @@ struct Tally {
 }
 
 /// A run of webhook.
-pub struct Courier {
+pub struct WebhookRun {
     settings: Settings,
     client: Client,
     sender: Sender,
@@ -123,7 +123,7 @@ pub struct Courier {
     pruned: u32,
 }
 
-impl Courier {
+impl WebhookRun {
     /// Posts until told to stop, or one round with `--once`, of which it returns the exit code.
     ///
     /// # Errors
@@ -275,7 +275,7 @@ impl Courier {
             tally.listed += gathered.looked_at;
             let now = self.client.clock().now();
             silence::note(&mut self.checkpoint, &query, &gathered.events, now);
-            before.append(&mut self.those_before(&gathered.events, tally));
+            before.append(&mut self.earlier_retries(&gathered.events, tally));
             before.retain(|event| !event.is_before(since));
             let wanted = self.wanted(before.drain(..).chain(gathered.events));
             needed.store(false, Ordering::Relaxed);
@@ -304,8 +304,8 @@ impl Courier {
             std::mem::take(&mut tally.gone),
         );
         let tried = again.clone();
-        retry_later(&mut self.checkpoint.retry, tried, failing, MOST_RETRIES)?;
-        retry_later(&mut self.checkpoint.absent, again, gone, MOST_RETRIES)?;
+        retry_later(&mut self.checkpoint.retry, tried, failing, MAX_RETRIES)?;
+        retry_later(&mut self.checkpoint.absent, again, gone, MAX_RETRIES)?;
         self.look_for_silence(tally, &query);
         self.wait_until_quiet()?;
         self.judge(tally, unmatched, due.listing.is_some())
@@ -355,7 +355,7 @@ impl Courier {
 
     fn take(&mut self, found: Found, tally: &mut Tally) -> Result<()> {
         tally.unmatched += found.absent.len();
-        let room = (MOST_RETRIES + 1).saturating_sub(tally.absent.len());
+        let room = (MAX_RETRIES + 1).saturating_sub(tally.absent.len());
         tally.absent.extend(found.absent.iter().take(room).cloned());
         let now = self.client.clock().now();
         let came = (found.left_out.iter().chain(&found.absent)).map(Event::contact_id);
@@ -400,7 +400,7 @@ impl Courier {
     }
 }
 
-impl Courier {
+impl WebhookRun {
     /// What came of the contacts that were asked for.
     fn count_absent(&self, tally: &mut Tally) {
         let contacts = |events: &mut dyn Iterator<Item = &String>| -> HashSet<String> {

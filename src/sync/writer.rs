@@ -179,7 +179,7 @@ impl Writer {
                     log::debug!("the tables are prepared again after: {error}");
                     // At the start it may have waited a minute for a lock: whoever watches is not to wait for another one.
                     if self.gives_up && self.found.is_none() {
-                        self.options.board.borrow_mut().trouble(&error);
+                        self.options.board.borrow_mut().record_error(&error);
                     }
                 }
             }
@@ -254,7 +254,7 @@ impl Writer {
 
     /// Shows an error in the status.
     pub fn report_trouble(&self, error: &Error) {
-        self.options.board.borrow_mut().trouble(error);
+        self.options.board.borrow_mut().record_error(error);
     }
 
     /// Writes a batch as a whole. What may pass is tried so many times, as for [`Writer::attempt`]; to tables of `only_adds`
@@ -373,7 +373,7 @@ impl Writer {
                 .backoff
                 .wait(attempt, None, (self.options.pause.random)());
             log::error!("{error}; trying again in {:.1} s", wait.as_secs_f64());
-            self.options.board.borrow_mut().trouble(&error);
+            self.options.board.borrow_mut().record_error(&error);
             let waited = (self.options.pause.sleep)(wait);
             self.options.profile.add(Activity::WaitingForDatabase, wait);
             waited?;

@@ -108,13 +108,13 @@ pub enum Slot {
 }
 
 /// More columns than any of the databases can hold; beyond it, keys are ignored.
-const MOST_COLUMNS: usize = 2000;
+const MAX_COLUMNS: usize = 2000;
 
 /// Columns that every table of PostgreSQL has without being asked; no other may be called so.
 const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 
 /// The most keys of documents that are remembered.
-const MOST_KEYS: usize = 20_000;
+const MAX_KEYS: usize = 20_000;
 
 /// The contacts table of one run: which key of a document goes into which column.
 ///
@@ -167,7 +167,7 @@ impl Layout {
     /// Where a key's value goes; `None` for a key never seen. When so many keys were seen that no campaign can mean
     /// them, further ones are ignored.
     pub fn slot(&self, key: &str) -> Option<Slot> {
-        let full = self.slots.len() >= MOST_KEYS;
+        let full = self.slots.len() >= MAX_KEYS;
         self.slots
             .get(key)
             .copied()
@@ -259,7 +259,7 @@ impl Layout {
 
     fn place(&mut self, key: &str, kind: ColumnKind) {
         let index = self.schema.table(Table::Contacts).columns.len();
-        if index >= MOST_COLUMNS {
+        if index >= MAX_COLUMNS {
             self.ignore(key);
             return;
         }

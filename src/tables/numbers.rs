@@ -1,7 +1,7 @@
 //! Numbers of the API as plain decimal text that every database reads the same way.
 
 /// The longest plain decimal that an exponent may be written out to; `1e400` still fits, `1e999999999` doesn't.
-const LONGEST: usize = 1000;
+const MAX_LENGTH: usize = 1000;
 
 /// Turns the text of a number into a plain decimal such as `-12.5`: no exponent, no leading `+`, no superfluous
 /// zeros, no `-0`. Blanks around it are allowed, as in strings that hold numbers. `None` where it is no number, or
@@ -33,7 +33,7 @@ pub fn plain_decimal(text: &str) -> Option<String> {
     {
         return None;
     }
-    if exponent.unsigned_abs() > LONGEST as u64 || whole.len() + fraction.len() > LONGEST {
+    if exponent.unsigned_abs() > MAX_LENGTH as u64 || whole.len() + fraction.len() > MAX_LENGTH {
         return None;
     }
     let all = format!("{whole}{fraction}");

@@ -18,13 +18,13 @@ use super::schema::{ColumnKind, Table, columns};
 use crate::source::fields::MAX_FIELD_NAME;
 use crate::source::json::{LISTS, Object, Value};
 pub use remarks::{Oddity, Remarks, Unread};
-use room::Room;
+use room::MemoryBudget;
 
 /// Third-party legs nested deeper than this are left out: no call has so many, a hostile document might.
 const DEEPEST_LEG: usize = 32;
 
 /// The most unknown keys that are kept of one answer.
-const MOST_UNKNOWN_KEYS: usize = 20_000;
+const MAX_UNKNOWN_KEYS: usize = 20_000;
 
 /// Turns documents into rows under one layout and filter.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +53,7 @@ impl RowMaker<'_> {
         let Some(id) = contact.get("$id").to_text() else {
             return Ok(());
         };
-        let room = Room::of(contact, batch);
+        let room = MemoryBudget::of(contact, batch);
         batch.begin_unit();
         let rows = batch.rows_mut(Table::Contacts);
         rows.begin();
@@ -77,7 +77,7 @@ impl RowMaker<'_> {
                         "the name of a field is longer than 1000 bytes, left out",
                     );
                 }
-                None if remarks.unknown_keys.len() < MOST_UNKNOWN_KEYS => {
+                None if remarks.unknown_keys.len() < MAX_UNKNOWN_KEYS => {
                     remarks.unknown_keys.push(key.into_owned());
                 }
                 None => {}
@@ -135,7 +135,7 @@ impl RowMaker<'_> {
         contact_id: &str,
         id: &str,
         transaction: &Object<'_>,
-        room: Room,
+        room: MemoryBudget,
         batch: &mut Batch,
         remarks: &mut Remarks,
     ) -> Result<(), String> {
@@ -165,7 +165,7 @@ impl RowMaker<'_> {
         &self,
         calls: impl Iterator<Item = Object<'d>>,
         parent: Parent<'_>,
-        room: Room,
+        room: MemoryBudget,
         batch: &mut Batch,
         remarks: &mut Remarks,
     ) -> Result<(), String> {

@@ -7,10 +7,10 @@ use crate::support::database::plain_decimal;
 use crate::support::servers::Kind;
 
 /// Numbers whose plain form would be longer have no plain form.
-const LONGEST: i64 = 1000;
+const MAX_LENGTH: i64 = 1000;
 
 /// Digits before the point of MySQL's widest number.
-const MOST_BEFORE: usize = 35;
+const MAX_BEFORE: usize = 35;
 
 /// What a column of this kind holds of the value, beside the `others` that are written to it.
 pub fn stored<'a>(
@@ -27,7 +27,7 @@ pub fn stored<'a>(
             let is_text = || {
                 others
                     .filter_map(number)
-                    .any(|number| whole(&number).len() > MOST_BEFORE)
+                    .any(|number| whole(&number).len() > MAX_BEFORE)
             };
             Some(match database {
                 Kind::Mysql if !is_text() => rounded(&plain),
@@ -88,7 +88,7 @@ fn is_number(text: &str) -> bool {
     let digits = format!("{whole}{fraction}");
     !digits.is_empty()
         && digits.bytes().all(|b| b.is_ascii_digit())
-        && exponent.abs() <= LONGEST
+        && exponent.abs() <= MAX_LENGTH
         && digits.len() <= 1000
 }
 

@@ -17,7 +17,7 @@ const TROUBLED_CONTACTS: usize = 3;
 const FAILED_CONTACTS: usize = 10;
 
 /// How often the waits between attempts double during an outage: from 1 s to 32 s.
-const LONGEST_PROBE_WAIT: u32 = 32;
+const MAX_PROBE_WAIT: u32 = 32;
 
 /// Whether an attempt may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Gate {
             rate,
             probe_waits: RetryPolicy {
                 first_wait,
-                longest_wait: first_wait.saturating_mul(LONGEST_PROBE_WAIT),
+                longest_wait: first_wait.saturating_mul(MAX_PROBE_WAIT),
                 ..RetryPolicy::default()
             },
             paused_until: None,

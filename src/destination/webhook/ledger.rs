@@ -21,7 +21,7 @@ const RECORD: usize = 24;
 const SPOOLED: u32 = 1 << 31;
 
 /// A ledger with fewer superseded and outdated records than this is not written again.
-const FEW: u64 = 10_000;
+const MIN_TO_COMPACT: u64 = 10_000;
 
 /// Which version of a transaction was dealt with, as checksums.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -179,7 +179,7 @@ impl Ledger {
             );
         }
         let superfluous = current.saturating_sub(u64::try_from(ledger.len()).unwrap_or(u64::MAX));
-        if damaged > 0 || (superfluous > FEW && superfluous > current / 2) {
+        if damaged > 0 || (superfluous > MIN_TO_COMPACT && superfluous > current / 2) {
             // The reader can live with what is in the file.
             if let Err(error) = ledger.compact(cutoff) {
                 log::warn!("cannot write the ledger again: {}", ledger.failed(&error));

@@ -20,8 +20,8 @@ use crate::error::{Error, Result};
 use crate::net::retry::RetryPolicy;
 
 /// The most that waits to be sent when more is added.
-const MOST_BYTES: usize = 8 << 20;
-const MOST_DELIVERIES: usize = 1000;
+const MAX_BYTES: usize = 8 << 20;
+const MAX_DELIVERIES: usize = 1000;
 
 /// How often a thread looks whether something has changed of which nobody tells it.
 const STEP: Duration = Duration::from_millis(100);
@@ -83,7 +83,7 @@ struct State {
     gate: Gate,
     counts: Counts,
     /// Most attempts of a delivery that count for nothing, since the last success.
-    vain: u32,
+    futile_attempts: u32,
     /// What can't be written: ledger or spool.
     unnoted: Option<String>,
     /// Why requests of the spool were refused once more, by their keys.
@@ -97,12 +97,12 @@ struct State {
 
 impl State {
     fn is_full(&self) -> bool {
-        self.queue.bytes() >= MOST_BYTES || self.queue.len() >= MOST_DELIVERIES
+        self.queue.bytes() >= MAX_BYTES || self.queue.len() >= MAX_DELIVERIES
     }
 
     /// Once it is full, nobody is to be woken for each single place.
     fn has_room(&self) -> bool {
-        self.queue.bytes() < MOST_BYTES / 4 * 3 && self.queue.len() < MOST_DELIVERIES / 4 * 3
+        self.queue.bytes() < MAX_BYTES / 4 * 3 && self.queue.len() < MAX_DELIVERIES / 4 * 3
     }
 }
 
@@ -160,7 +160,7 @@ impl Sender {
                 queue: Queue::default(),
                 gate: Gate::new(options.rate, options.retry.first_wait),
                 counts: Counts::default(),
-                vain: 0,
+                futile_attempts: 0,
                 unnoted: None,
                 refusals: BTreeMap::new(),
                 idle: 0,
@@ -264,7 +264,7 @@ impl Sender {
             waiting: state.queue.len(),
             hopeless: outage.is_some_and(|(_, probes)| probes >= attempts)
                 || state.gate.pauses() >= attempts
-                || state.vain >= attempts
+                || state.futile_attempts >= attempts
                 || state.unnoted.is_some(),
             unnoted: state.unnoted.clone(),
             outage: outage.map(|(reason, _)| reason.to_owned()),

@@ -18,8 +18,8 @@ use crate::files;
 
 /// The most requests, and bytes, that are spooled. What fails beyond it is tried again and again, and holds the
 /// checkpoint.
-const MOST: usize = 10_000;
-const LARGEST: u64 = 256 << 20;
+const MAX_ENTRIES: usize = 10_000;
+const MAX_BYTES: u64 = 256 << 20;
 
 const EPOCH: Date = date!(1970 - 01 - 01);
 
@@ -226,7 +226,9 @@ impl Spool {
         line.push(b'\n');
         let length = u64::try_from(line.len()).unwrap_or(u64::MAX);
         let is_new = !self.places.contains_key(&entry.key);
-        if (is_new && self.places.len() >= MOST) || self.length.saturating_add(length) > LARGEST {
+        if (is_new && self.places.len() >= MAX_ENTRIES)
+            || self.length.saturating_add(length) > MAX_BYTES
+        {
             return Ok(Put::Full);
         }
         if let Err(error) = self.append(&line) {
@@ -332,7 +334,7 @@ impl Spool {
     ///
     /// # Errors
     /// [`Transient`](crate::error::ErrorKind::Transient); the file then stays as it is.
-    pub fn tidy(&mut self) -> Result<()> {
+    pub fn compact(&mut self) -> Result<()> {
         if !self.untidy {
             return Ok(());
         }

@@ -13,7 +13,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::Engine;
 use crate::error::Result;
-use crate::state::{Checkpoint, MOST_RETRIES, Owed, Reason};
+use crate::state::{Checkpoint, MAX_RETRIES, Owed, Reason};
 use crate::sync::marking;
 use crate::sync::pass::Leftover;
 use crate::sync::retries::Gathered;
@@ -24,7 +24,7 @@ use crate::tables::schema::{ColumnKind, Table};
 
 /// The most contacts of a pass that are fetched again as their documents could not be read as a whole: half of all that can
 /// wait.
-const MAX_UNREAD: usize = MOST_RETRIES / 2;
+const MAX_UNREAD: usize = MAX_RETRIES / 2;
 
 impl Engine {
     /// Makes the tables what they have to be, and notes what is owed as rows were written under another filter or other
@@ -151,10 +151,10 @@ impl Engine {
         }
         log::error!(
             "{} contacts can't be marked to be fetched again, although their time of writing lies in the future or is not \
-             known: up to {MOST_RETRIES} of them are fetched again with the next reconcile, whatever is stored",
+             known: up to {MAX_RETRIES} of them are fetched again with the next reconcile, whatever is stored",
             self.unmarked
         );
-        let room = MOST_RETRIES.saturating_sub(self.checkpoint.retry.len());
+        let room = MAX_RETRIES.saturating_sub(self.checkpoint.retry.len());
         let waiting: HashSet<String> = self.checkpoint.retry.iter().cloned().collect();
         let new = unmarked.into_iter().filter(|id| !waiting.contains(id));
         self.checkpoint.retry.extend(new.take(room));

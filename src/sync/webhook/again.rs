@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::{Courier, Tally};
+use super::{Tally, WebhookRun};
 use crate::error::Result;
 use crate::source::event::Event;
 
-impl Courier {
+impl WebhookRun {
     /// What still waits for another try of the contacts that these events name: it has to be posted before, so that the
     /// order stays.
-    pub(super) fn those_before(&self, events: &[Event], tally: &Tally) -> Vec<Event> {
+    pub(super) fn earlier_retries(&self, events: &[Event], tally: &Tally) -> Vec<Event> {
         let unmatched = self.unmatched();
         let waiting = (self.checkpoint.retry.iter())
             .chain(&self.checkpoint.absent)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::unmatched::those_given_up;
-use super::{Courier, Parts};
+use super::{Parts, WebhookRun};
 use crate::destination::webhook::ledger::Ledger;
 use crate::destination::webhook::sender::day;
 use crate::destination::webhook::spool::Spool;
@@ -20,7 +20,7 @@ use crate::sync::seen::Seen;
 use crate::tables::filter::Filter;
 
 /// The ledger goes back at least so many days behind the checkpoint: the longest net reaches back one.
-const SHORTEST_LEDGER: u32 = 2;
+const MIN_LEDGER: u32 = 2;
 
 /// The first day that the ledger has to know: so many days before all that may still be read again.
 pub fn ledger_cutoff(checkpoint: Option<&Checkpoint>, now: OffsetDateTime, days: u32) -> u32 {
@@ -29,7 +29,7 @@ pub fn ledger_cutoff(checkpoint: Option<&Checkpoint>, now: OffsetDateTime, days:
         .flat_map(|checkpoint| [checkpoint.poll, checkpoint.reconcile])
         .flatten()
         .fold(now, OffsetDateTime::min);
-    day(earliest).saturating_sub(days.max(SHORTEST_LEDGER))
+    day(earliest).saturating_sub(days.max(MIN_LEDGER))
 }
 
 /// What was lost with a damaged spool is read once more: the checkpoint goes back to the day of the oldest of these
@@ -65,12 +65,12 @@ pub fn post_lost_again(
     Ok(Some(checkpoint))
 }
 
-impl Courier {
+impl WebhookRun {
     /// Makes the checkpoint of a first start, and saves it: what happens from now on must not be missed.
     ///
     /// # Errors
     /// As [`StateFiles::save`].
-    pub fn start(parts: Parts, old_client: Option<OffsetDateTime>) -> Result<Courier> {
+    pub fn start(parts: Parts, old_client: Option<OffsetDateTime>) -> Result<WebhookRun> {
         let Parts {
             settings,
             client,
@@ -135,7 +135,7 @@ impl Courier {
         let has_matched = !sender.ledger().is_empty();
         let missing = Missing::of(&checkpoint, clock.now());
         let given_up = those_given_up(&checkpoint.unmatched);
-        Ok(Courier {
+        Ok(WebhookRun {
             filter: Arc::new(Filter {
                 mode: settings.filter,
                 task_prefixes: settings.task_prefixes.clone(),

@@ -5,14 +5,14 @@ use std::time::Instant;
 use time::OffsetDateTime;
 
 use super::begin::ledger_cutoff;
-use super::{Courier, STEP, Tally};
+use super::{STEP, Tally, WebhookRun};
 use crate::destination::webhook::sender::day;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::retry::random;
 use crate::status::Deliveries;
 use crate::sync::database::backoff;
 
-impl Courier {
+impl WebhookRun {
     /// Waits until nothing moves any more: what remains rests before its next attempt. With `--once` nothing remains.
     ///
     /// Without it, an outage keeps nobody from the next poll: where it is only what is here that the receiver refuses, what
@@ -53,7 +53,7 @@ impl Courier {
             let known = board.status.last_error.as_ref();
             if known.is_none_or(|known| known.message != error.to_string()) {
                 board.status.webhook = Some(self.deliveries());
-                board.trouble(&error);
+                board.record_error(&error);
             }
         }
         Ok(())
@@ -100,7 +100,7 @@ impl Courier {
             let cutoff = ledger_cutoff(Some(&checkpoint), now, self.settings.ledger_days);
             self.sender.ledger().prune(cutoff)?;
         }
-        self.sender.spool().tidy()
+        self.sender.spool().compact()
     }
 
     /// The end of a round, which is a success only if the checkpoint was saved as well.
@@ -116,7 +116,7 @@ impl Courier {
                 return Err(error);
             }
             log::error!("{error}");
-            self.board.borrow_mut().trouble(&error);
+            self.board.borrow_mut().record_error(&error);
         }
         let deliveries = self.deliveries();
         log::info!(
@@ -140,7 +140,7 @@ impl Courier {
             Some(error) => {
                 log::error!("this round does not count as a success: {error}");
                 board.status.failed_rounds += 1;
-                board.trouble(error);
+                board.record_error(error);
             }
         }
         board.status.unanswered += u64::try_from(tally.unanswered).unwrap_or(u64::MAX);
@@ -176,7 +176,7 @@ impl Courier {
         {
             let mut board = self.board.borrow_mut();
             board.status.failed_rounds += 1;
-            board.trouble(&error);
+            board.record_error(&error);
         }
         if self.shutdown.sleep(wait) {
             Err(Error::stopped())

@@ -8,10 +8,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use time::{Duration, OffsetDateTime};
 
-use super::{Courier, Tally};
+use super::{Tally, WebhookRun};
 use crate::error::{Error, Result};
 use crate::source::event::Event;
-use crate::state::{MOST_RETRIES, Unmatched};
+use crate::state::{MAX_RETRIES, Unmatched};
 use crate::sync::missing::PATIENCE;
 use crate::sync::retries::retry_later;
 use crate::text;
@@ -25,7 +25,7 @@ const REMEMBERED: Duration = Duration::days(4);
 /// How many are logged one by one in a round.
 const MAX_LOGGED: usize = 5;
 
-impl Courier {
+impl WebhookRun {
     /// The events that wait for their transaction.
     pub(super) fn unmatched(&self) -> Vec<String> {
         (self.checkpoint.unmatched.iter())
@@ -136,7 +136,7 @@ fn note(
         .filter(|unmatched| !unmatched.given_up)
         .map(|unmatched| unmatched.event.clone())
         .collect();
-    retry_later(&mut waiting, tried, absent.iter().cloned(), MOST_RETRIES)?;
+    retry_later(&mut waiting, tried, absent.iter().cloned(), MAX_RETRIES)?;
     let since: HashMap<String, OffsetDateTime> = (unmatched.iter())
         .map(|unmatched| (unmatched.event.clone(), unmatched.since))
         .collect();
@@ -159,7 +159,7 @@ fn note(
         .iter()
         .filter(|unmatched| unmatched.given_up)
         .count())
-    .saturating_sub(MOST_RETRIES);
+    .saturating_sub(MAX_RETRIES);
     let mut forgotten = 0;
     unmatched.retain(|unmatched| {
         let forget = unmatched.given_up && forgotten < surplus;
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn more_than_can_wait_is_an_error_and_changes_nothing() {
-        let absent: Vec<Event> = (0..=MOST_RETRIES)
+        let absent: Vec<Event> = (0..=MAX_RETRIES)
             .map(|n| Event::parse(&format!("2024-03-05T09:00:00Z{n}|m|A")).unwrap())
             .collect();
         let mut noted = Vec::new();

@@ -169,12 +169,12 @@ fn a_field_of_another_type_keeps_its_column() {
 #[test]
 fn endless_new_keys_are_not_remembered_for_ever() {
     let mut layout = layout(POSTGRES, FieldLimit::First(0), &["a"], &[]);
-    for n in 0..2 * MOST_KEYS {
+    for n in 0..2 * MAX_KEYS {
         if layout.slot(&format!("k{n}")).is_none() {
             layout.ignore(&format!("k{n}"));
         }
     }
-    assert_eq!(layout.slots.len(), MOST_KEYS);
+    assert_eq!(layout.slots.len(), MAX_KEYS);
     assert_eq!(layout.slot("never seen"), Some(Slot::Ignored));
 }
 

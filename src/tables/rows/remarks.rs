@@ -5,10 +5,10 @@ use crate::source::shape;
 use crate::text;
 
 /// What [`Oddity`]s repeat of an id.
-const LONGEST_ID_SHOWN: usize = 100;
+const MAX_ID_SHOWN: usize = 100;
 
 /// The most oddities that are kept of one answer.
-const MOST_ODDITIES: usize = 1000;
+const MAX_ODDITIES: usize = 1000;
 
 /// What a document held that no row could take as it is. Never contains the value itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,12 +107,12 @@ impl Remarks {
 
     pub(super) fn note(&mut self, id: &str, field: &str, what: &str) {
         let what = match self.oddities.len() {
-            MOST_ODDITIES => "more was odd than is listed".to_owned(),
-            listed if listed > MOST_ODDITIES => return,
+            MAX_ODDITIES => "more was odd than is listed".to_owned(),
+            listed if listed > MAX_ODDITIES => return,
             _ => format!("field \"{field}\": {what}"),
         };
         self.oddities.push(Oddity {
-            id: id.chars().take(LONGEST_ID_SHOWN).collect(),
+            id: id.chars().take(MAX_ID_SHOWN).collect(),
             what,
         });
     }

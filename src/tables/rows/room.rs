@@ -16,14 +16,14 @@ const PLACEHOLDER: usize = size_of::<String>() + 32;
 
 /// How large a batch may become by the rows of one contact.
 #[derive(Clone, Copy)]
-pub(super) struct Room {
+pub(super) struct MemoryBudget {
     most: usize,
 }
 
-impl Room {
-    pub(super) fn of(contact: &Object<'_>, batch: &Batch) -> Room {
+impl MemoryBudget {
+    pub(super) fn of(contact: &Object<'_>, batch: &Batch) -> MemoryBudget {
         let rows = ROWS_PER_DOCUMENT.saturating_mul(contact.length_of_document());
-        Room {
+        MemoryBudget {
             most: held(batch)
                 .saturating_add(rows)
                 .saturating_add(ROWS_AT_LEAST),

@@ -99,7 +99,7 @@ fn spool(data: &[u8]) {
     spool.put(&new).unwrap();
     entries.retain(|entry| entry.key != new.key);
     entries.push(new);
-    spool.tidy().unwrap();
+    spool.compact().unwrap();
     assert_eq!(all(&spool), entries);
     assert_eq!(all(&Spool::open(&path, &mut ledger).unwrap()), entries);
 }

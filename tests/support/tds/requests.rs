@@ -11,7 +11,7 @@ use super::wire::types::{self, SqlType, WireType};
 use super::wire::values::{self, Value};
 
 /// The most parameters of a call.
-const MOST_PARAMETERS: usize = 2100;
+const MAX_PARAMETERS: usize = 2100;
 
 /// Name (in lower case; none for a positional one), type and value.
 pub type Parameter = (Option<String>, (SqlType, Value));
@@ -66,12 +66,12 @@ pub fn read_call(message: &mut Message<'_>) -> io::Result<Call> {
             },
         }
     }
-    if parameters.len() > MOST_PARAMETERS {
+    if parameters.len() > MAX_PARAMETERS {
         refused = Some(SqlError::new(
             8003,
             16,
             format!(
-                "The incoming request has too many parameters. The server supports a maximum of {MOST_PARAMETERS} parameters. Reduce the number of parameters and resend the request."
+                "The incoming request has too many parameters. The server supports a maximum of {MAX_PARAMETERS} parameters. Reduce the number of parameters and resend the request."
             ),
         ));
     }

@@ -5,11 +5,11 @@ use crate::destination::sql::dialect::MYSQL;
 use crate::tables::schema::ColumnKind;
 
 /// Digits before the point that the widest exact number has.
-const MOST_BEFORE: u64 = 35;
+const MAX_BEFORE: u64 = 35;
 
 /// The widest exact number: 35 digits before the point, 30 behind it.
 pub(super) const WIDEST: Numeric = Numeric::Decimal {
-    before: MOST_BEFORE,
+    before: MAX_BEFORE,
     behind: 30,
     unsigned: false,
 };
@@ -196,7 +196,7 @@ pub(super) fn measure(holds: &Holds, kind: ColumnKind, value: &str, shortage: &m
         Holds::Number(numeric) => match Decimal::of_value(kind, value) {
             None => shortage.no_number_type = true,
             Some(decimal) if numeric.can_hold(&decimal, value) => {}
-            Some(decimal) if as_u64(decimal.integer.len()) > MOST_BEFORE => {
+            Some(decimal) if as_u64(decimal.integer.len()) > MAX_BEFORE => {
                 shortage.no_number_type = true;
             }
             Some(_) => shortage.number = true,

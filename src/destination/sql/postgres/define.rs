@@ -14,8 +14,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::tables::schema::{Column, TableSchema};
 
 /// PostgreSQL's limits.
-const MOST_COLUMNS: usize = 1600;
-pub(super) const LONGEST_NAME: usize = 63;
+const MAX_COLUMNS: usize = 1600;
+pub(super) const MAX_NAME: usize = 63;
 
 /// The table with this name; where there is none, the one whose name is the same in lower case, as the old
 /// client did not quote table names.
@@ -40,9 +40,9 @@ pub(super) fn locate(
 
 /// What is wrong with a table's name, if anything: PostgreSQL would cut it, and two tables might become one.
 pub(super) fn name_problem(name: &str) -> Option<String> {
-    (name.len() > LONGEST_NAME).then(|| {
+    (name.len() > MAX_NAME).then(|| {
         format!(
-            "the table name \"{name}\" is longer than PostgreSQL's {LONGEST_NAME} bytes (choose a shorter prefix with --tp)"
+            "the table name \"{name}\" is longer than PostgreSQL's {MAX_NAME} bytes (choose a shorter prefix with --tp)"
         )
     })
 }
@@ -91,7 +91,7 @@ fn create(client: &mut Client, session: &Session, wanted: &TableSchema) -> Resul
     let columns: Vec<String> = wanted
         .columns
         .iter()
-        .take(MOST_COLUMNS)
+        .take(MAX_COLUMNS)
         .map(definition)
         .collect();
     let key = POSTGRES.quote(wanted.table.key());

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::guard::{Breach, Guard, Seen};
-use super::patience::{Patience, Patient};
+use super::patience::{IdleTimeout, Patience};
 use crate::destination::sql::peer::{self, MAX_GREETING};
 use crate::destination::sql::url::{AuthMethods, TlsMode};
 use crate::text;
@@ -25,7 +25,7 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 const MAX_REFUSAL: u64 = 4096;
 
 type Rustls = MakeRustlsConnect;
-type Wire = Patient<Socket>;
+type Wire = IdleTimeout<Socket>;
 
 /// Asks for encryption in the driver's place. The driver hands over its socket for that only where it is told that
 /// encryption begins at once (`SslNegotiation::Direct`); it is the one point at which a stream of ours can be put
@@ -84,7 +84,7 @@ impl TlsConnect<Socket> for Negotiation {
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
             let Negotiation { rustls, terms } = self;
-            let mut wire = Patient::new(socket, terms.patience.clone());
+            let mut wire = IdleTimeout::new(socket, terms.patience.clone());
             if terms.tls == TlsMode::Disable {
                 return Ok(Self::link(&terms, Stream::Plain(wire)));
             }

@@ -74,7 +74,7 @@ fn milliseconds(time: Duration) -> u64 {
 /// A connection is not polled between two statements. That is why silence is counted in short waits that ran out, of
 /// which a pause between statements is one at most, and not from one point in time to another.
 #[derive(Debug)]
-pub(super) struct Patient<S> {
+pub(super) struct IdleTimeout<S> {
     stream: S,
     patience: Patience,
     wait: Option<(Duration, Pin<Box<Sleep>>)>,
@@ -96,9 +96,9 @@ enum GivenUp {
     Chatty,
 }
 
-impl<S> Patient<S> {
+impl<S> IdleTimeout<S> {
     pub(super) fn new(stream: S, patience: Patience) -> Self {
-        Patient {
+        IdleTimeout {
             stream,
             patience,
             wait: None,
@@ -186,7 +186,7 @@ impl GivenUp {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -209,7 +209,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for IdleTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -252,17 +252,17 @@ mod tests {
         runtime.block_on(work)
     }
 
-    fn pair(allowed: Duration) -> (Patient<DuplexStream>, DuplexStream, Patience) {
+    fn pair(allowed: Duration) -> (IdleTimeout<DuplexStream>, DuplexStream, Patience) {
         let (ours, theirs) = duplex(16);
         let patience = Patience::new(allowed, Duration::from_secs(15));
         patience.logged_in();
-        (Patient::new(ours, patience.clone()), theirs, patience)
+        (IdleTimeout::new(ours, patience.clone()), theirs, patience)
     }
 
-    fn before_the_login() -> (Patient<DuplexStream>, DuplexStream, Patience) {
+    fn before_the_login() -> (IdleTimeout<DuplexStream>, DuplexStream, Patience) {
         let (ours, theirs) = duplex(4096);
         let patience = Patience::new(ANSWER, Duration::from_secs(15));
-        (Patient::new(ours, patience.clone()), theirs, patience)
+        (IdleTimeout::new(ours, patience.clone()), theirs, patience)
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::destination::sql::dialect::SQLSERVER;
 use crate::tables::schema::ColumnKind;
 
 /// Digits of the longest number.
-const MOST_DIGITS: usize = 38;
+const MAX_DIGITS: usize = 38;
 
 /// Characters that an indexed column may have: keys of indexes hold 900 bytes on each version.
 const INDEXED_LENGTH: usize = 450;
@@ -224,7 +224,7 @@ pub(super) fn wider(
 }
 
 fn decimal(before: usize, behind: usize) -> Option<String> {
-    (before + behind <= MOST_DIGITS).then(|| format!("decimal({MOST_DIGITS},{behind})"))
+    (before + behind <= MAX_DIGITS).then(|| format!("decimal({MAX_DIGITS},{behind})"))
 }
 
 #[cfg(test)]

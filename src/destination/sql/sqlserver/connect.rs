@@ -28,7 +28,7 @@ const STRICT_PROTOCOL: &[u8] = b"tds/8.0";
 const PACKET: u32 = 8000;
 
 /// Azure sends clients on to where the database is, which may be sent on once more.
-const MOST_ROUTES: usize = 3;
+const MAX_ROUTES: usize = 3;
 
 /// The client of the driver over our transport.
 pub(super) type Driver = Client<Compat<Transport>>;
@@ -87,7 +87,7 @@ async fn through(url: &SqlServerUrl, roots: &Roots, host: &Host, place: &str) ->
             _ => reach(host, deadline, &context).await?,
         };
         let mut host = host.clone();
-        for _ in 0..MOST_ROUTES {
+        for _ in 0..MAX_ROUTES {
             connected.set(true);
             match log_in(url, roots, &host, tcp, &context).await? {
                 Outcome::LoggedIn(logged_in) => return Ok(*logged_in),

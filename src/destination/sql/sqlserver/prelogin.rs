@@ -20,7 +20,7 @@ pub(super) const ANSWER: u8 = 0x04;
 pub(super) const LAST: u8 = 0x01;
 
 /// The server's packets during the handshake are small; a longer one comes from another kind of server.
-pub(super) const LONGEST: usize = 32 * 1024;
+pub(super) const MAX_ANSWER: usize = 32 * 1024;
 
 const OFF: u8 = 0;
 const ON: u8 = 1;

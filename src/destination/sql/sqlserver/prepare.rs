@@ -22,7 +22,7 @@ const COLUMN_EXISTS: u32 = 2705;
 const INDEX_EXISTS: [u32; 2] = [1913, 2714];
 
 /// Characters of an index's name.
-const LONGEST_NAME: usize = 128;
+const MAX_NAME: usize = 128;
 
 /// Creates what is missing of one table. Columns that the server refuses are added to `missing`.
 pub(super) fn table(
@@ -242,7 +242,7 @@ fn create_indexes(
         any = true;
         let name: String = format!("{}_{}", table.name, wanted.join("_"))
             .chars()
-            .take(LONGEST_NAME)
+            .take(MAX_NAME)
             .collect();
         let columns: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
         let sql = statement::create_index(&name, &table.name, &columns);

@@ -14,10 +14,10 @@ use crate::tables::schema::Table;
 
 /// UTF-16 units of the longest text that the driver loads in bulk: it takes the 65,535 that stands for "no limit" in
 /// the description of an nvarchar(max) for a limit in bytes.
-const LONGEST_LOADED: usize = 32_767;
+const MAX_LOADED: usize = 32_767;
 
 /// UTF-16 units of the longest key that a staging table takes.
-const LONGEST_KEY: usize = 450;
+const MAX_KEY: usize = 450;
 
 /// Writes a batch; what passes by itself is tried once more at once.
 pub(super) fn write(sink: &mut SqlServerSink, batch: &Batch) -> Result<()> {
@@ -154,7 +154,7 @@ fn run(sink: &mut SqlServerSink, doing: &str, sql: &str) -> std::result::Result<
 fn check(table: &Prepared, rows: &Rows) -> Result<()> {
     let refused = |what: &str| Error::of_row(format!("table {}: {what}", table.schema.name));
     for row in rows.iter() {
-        if row.key().len() > LONGEST_KEY && row.key().encode_utf16().count() > LONGEST_KEY {
+        if row.key().len() > MAX_KEY && row.key().encode_utf16().count() > MAX_KEY {
             return Err(refused("no key of SQL Server can hold the key"));
         }
     }
@@ -299,7 +299,7 @@ fn values<'a>(
         if matches!(text, Cow::Owned(_)) {
             aside.borrow_mut().replaced.insert(at);
         }
-        if text.len() > LONGEST_LOADED && text.encode_utf16().count() > LONGEST_LOADED {
+        if text.len() > MAX_LOADED && text.encode_utf16().count() > MAX_LOADED {
             aside.borrow_mut().long.push((number, at));
             return None;
         }

@@ -14,7 +14,7 @@ use crate::tables::schema::{Column, Table, TableSchema};
 pub(super) const IDS: usize = 500;
 
 /// Columns that a table can have.
-const MOST_COLUMNS: usize = 1024;
+const MAX_COLUMNS: usize = 1024;
 
 /// The key column of a staging table is this long, whatever the table's own.
 const STAGED_KEY: usize = 450;
@@ -204,7 +204,7 @@ pub(super) fn indexes(table: &str) -> String {
 pub(super) fn create_table(table: &TableSchema, columns: &[Column]) -> String {
     let columns: Vec<String> = columns
         .iter()
-        .take(MOST_COLUMNS)
+        .take(MAX_COLUMNS)
         .enumerate()
         .map(|(at, column)| {
             let null = if at == 0 {

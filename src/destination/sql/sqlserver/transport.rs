@@ -20,7 +20,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::handshake::Wrapped;
-use super::prelogin::{self, ANSWER, Disagreement, HEADER, LAST, LOGIN7, LONGEST, PRELOGIN, Scope};
+use super::prelogin::{
+    self, ANSWER, Disagreement, HEADER, LAST, LOGIN7, MAX_ANSWER, PRELOGIN, Scope,
+};
 use crate::destination::sql::url::Encryption;
 
 /// Why no transport came about.
@@ -232,7 +234,7 @@ where
         stream.read_exact(&mut header).await?;
         let [kind, status, high, low, ..] = header;
         let length = usize::from(u16::from_be_bytes([high, low]));
-        if kind != ANSWER || length < HEADER || answer.len() + length > LONGEST {
+        if kind != ANSWER || length < HEADER || answer.len() + length > MAX_ANSWER {
             return Err(Failure::Disagreement(Disagreement::NotSqlServer));
         }
         let mut payload = vec![0; length - HEADER];

@@ -8,13 +8,13 @@ use ureq::Error;
 use ureq::unversioned::transport::{NextTimeout, Transport};
 
 /// The longest head of an answer, in bytes: less than a connection has room for.
-const LONGEST_HEAD: usize = 24 << 10;
+const MAX_HEAD: usize = 24 << 10;
 
 /// The most headers of an answer.
-const MOST_HEADERS: usize = 100;
+const MAX_HEADERS: usize = 100;
 
 /// The longest line in front of a chunk, in bytes.
-const LONGEST_CHUNK_LINE: usize = 1 << 10;
+const MAX_CHUNK_LINE: usize = 1 << 10;
 
 /// What comes back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -125,7 +125,7 @@ fn send(
 
 /// The head of an answer and its length, if all of it is there.
 fn parse_head(input: &[u8]) -> Result<Option<(usize, Head)>, Error> {
-    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     let length = match response.parse(input) {
         Ok(httparse::Status::Complete(length)) => length,
@@ -192,7 +192,7 @@ impl<Left: Fn() -> Result<NextTimeout, Error>> Reader<'_, Left> {
     fn head(&mut self) -> Result<Head, Error> {
         loop {
             let input = self.connection.buffers().input();
-            let (part, rest) = input.split_at(input.len().min(LONGEST_HEAD));
+            let (part, rest) = input.split_at(input.len().min(MAX_HEAD));
             let is_full = !rest.is_empty();
             if let Some((length, head)) = parse_head(part)? {
                 return match self.consume(length) {
@@ -253,7 +253,7 @@ impl<Left: Fn() -> Result<NextTimeout, Error>> Reader<'_, Left> {
                     self.consume(length)?;
                     return Some(size);
                 }
-                httparse::Status::Partial if input.len() > LONGEST_CHUNK_LINE => return None,
+                httparse::Status::Partial if input.len() > MAX_CHUNK_LINE => return None,
                 httparse::Status::Partial => self.more_of_body()?,
             }
         }
@@ -267,7 +267,7 @@ impl<Left: Fn() -> Result<NextTimeout, Error>> Reader<'_, Left> {
                 self.consume(length.saturating_add(2))?;
                 return Some(length);
             }
-            if input.len() > LONGEST_HEAD {
+            if input.len() > MAX_HEAD {
                 return None;
             }
             self.more_of_body()?;

@@ -107,7 +107,7 @@ impl Shared {
         let mut state = lock(&self.state);
         state.refusals.remove(&delivery.key);
         state.counts.delivered += 1;
-        state.vain = 0;
+        state.futile_attempts = 0;
         let over = state.gate.delivered(Instant::now());
         self.done(&mut state, &delivery);
         drop(state);
@@ -168,7 +168,7 @@ impl Shared {
         delivery.spent += u32::from(effect.spent);
         let outage = state.gate.outage().is_some();
         if !effect.spent && !effect.at_gate {
-            state.vain = state.vain.max(delivery.tries);
+            state.futile_attempts = state.futile_attempts.max(delivery.tries);
         }
         // One of the spool has had its ten attempts.
         let attempts = match delivery.content {
@@ -283,7 +283,7 @@ impl Shared {
         let mut state = lock(&self.state);
         state.queue.put_aside(delivery, at);
         // A single round need not wait for it.
-        state.vain = state.vain.max(self.retry.attempts);
+        state.futile_attempts = state.futile_attempts.max(self.retry.attempts);
     }
 }
 

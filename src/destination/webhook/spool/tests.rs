@@ -70,7 +70,7 @@ fn a_newer_version_takes_the_place_of_the_older_one() {
     let wanted = [entry(2, 1), entry(1, 2)];
     assert_eq!(read(&spool), wanted);
     assert_eq!(read(&open(&mut place)), wanted);
-    spool.tidy().unwrap();
+    spool.compact().unwrap();
     assert_eq!(fs::read_to_string(&place.path).unwrap().lines().count(), 2);
     assert_eq!(read(&spool), wanted);
     spool.put(&entry(3, 1)).unwrap();
@@ -104,7 +104,7 @@ fn what_the_ledger_knows_of_does_not_count() {
     place.ledger.record(3, mark(7, 8), 1);
     let mut spool = open(&mut place);
     assert_eq!(spool.keys(), [1, 4]);
-    spool.tidy().unwrap();
+    spool.compact().unwrap();
     assert_eq!(spool.keys(), open(&mut place).keys());
 }
 
@@ -158,7 +158,7 @@ fn an_empty_spool_has_no_file() {
     spool.forget(1);
     spool.forget(2);
     assert_eq!(spool.read(1).unwrap(), None);
-    spool.tidy().unwrap();
+    spool.compact().unwrap();
     assert!(!place.path.exists());
     spool.put(&entry(2, 1)).unwrap();
     assert_eq!(read(&open(&mut place)), [entry(2, 1)]);
@@ -169,7 +169,7 @@ fn an_empty_file_that_was_left_goes() {
     let mut place = place();
     fs::write(&place.path, "").unwrap();
     let mut spool = open(&mut place);
-    spool.tidy().unwrap();
+    spool.compact().unwrap();
     assert!(!place.path.exists());
     spool.put(&entry(1, 1)).unwrap();
     assert_eq!(read(&open(&mut place)), [entry(1, 1)]);
@@ -183,7 +183,7 @@ fn a_file_that_could_not_be_written_goes() {
     std::os::unix::fs::symlink("/dev/full", &place.path).unwrap();
     assert!(spool.put(&entry(1, 1)).is_err());
     assert!(place.path.exists() && spool.keys().is_empty());
-    spool.tidy().unwrap();
+    spool.compact().unwrap();
     assert!(!place.path.is_symlink());
 }
 
@@ -208,7 +208,7 @@ fn a_torn_line_costs_itself_and_the_file_is_kept_aside() {
     let text = fs::read_to_string(&place.path).unwrap();
     fs::write(&place.path, format!("damaged\n{text}")).unwrap();
     let mut spool = open(&mut place);
-    spool.tidy().unwrap();
+    spool.compact().unwrap();
     assert_eq!(fs::read_to_string(&place.path).unwrap(), text);
 }
 
@@ -218,7 +218,7 @@ fn it_is_bounded() {
     let mut spool = open(&mut place);
     let mut large = entry(1, 1);
     large.body = "x".repeat(1000);
-    spool.length = LARGEST - 500;
+    spool.length = MAX_BYTES - 500;
     assert_eq!(spool.put(&large).unwrap(), Put::Full);
     assert!(spool.is_empty());
 }
@@ -233,7 +233,7 @@ fn only_the_owner_may_read_it() {
     spool.put(&entry(1, 1)).unwrap();
     assert_eq!(mode(), 0o600);
     spool.put(&entry(1, 2)).unwrap();
-    spool.tidy().unwrap();
+    spool.compact().unwrap();
     assert_eq!(mode(), 0o600);
 }
 

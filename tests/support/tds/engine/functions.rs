@@ -29,7 +29,7 @@ pub struct Target {
 }
 
 /// The most that a row may take in its page.
-const LONGEST_ROW: usize = 8060;
+const MAX_ROW: usize = 8060;
 
 /// What a value leaves behind in the row when it moves to a page of its own.
 const POINTER: usize = 24;
@@ -57,12 +57,12 @@ impl RowSize {
             Value::Bytes(bytes) => length(bytes.len()),
             Value::Int(_) | Value::Float(_) => POINTER,
         };
-        if self.0 > LONGEST_ROW {
+        if self.0 > MAX_ROW {
             return Err(SqlError::new(
                 511,
                 16,
                 format!(
-                    "Cannot create a row of size {} which is greater than the allowable maximum row size of {LONGEST_ROW}.",
+                    "Cannot create a row of size {} which is greater than the allowable maximum row size of {MAX_ROW}.",
                     self.0
                 ),
             ));

@@ -6,7 +6,7 @@ use super::super::wire::answer::Answer;
 use super::catalogue::{self, Index, Table, same_name};
 use super::session::Session;
 
-const MOST_KEY_COLUMNS: usize = 16;
+const MAX_KEY_COLUMNS: usize = 16;
 
 impl Session {
     pub fn add_key(&mut self, table: &mut Table, key: &Key, answer: &mut Answer<'_>) -> Result<()> {
@@ -58,12 +58,12 @@ impl Session {
         constraint: bool,
         answer: &mut Answer<'_>,
     ) -> Result<()> {
-        if columns.len() > MOST_KEY_COLUMNS {
+        if columns.len() > MAX_KEY_COLUMNS {
             return Err(SqlError::new(
                 1904,
                 16,
                 format!(
-                    "The index '{name}' on table '{}' has {} columns in the key list. The maximum limit for index key column list is {MOST_KEY_COLUMNS}.",
+                    "The index '{name}' on table '{}' has {} columns in the key list. The maximum limit for index key column list is {MAX_KEY_COLUMNS}.",
                     table.name,
                     columns.len()
                 ),

@@ -8,12 +8,12 @@ use super::catalogue::{self, Column, Place, Table, same_name, stored_name};
 use super::session::Session;
 use super::transactions::Access;
 
-const MOST_COLUMNS: usize = 1024;
+const MAX_COLUMNS: usize = 1024;
 
-const LONGEST_ROW: i64 = 8060;
+const MAX_ROW: i64 = 8060;
 
 /// Of temporary tables, whose names get a number of the server's own at their end.
-const LONGEST_TEMPORARY_NAME: usize = 116;
+const MAX_TEMPORARY_NAME: usize = 116;
 
 pub fn access(name: &Name) -> Access {
     if name.is_temporary() {
@@ -101,12 +101,12 @@ impl Session {
         }
         if place == Place::Main {
             self.check_writable()?;
-        } else if name.object.encode_utf16().count() > LONGEST_TEMPORARY_NAME {
+        } else if name.object.encode_utf16().count() > MAX_TEMPORARY_NAME {
             return Err(SqlError::new(
                 193,
                 15,
                 format!(
-                    "The object or column name starting with '{}' is too long. The maximum length is {LONGEST_TEMPORARY_NAME} characters.",
+                    "The object or column name starting with '{}' is too long. The maximum length is {MAX_TEMPORARY_NAME} characters.",
                     name.object
                 ),
             ));
@@ -164,14 +164,14 @@ impl Session {
                 .chain(columns.iter().filter_map(|c| c.key.as_ref()))
                 .any(|key| key.primary && key.columns.iter().any(|c| same_name(c, name)))
         };
-        if table.columns.len() + columns.len() > MOST_COLUMNS {
+        if table.columns.len() + columns.len() > MAX_COLUMNS {
             return Err(SqlError::new(
                 1702,
                 16,
                 format!(
-                    "{} TABLE failed because column '{}' in table '{}' exceeds the maximum of {MOST_COLUMNS} columns.",
+                    "{} TABLE failed because column '{}' in table '{}' exceeds the maximum of {MAX_COLUMNS} columns.",
                     if new { "CREATE" } else { "ALTER" },
-                    columns[MOST_COLUMNS - table.columns.len()].name,
+                    columns[MAX_COLUMNS - table.columns.len()].name,
                     table.name
                 ),
             ));
@@ -396,12 +396,12 @@ pub fn check_row_size(table: &Table) -> Result<()> {
         .map(|c| c.kind.max_length())
         .sum();
     let overhead = 6 + (count + 7) / 8;
-    if fixed + overhead > LONGEST_ROW {
+    if fixed + overhead > MAX_ROW {
         return Err(SqlError::new(
             1701,
             16,
             format!(
-                "Creating or altering table '{}' failed because the minimum row size would be {}, including {overhead} bytes of internal overhead. This exceeds the maximum allowable table row size of {LONGEST_ROW} bytes.",
+                "Creating or altering table '{}' failed because the minimum row size would be {}, including {overhead} bytes of internal overhead. This exceeds the maximum allowable table row size of {MAX_ROW} bytes.",
                 table.name,
                 fixed + overhead
             ),

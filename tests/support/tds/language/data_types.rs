@@ -7,7 +7,7 @@ use super::super::wire::types::{Length, SqlType};
 use super::tokens::Tokens;
 
 /// The most that `n` of `varchar(n)` may be; half of it for `nvarchar(n)`.
-const LONGEST: u64 = 8000;
+const MAX_LENGTH: u64 = 8000;
 
 /// Reads a type. `column` is what error 2715 and 2717 name; `length` is that of a type without one (1 in columns
 /// and variables, 30 in CAST and CONVERT).
@@ -104,12 +104,12 @@ pub fn data_type(tokens: &mut Tokens, column: &str, length: u16) -> Result<SqlTy
         "double" if tokens.take(&["PRECISION"]) => none(SqlType::Float),
         "decimal" | "dec" => exact().map(|(p, s)| SqlType::Decimal(p, s)),
         "numeric" => exact().map(|(p, s)| SqlType::Numeric(p, s)),
-        "nvarchar" => sized(LONGEST / 2).map(SqlType::NVarchar),
-        "nchar" => fixed(LONGEST / 2).map(SqlType::NChar),
-        "varchar" => sized(LONGEST).map(SqlType::Varchar),
-        "char" => fixed(LONGEST).map(SqlType::Char),
+        "nvarchar" => sized(MAX_LENGTH / 2).map(SqlType::NVarchar),
+        "nchar" => fixed(MAX_LENGTH / 2).map(SqlType::NChar),
+        "varchar" => sized(MAX_LENGTH).map(SqlType::Varchar),
+        "char" => fixed(MAX_LENGTH).map(SqlType::Char),
         "sysname" => none(SqlType::NVarchar(Length::Limited(128))),
-        "varbinary" => sized(LONGEST).map(SqlType::Varbinary),
+        "varbinary" => sized(MAX_LENGTH).map(SqlType::Varbinary),
         "text" => none(SqlType::Text),
         "ntext" => none(SqlType::NText),
         "date" => none(SqlType::Date),

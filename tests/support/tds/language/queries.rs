@@ -9,7 +9,7 @@ use super::expressions::expression;
 use super::tokens::Tokens;
 
 /// The most rows of one VALUES.
-const MOST_ROWS: usize = 1000;
+const MAX_ROWS: usize = 1000;
 
 /// Table hints of SQL Server 2008 that a statement of ours may carry; nothing changes for them here, as a
 /// transaction of this server locks everything anyway.
@@ -313,12 +313,12 @@ fn derived_values(tokens: &mut Tokens) -> Result<Vec<Vec<super::ast::Expr>>> {
 
 /// A table-valued constructor has its limit.
 pub fn check_rows(rows: usize) -> Result<()> {
-    if rows > MOST_ROWS {
+    if rows > MAX_ROWS {
         return Err(SqlError::new(
             10_738,
             15,
             format!(
-                "The number of row value expressions in the INSERT statement exceeds the maximum allowed number of {MOST_ROWS} row values."
+                "The number of row value expressions in the INSERT statement exceeds the maximum allowed number of {MAX_ROWS} row values."
             ),
         ));
     }

@@ -21,7 +21,7 @@ TABLESAMPLE TEXTSIZE THEN TO TOP TRAN TRANSACTION TRIGGER TRUNCATE TSEQUAL UNION
 VALUES VARYING VIEW WAITFOR WHEN WHERE WHILE WITH WITHIN WRITETEXT ";
 
 /// The longest name.
-const LONGEST_NAME: usize = 128;
+const MAX_NAME: usize = 128;
 
 #[derive(Debug, Clone)]
 struct Placed {
@@ -59,13 +59,13 @@ impl Tokens {
                     return Err(SqlError::syntax_near(prefix));
                 }
                 Token::Whitespace(_) | Token::EOF => continue,
-                Token::Word(word) if word.value.encode_utf16().count() > LONGEST_NAME => {
-                    let start: String = word.value.chars().take(LONGEST_NAME).collect();
+                Token::Word(word) if word.value.encode_utf16().count() > MAX_NAME => {
+                    let start: String = word.value.chars().take(MAX_NAME).collect();
                     return Err(SqlError::new(
                         103,
                         15,
                         format!(
-                            "The identifier that starts with '{start}' is too long. Maximum length is {LONGEST_NAME}."
+                            "The identifier that starts with '{start}' is too long. Maximum length is {MAX_NAME}."
                         ),
                     ));
                 }
