@@ -493,6 +493,52 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_from_the_very_end_of_the_polls_leaves_no_gap() {
+        let end = checkpoint().poll;
+        let mut copied = checkpoint();
+        after_listing(&mut copied, end, NOW);
+        let wanted = Checkpoint {
+            poll: Some(NOW),
+            ..checkpoint()
+        };
+        assert_eq!(copied, wanted);
+        // Without a checkpoint it is the beginning of the copy that counts.
+        let mut first = Checkpoint::default();
+        after_listing(&mut first, Some(datetime!(2024-03-01 0:00 UTC)), NOW);
+        let wanted = Checkpoint {
+            poll: Some(NOW),
+            look_back: Some(NOW),
+            reconcile: Some(NOW),
+            ..Checkpoint::default()
+        };
+        assert_eq!(first, wanted);
+    }
+
+    #[test]
+    fn nets_that_were_thrown_after_the_last_poll_count_from_that_poll() {
+        let poll = datetime!(2024-03-05 10:00 UTC);
+        let ahead = Checkpoint {
+            poll: Some(poll),
+            ..checkpoint()
+        };
+        let mut copied = ahead.clone();
+        after_listing(&mut copied, None, NOW);
+        assert_eq!(
+            (copied.look_back, copied.reconcile),
+            (Some(poll), Some(poll))
+        );
+        let due = |now| due_now(&ahead, now);
+        assert_eq!(
+            due(datetime!(2024-03-05 12:05 UTC)).from,
+            datetime!(2024-03-05 07:00 UTC)
+        );
+        assert_eq!(
+            due(datetime!(2024-03-05 12:30 UTC)).from,
+            datetime!(2024-03-04 10:00 UTC)
+        );
+    }
+
+    #[test]
     fn times_at_the_ends_of_the_calendar_overflow_nothing() {
         let widest = Nets::new(Duration::from_secs(7 * 86_400), Duration::MAX);
         for end in [

@@ -92,3 +92,49 @@ fn it_knows_versions_and_rounds() {
     assert!(!queue.holds(1, 1));
     assert_eq!(queue.open_rounds(), BTreeSet::from([2, 3, 4, 5]));
 }
+
+#[test]
+fn it_counts_what_is_here_and_what_is_being_sent() {
+    let mut queue = Queue::default();
+    assert_eq!((queue.len(), queue.bytes()), (0, 0));
+    assert!(queue.is_empty() && !queue.is_ready() && !queue.is_busy());
+    // Their numbers have one digit and two.
+    let each = size_of::<Delivery>() + "body".len();
+    queue.put(delivery("A", 1, 7));
+    queue.put(delivery("A", 22, 7));
+    assert_eq!((queue.len(), queue.bytes()), (2, 2 * each + 3));
+    assert!(!queue.is_empty() && queue.is_ready() && !queue.is_busy());
+
+    let first = queue.take().unwrap();
+    assert!(queue.is_busy() && queue.is_moving() && !queue.is_ready());
+    queue.put_back(first);
+    assert!(!queue.is_busy() && queue.is_ready());
+    let first = queue.take().unwrap();
+    let now = Instant::now();
+    queue.put_aside(first, now);
+    assert!(!queue.is_busy() && !queue.is_moving());
+    assert_eq!((queue.len(), queue.bytes()), (2, 2 * each + 3));
+    assert_eq!(queue.wake(now), None);
+
+    let first = queue.take().unwrap();
+    queue.done(&first);
+    assert_eq!((queue.len(), queue.bytes()), (1, each + 2));
+    assert_eq!(queue.open_rounds(), BTreeSet::from([7]));
+    let second = queue.take().unwrap();
+    queue.done(&second);
+    assert_eq!((queue.len(), queue.bytes()), (0, 0));
+    assert!(queue.is_empty() && !queue.is_moving());
+}
+
+#[test]
+fn a_version_has_the_bytes_of_its_contact_and_its_transaction() {
+    let mut queue = Queue::default();
+    let mut version = delivery("A", 1, 1);
+    version.content = Content::Version {
+        contact: "{\"$id\":1}".into(),
+        transaction: "{}".into(),
+        digest: [0; 16],
+    };
+    queue.put(version);
+    assert_eq!(queue.bytes(), size_of::<Delivery>() + 9 + 2 + 1);
+}
