@@ -3,6 +3,7 @@
 #
 # usage: scripts/tools.sh install       installs what is missing of them (Debian, Ubuntu)
 #        scripts/tools.sh openrc DIR    unpacks OpenRC into DIR, to be tried there; nothing is installed
+#        scripts/tools.sh mutants       installs cargo-mutants, for scripts/mutants.sh
 set -euo pipefail
 umask 022
 
@@ -43,8 +44,15 @@ unpack_openrc() { # DIR
     for package in "$work"/*.deb; do dpkg -x "$package" "$1"; done
 }
 
+install_mutants() {
+    local version=27.1.0
+    [ "$(cargo mutants --version 2>/dev/null)" = "cargo-mutants $version" ] ||
+        cargo install --quiet --locked "cargo-mutants@$version"
+}
+
 case ${1-} in
 install) install_packages missing_tools ;;
+mutants) install_mutants ;;
 openrc) unpack_openrc "${2?a directory is expected (see --help)}" ;;
 -h | --help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" ;;
 *)
