@@ -195,7 +195,7 @@ impl ClosedTables {
         for unit in 0..batch.units() {
             let mut unit = batch.slice(unit, unit + 1);
             let contact = unit.rows(Table::Contacts).row(0).key().to_owned();
-            let (mut kept_back, mut stays, mut is_trusted) = (false, false, false);
+            let (mut kept_back, mut stays) = (false, false);
             for table in Table::ALL {
                 let Some(extent) = self.extent(table).filter(|_| !unit.rows(table).is_empty())
                 else {
@@ -214,7 +214,6 @@ impl ClosedTables {
                     kept_back |= left_out == LeftOut::Waits;
                     stays |= left_out == LeftOut::Stays;
                     stripped.stay += u64::from(left_out == LeftOut::Stays);
-                    is_trusted |= table == Table::Contacts && has_same(md5, row, found);
                     if table == Table::InboundCalls && left_out == LeftOut::Waits {
                         stripped.keeps_calls = true;
                         let started = started.and_then(|at| row.get(at)).map(str::to_owned);
@@ -233,23 +232,17 @@ impl ClosedTables {
             {
                 unit.rows_mut(Table::Contacts).set_null(md5);
             }
-            if kept_back && !contact.is_empty() {
-                stripped.contacts.push(contact);
-            } else if stays && is_trusted {
-                stripped.unmarked.push(contact);
+            let is_marked = !unit.rows(Table::Contacts).is_empty();
+            match contact.is_empty() {
+                false if kept_back => stripped.contacts.push(contact),
+                false if stays && !is_marked => stripped.unmarked.push(contact),
+                _ => {}
             }
             taken.append(&unit);
         }
         stripped.batch = Cow::Owned(taken);
         stripped
     }
-}
-
-/// Whether a row and the stored one have the same value in this column.
-fn has_same(column: Option<usize>, row: Row<'_>, stored: Option<Row<'_>>) -> bool {
-    let value = column.and_then(|at| row.get(at));
-    let there = column.and_then(|at| stored.and_then(|row| row.get(at)));
-    value.is_some() && value == there
 }
 
 #[cfg(test)]
