@@ -39,7 +39,7 @@ impl<'a> Decimal<'a> {
         })
     }
 
-    /// The number that a value is. A text field's `007` or `+49…` is none: as a number it would lose its first digits.
+    /// The number that a value is. A text field's `007` or `+49…` is not a number: as one it would lose its first digits.
     pub fn of_value(kind: ColumnKind, value: &'a str) -> Option<Self> {
         let decimal = Decimal::parse(value)?;
         let is_number = matches!(kind, ColumnKind::Number | ColumnKind::Bool);

@@ -62,6 +62,18 @@ pub struct StoredContact {
     pub changed: Option<String>,
 }
 
+impl StoredContact {
+    /// From the texts of an answer that has these columns in this order.
+    fn of_texts(row: Vec<Option<String>>) -> Self {
+        let mut values = row.into_iter();
+        StoredContact {
+            id: values.next().flatten().unwrap_or_default(),
+            md5: values.next().flatten(),
+            changed: values.next().flatten(),
+        }
+    }
+}
+
 /// A column that could not be added now, and why. The program goes on without it and tries again later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingColumn {

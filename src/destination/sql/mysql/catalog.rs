@@ -38,7 +38,7 @@ pub(super) struct Index {
     pub(super) parts: Vec<(String, Option<u64>)>,
 }
 
-/// Reads a table of the current database; `None` if there is none of this name.
+/// Reads a table of the current database; `None` if no table has this name.
 pub(super) fn read(session: &mut Session, table: &str) -> Result<Option<RealTable>, Failure> {
     let mut name = String::new();
     push_text(&mut name, table);

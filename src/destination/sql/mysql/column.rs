@@ -242,7 +242,7 @@ pub(super) enum Indexed {
     Key,
 }
 
-/// The type that ends a shortage; `Err` says why there is none.
+/// The type that ends a shortage; `Err` says why no type does.
 pub(super) fn wider(
     holds: &Holds,
     shortage: Shortage,

@@ -299,14 +299,7 @@ impl Sink for MysqlSink {
                 .session
                 .rows(&sql, expected)
                 .map_err(|e| self.failed("reading stored contacts", &e, ErrorKind::Transient))?;
-            found.extend(rows.into_iter().map(|row| {
-                let mut values = row.into_iter();
-                StoredContact {
-                    id: values.next().flatten().unwrap_or_default(),
-                    md5: values.next().flatten(),
-                    changed: values.next().flatten(),
-                }
-            }));
+            found.extend(rows.into_iter().map(StoredContact::of_texts));
         }
         Ok(found)
     }

@@ -7,7 +7,7 @@ use super::fit::Class;
 use super::session::Session;
 use crate::destination::sql::dialect::POSTGRES;
 
-/// Columns, and indexes, of one table that are read: PostgreSQL has at most 1,600 columns, and nobody so many indexes.
+/// Columns, and indexes, of one table that are read: PostgreSQL has at most 1,600 columns, and tables have fewer indexes.
 const LIMIT: &str = "LIMIT 10000";
 
 /// A relation that the search path finds.

@@ -307,7 +307,7 @@ impl Attempt {
         }
     }
 
-    /// Looks at the server, and makes sure that no setting of its own, or of a role, stands in our way.
+    /// Looks at the server, and replaces settings of the server or of a role that would disturb us.
     fn set_up(
         self,
         mut client: Client,

@@ -17,7 +17,7 @@ use crate::tables::schema::{Column, TableSchema};
 const MAX_COLUMNS: usize = 1600;
 pub(super) const MAX_NAME: usize = 63;
 
-/// The table with this name; where there is none, the one whose name is the same in lower case, as the old
+/// The table with this name; if no table has it, the one whose name is the same in lower case, as the old
 /// client did not quote table names.
 pub(super) fn locate(
     client: &mut Client,

@@ -20,6 +20,8 @@ pub(super) enum Failure {
     Refused(Error),
     /// The driver could not go on sending.
     Sending,
+    /// A trigger left rows out.
+    LeftOut,
 }
 
 impl Failure {
@@ -41,12 +43,12 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Inserts the rows, and returns how many the server counts; fails where one of the keys is there already.
+/// Inserts all rows; fails where one of the keys is there already.
 pub(super) fn copy(
     transaction: &mut Transaction<'_>,
     upsert: &Upsert,
     rows: &Rows,
-) -> Result<u64, Failure> {
+) -> Result<(), Failure> {
     let mut writer = transaction.copy_in(&upsert.copy)?;
     let mut lines = String::with_capacity(2 * CHUNK);
     for row in rows.by_key() {
@@ -66,5 +68,9 @@ pub(super) fn copy(
         }
     }
     writer.write_all(lines.as_bytes())?;
-    Ok(writer.finish()?)
+    let written = writer.finish()?;
+    if usize::try_from(written).is_ok_and(|written| written < rows.len()) {
+        return Err(Failure::LeftOut);
+    }
+    Ok(())
 }

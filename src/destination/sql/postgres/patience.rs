@@ -17,7 +17,7 @@ pub(super) const ANSWER: Duration = Duration::from_secs(300);
 /// How long it may take to rebuild a large table, or to make an index of it.
 const REBUILD: Duration = Duration::from_secs(6 * 3600);
 
-/// Silence is counted in so many parts of what is allowed.
+/// Silence is counted in this number of parts of the time allowed.
 const PARTS: u32 = 20;
 
 /// What a server may send until the log-in is complete, encryption included: some thousand times what one does send.

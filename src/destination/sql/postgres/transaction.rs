@@ -110,12 +110,8 @@ fn load(
     let mut savepoint = transaction.transaction().map_err(failed)?;
     for table in filled {
         let upsert = prepared(tables, *table)?;
-        let rows = batch.rows(*table);
-        let loaded = load::copy(&mut savepoint, upsert, rows);
-        // Those that a trigger leaves out are not counted.
-        let is_whole = |count: u64| usize::try_from(count).is_ok_and(|count| count >= rows.len());
-        if !loaded.as_ref().is_ok_and(|count| is_whole(*count)) {
-            if loaded.is_err_and(|failure| failure.is_clash()) {
+        if let Err(failure) = load::copy(&mut savepoint, upsert, batch.rows(*table)) {
+            if failure.is_clash() {
                 loading.met_a_row();
             } else {
                 loading.refused();

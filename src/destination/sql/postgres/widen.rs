@@ -78,7 +78,7 @@ impl From<postgres::Error> for Refusal {
 /// Widens columns of one table, all or none of them.
 ///
 /// # Errors
-/// [`Setup`](ErrorKind::Setup) where nothing was changed, with what stands in the way and what to do, and
+/// [`Setup`](ErrorKind::Setup) where nothing was changed, with what prevents it and what to do, and
 /// [`Data`](ErrorKind::Data) where others hold a lock for long; [`Transient`](ErrorKind::Transient) where the connection
 /// is lost.
 pub(super) fn widen(

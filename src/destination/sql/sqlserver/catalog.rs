@@ -36,7 +36,7 @@ pub(super) struct Index {
     pub(super) columns: Vec<String>,
 }
 
-/// Reads a table; `None` if there is none of this name.
+/// Reads a table; `None` if no table has this name.
 pub(super) fn read(
     connection: &mut Connection,
     table: &str,
